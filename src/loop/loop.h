@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+/* What a node needs of the outside: time, sockets, names, child processes, slow work. One
+ * interface, two makers: libuv for life, virtual time for tests and the simulator. Only files named
+ * `*_shell.c`, `node/` and `cmd/` include it.
+ *
+ * Rules (all makers): one thread; a callback never comes from inside the call that asked for it;
+ * each request completes exactly once, cancelled ones with E_CANCELLED; request structs are embedded
+ * by the caller and must live until then. */
+#ifndef CONDUIT_LOOP_LOOP_H
+#define CONDUIT_LOOP_LOOP_H
+
+#include "base/net.h"
+#include "base/rng.h"
+#include "base/sched.h"
+#include "base/stream.h"
+
+struct loop; /* opaque; begins with its struct sched */
+
+/* --- life --- */
+/* A loop on libuv, real time, the system's randomness. NULL when the system gives no files. */
+struct loop *loop_uv_new(void);
+/* Runs until loop_stop, or until nothing is left that could happen. */
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+/* Closes what is left and frees. Children are killed. */
+void loop_free(struct loop *l);
+struct sched *loop_sched(struct loop *l);
+struct rng *loop_rng(struct loop *l);
+
+/* --- dial: a connected stream, or why not --- */
+struct loop_dial {
+    void (*done)(struct loop_dial *d, int err, struct stream *s); /* s is yours when err is 0 */
+    void *maker;                                                  /* private */
+};
+/* TCP (TCP_NODELAY set) or unix. `from` binds the local end (port reuse) or is NULL. */
+void loop_dial(struct loop *l, struct loop_dial *d, const struct net_addr *to,
+               const struct net_addr *from, uint64_t timeout_us);
+void loop_dial_cancel(struct loop *l, struct loop_dial *d);
+
+/* --- listen --- */
+struct loop_listener; /* opaque */
+struct loop_listen_options {
+    struct net_addr at; /* port 0: a free one, see loop_listener_addr */
+    uint32_t mode;      /* unix: permissions of the socket, as 0600; 0 keeps the umask's */
+    bool reuse_port;    /* SO_REUSEPORT, for dialling from the listening port */
+    /* Called per connection; the stream is yours. s->remote is set. */
+    void (*accepted)(void *ctx, struct stream *s);
+    void *ctx;
+};
+/* 0, E_IN_USE, E_DENIED, E_UNREACHABLE, … A stale unix socket nobody answers on is replaced. When
+ * files run out, accepting pauses 100 ms instead of spinning. */
+int loop_listen(struct loop *l, const struct loop_listen_options *opts,
+                struct loop_listener **out);
+const struct net_addr *loop_listener_addr(const struct loop_listener *ln);
+void loop_listener_pause(struct loop_listener *ln, bool pause); /* stop/resume accepting */
+void loop_listener_close(struct loop_listener *ln);
+
+/* --- names --- */
+enum loop_dns { LOOP_DNS_ANY = 0, LOOP_DNS_A, LOOP_DNS_AAAA, LOOP_DNS_TXT };
+struct loop_resolve {
+    /* addrs: port 0; texts: TXT strings, joined per record. Borrowed for the call. */
+    void (*done)(struct loop_resolve *r, int err, const struct net_addr *addrs, size_t addr_count,
+                 const struct bytes *texts, size_t text_count);
+    void *maker;
+};
+/* At most LOOP_RESOLVE_MAX results. "localhost" and IP literals never leave the machine. */
+enum { LOOP_RESOLVE_MAX = 32 };
+void loop_resolve(struct loop *l, struct loop_resolve *r, const char *name, enum loop_dns what,
+                  uint64_t timeout_us);
+void loop_resolve_cancel(struct loop *l, struct loop_resolve *r);
+
+/* --- slow work, off the loop's thread --- */
+struct loop_work {
+    void (*run)(struct loop_work *w);  /* on a worker thread: touches only what it owns */
+    void (*done)(struct loop_work *w, int err); /* on the loop: 0 or E_CANCELLED */
+    void *maker;
+};
+void loop_work(struct loop *l, struct loop_work *w);
+void loop_work_cancel(struct loop *l, struct loop_work *w); /* if not started yet */
+
+/* --- child processes --- */
+struct loop_child; /* opaque */
+struct loop_spawn_options {
+    const char *file;        /* path or name in PATH */
+    const char *const *argv; /* NULL-terminated, argv[0] included */
+    const char *const *env;  /* NULL-terminated "K=V"; NULL inherits */
+    const char *cwd;         /* or NULL */
+    int out_fd;              /* stdout and stderr go to this open file; -1: /dev/null */
+    void (*exited)(void *ctx, int64_t status, int signal);
+    void *ctx;
+};
+int loop_spawn(struct loop *l, const struct loop_spawn_options *opts, struct loop_child **out);
+int loop_child_pid(const struct loop_child *c);
+void loop_child_kill(struct loop_child *c, int signal);
+/* Hands off: `exited` will not be called any more; the child is killed if it still runs. */
+void loop_child_close(struct loop_child *c);
+
+/* --- signals of our own process --- */
+struct loop_signal; /* opaque */
+int loop_signal(struct loop *l, int signum, void (*caught)(void *ctx, int signum), void *ctx,
+                struct loop_signal **out);
+void loop_signal_close(struct loop_signal *s);
+
+/* --- datagrams (mDNS; hole punching over QUIC) --- */
+struct loop_udp; /* opaque */
+struct loop_udp_options {
+    struct net_addr at;
+    bool reuse; /* SO_REUSEADDR + SO_REUSEPORT */
+    void (*received)(void *ctx, const struct net_addr *from, struct bytes datagram);
+    void *ctx;
+};
+int loop_udp_open(struct loop *l, const struct loop_udp_options *opts, struct loop_udp **out);
+int loop_udp_send(struct loop_udp *u, const struct net_addr *to, struct bytes datagram);
+void loop_udp_close(struct loop_udp *u);
+
+/* --- this machine --- */
+/* Addresses of its interfaces that are up: at most `max`; returns how many. */
+size_t loop_interfaces(struct loop *l, struct net_addr *out, size_t max);
+
+/* --- virtual time (loop/virtual.c) --- */
+struct loop_virtual; /* a world in which several loops share one clock and one network */
+struct loop_virtual *loop_virtual_new(uint64_t seed);
+void loop_virtual_free(struct loop_virtual *w);
+/* A machine of that world with its own address; unix paths are private to it. */
+struct loop *loop_virtual_machine(struct loop_virtual *w, const struct net_addr *ip);
+/* Runs everything until virtual `until_us`, or until `stop` (may be NULL) says so; returns the time.
+ * Start is 1 s; wall time starts at 2026-01-01. */
+uint64_t loop_virtual_run(struct loop_virtual *w, uint64_t until_us, bool (*stop)(void *ctx),
+                          void *ctx);
+uint64_t loop_virtual_now(const struct loop_virtual *w);
+/* One-way delay and loss of the path between two machines (both ways); default 1 ms, no limit. */
+struct loop_virtual_link {
+    uint64_t delay_us, jitter_us;
+    uint64_t bytes_per_s; /* 0: no limit */
+    bool is_cut;          /* nothing passes; neither side is told */
+};
+void loop_virtual_set_link(struct loop_virtual *w, struct loop *a, struct loop *b,
+                           const struct loop_virtual_link *link);
+/* The machine loses power: its sockets are reset for the others (RST when `tells`), silent else. */
+void loop_virtual_crash(struct loop_virtual *w, struct loop *l, bool tells);
+
+/* --- streams made by the loop room --- */
+/* Two ends of an in-process pipe with `window` bytes each way: for tests and built-in backends. */
+void loop_pipe(struct loop *l, size_t window, struct stream **a, struct stream **b);
+
+/* TLS over any stream (OpenSSL, memory BIOs). The inner stream becomes owned by the TLS one. */
+struct loop_tls_context; /* certificates and settings; shared by connections */
+struct loop_tls_options {
+    const char *cert_file, *key_file; /* server; NULL for a client */
+    const char *ca_file;              /* client: NULL means the system's CAs */
+};
+int loop_tls_context_new(const struct loop_tls_options *opts, struct loop_tls_context **out,
+                         char why[static 256]);
+void loop_tls_context_free(struct loop_tls_context *c);
+/* Client when `server_name` is given (SNI and certificate check), else server. The stream may be
+ * written to at once; a failed handshake arrives as closed(E_AUTH). */
+struct stream *loop_tls_new(struct loop *l, struct loop_tls_context *c, struct stream *inner,
+                            const char *server_name);
+
+#endif
