@@ -102,3 +102,7 @@ check: ## unit and trace tests under ASan+UBSan (ROOM=name for one room)
 	@$(MAKE) --no-print-directory CFG=asan unit
 
 -include $(wildcard $(B)/src/*/*.d $(B)/cmd/conduit/*.d $(B)/test/*/*.d $(B)/test/*/*/*.d)
+-include $(wildcard mk/*.mk)
+
+setup: ## install what is missing (apt, through sudo where not root)
+	@tools/setup.sh test
