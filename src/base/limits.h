@@ -16,6 +16,20 @@
 #define LIMIT_SSE_EVENT      (4 * MIB)  /* one event of a stream */
 
 /* --- p2p --- */
+#define LIMIT_MSS_LINE         1024       /* one line with its newline; go and js cap here too */
+#define LIMIT_MSS_PROTOCOL     256        /* a protocol id */
+#define LIMIT_MSS_PROPOSALS    64         /* refused in one negotiation; each costs us an answer */
+#define LIMIT_NOISE_HANDSHAKE  (8 * KIB)  /* one handshake message; RSA-8192 identities need 2.3 KiB */
+#define LIMIT_NOISE_MUXERS     100        /* early muxers listed by the peer; as go */
+#define LIMIT_YAMUX_FRAME      (1 * MIB)  /* body of one Data frame, whatever the window; as rust */
+#define LIMIT_YAMUX_WINDOW     (16 * MIB) /* one stream's receive window; as go */
+#define LIMIT_YAMUX_CONTROL    (48 * KIB) /* control frames waiting to be sent: 4096 of them */
+#define LIMIT_YAMUX_UNACKED    256        /* streams we opened that nobody accepted yet; spec */
+#define LIMIT_YAMUX_OUTBOUND   400        /* open by us on one connection; rust dies at 512 of both */
+#define LIMIT_YAMUX_STRANGER   32         /* opened by a peer of which nothing is known */
+#define LIMIT_YAMUX_PEER       4096       /* opened by a Conduit node */
+#define LIMIT_YAMUX_SEND_QUEUE (64 * KIB) /* bytes one stream may queue for sending */
+#define LIMIT_YAMUX_CONN       (32 * MIB) /* grown windows and unread bytes of one connection */
 
 /* --- dht --- */
 
