@@ -106,3 +106,27 @@ check: ## unit and trace tests under ASan+UBSan (ROOM=name for one room)
 
 setup: ## install what is missing (apt, through sudo where not root)
 	@tools/setup.sh test
+
+# --- the main commands -----------------------------------------------------------------------------
+.PHONY: run test engine docs install
+run: ## two nodes, a question, the answer (ONCE=1: exit after it)
+	@tools/setup.sh build
+	@$(MAKE) --no-print-directory build/conduit
+	@build/conduit engine install
+	@tools/run.sh
+
+test: ## everything: check, fuzz-smoke, js-libp2p, end to end; ends with a count
+	@tools/setup.sh test
+	@$(MAKE) --no-print-directory build/conduit
+	@build/conduit engine install || true
+	@tools/test.sh
+
+engine: build/conduit ## get a llama-server (found, or fetched once into the cache)
+	@build/conduit engine install
+
+docs: build/conduit ## docs/CONFIG.md from the table of options
+	@build/conduit up --help-markdown > docs/CONFIG.md
+
+PREFIX ?= /usr/local
+install: build/conduit ## into PREFIX (/usr/local)
+	install -D -m 755 $(B)/conduit $(DESTDIR)$(PREFIX)/bin/conduit
