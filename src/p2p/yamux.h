@@ -33,6 +33,7 @@
 #include "base/list.h"
 #include "base/rng.h"
 #include "base/sched.h"
+#include "p2p/yamux_frame.h"
 
 #include <sys/types.h>
 
@@ -54,7 +55,7 @@ struct yamux_recv {
     struct buf unread;      /* what the user left; bounded by the window */
     uint32_t window;        /* most that may be outstanding; grows */
     uint32_t credit;        /* what the peer may still send */
-    uint32_t consumed;      /* by the user, not yet given back as credit */
+    uint32_t owed;          /* consumed by the user, or grown, and not yet given as credit */
     uint32_t epoch_bytes;   /* consumed since epoch_us: how fast the user takes it */
     uint64_t epoch_us;
     uint64_t charged;       /* what this stream holds of the budgets */
@@ -77,7 +78,8 @@ struct yamux_stream {
     struct yamux_recv recv;
     struct yamux_send send;
     uint32_t id;
-    uint32_t reset_code;    /* of YAMUX_RESET */
+    int reset_err;          /* why it was reset, E_… */
+    uint32_t reset_code;    /* what the peer said with it */
     uint8_t pending;        /* events not yet returned */
     bool is_inbound, is_acked, is_reset;
 };
@@ -130,17 +132,17 @@ struct yamux {
     /* going out */
     struct buf control;              /* whole 12-byte frames, first in first out */
     struct list ready_small, ready_bulk, credit_due;
+    uint32_t small_run;              /* bytes of small writes since bulk had a turn */
     /* coming in */
     uint8_t head[12];
     uint8_t head_len;
     uint32_t body_left;              /* of the Data frame being read */
-    uint8_t body_flags;
+    uint16_t body_flags;
     struct yamux_stream *body_to;    /* NULL: drop it */
-    struct bytes slice;              /* delivered and not yet read; lies in the caller's buffer */
+    struct bytes slice;              /* delivered and not yet read; lies in the caller's `in` */
+    struct yamux_stream *slice_to;
     struct list noted;               /* streams with pending events */
-    uint32_t offered_id;             /* INBOUND was returned and not yet accepted */
-    uint8_t offered_flags;
-    uint32_t offered_delta;
+    struct yamux_frame offered;      /* INBOUND was returned for this SYN; type 0xff: none */
     /* session */
     uint64_t held;                   /* charged to conn_budget */
     struct list in_budget;
@@ -148,7 +150,9 @@ struct yamux {
     uint64_t ping_sent_us;           /* 0: none outstanding */
     uint32_t ping_value;
     uint64_t ping_due_us;            /* next round-trip measurement, if there is traffic */
-    bool goaway_sent, goaway_seen, is_dead;
+    bool goaway_sent, goaway_seen;
+    bool is_flooded;                 /* the peer makes us say more than it reads */
+    bool is_dead;                    /* a last GoAway may be drained, nothing else happens */
     struct {
         uint64_t ignored_frames;     /* for streams that are gone */
         uint64_t ignored_pongs;
