@@ -9,6 +9,11 @@
 
 /* --- codec --- */
 
+/* --- loop --- */
+#define LIMIT_LOOP_LINGER_BYTES (1 * MIB) /* read and dropped after close, so that no RST follows */
+#define LIMIT_LOOP_LINGER_US    2000000   /* how long a closed socket may take to drain */
+#define LIMIT_LOOP_ACCEPTS      32        /* connections taken per turn of the loop */
+
 /* --- http --- */
 #define LIMIT_HTTP_HEAD      (32 * KIB) /* request or response head; Codex sends 1 KB JSON headers */
 #define LIMIT_HTTP_HEADERS   128        /* header fields in one head */

@@ -22,7 +22,8 @@ struct loop *loop_uv_new(void);
 /* Runs until loop_stop, or until nothing is left that could happen. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
-/* Closes what is left and frees. Children are killed. */
+/* Closes what is left and frees. Children are killed; pending requests are forgotten without their
+ * callback, but work that has begun is waited for. */
 void loop_free(struct loop *l);
 struct sched *loop_sched(struct loop *l);
 struct rng *loop_rng(struct loop *l);
@@ -68,6 +69,8 @@ enum { LOOP_RESOLVE_MAX = 32 };
 void loop_resolve(struct loop *l, struct loop_resolve *r, const char *name, enum loop_dns what,
                   uint64_t timeout_us);
 void loop_resolve_cancel(struct loop *l, struct loop_resolve *r);
+/* Asks these servers ("192.0.2.1:53,…") instead of the system's: 0 or E_INVALID. */
+int loop_resolve_servers(struct loop *l, const char *servers);
 
 /* --- slow work, off the loop's thread --- */
 struct loop_work {
@@ -111,6 +114,7 @@ struct loop_udp_options {
 };
 int loop_udp_open(struct loop *l, const struct loop_udp_options *opts, struct loop_udp **out);
 int loop_udp_send(struct loop_udp *u, const struct net_addr *to, struct bytes datagram);
+const struct net_addr *loop_udp_addr(const struct loop_udp *u);
 void loop_udp_close(struct loop_udp *u);
 
 /* --- this machine --- */

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/* Datagrams. What the kernel cannot take at once is lost, as datagrams may be. */
+#include "base/mem.h"
+#include "loop/sockaddr.h"
+#include "loop/uv_maker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { DATAGRAM_MAX = 65536, DATAGRAMS_PER_TURN = 32 };
+
+struct udp {
+    struct loop_udp base;
+    uv_poll_t poll;
+    int fd;
+    bool is_closed;
+};
+
+static void udp_gone(uv_handle_t *h)
+{
+    free(CONTAINER_OF((uv_poll_t *)h, struct udp, poll));
+}
+
+static void discard_udp(uv_handle_t *h)
+{
+    struct udp *u = CONTAINER_OF((uv_poll_t *)h, struct udp, poll);
+    u->is_closed = true;
+    uv_close(h, udp_gone);
+    close(u->fd);
+}
+
+static const struct uvm_kind udp_kind = {discard_udp};
+
+static void udp_event(uv_poll_t *poll, int status, int events)
+{
+    struct udp *u = CONTAINER_OF(poll, struct udp, poll);
+    uint8_t datagram[DATAGRAM_MAX];
+    uvm_woke(poll->loop->data);
+    for (int i = 0; i < DATAGRAMS_PER_TURN && !u->is_closed; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof sa;
+        ssize_t n = recvfrom(u->fd, datagram, sizeof datagram, 0, (struct sockaddr *)&sa, &len);
+        if (n < 0 && (errno == ECONNREFUSED || errno == EINTR))
+            continue; /* an ICMP answer to something we sent */
+        if (n < 0)
+            break;
+        struct net_addr from = sockaddr_to_net((struct sockaddr *)&sa, len);
+        u->base.opts.received(u->base.opts.ctx, &from, bytes_of(datagram, (size_t)n));
+    }
+    if (status < 0 && !u->is_closed) /* libuv stops after an error; the socket goes on */
+        uv_poll_start(&u->poll, UV_READABLE, udp_event);
+}
+
+static int udp_bind(struct udp *u)
+{
+    struct sockaddr_storage sa;
+    socklen_t len;
+    int on = 1, err = sockaddr_from_net(&u->base.opts.at, &sa, &len);
+    if (err || sa.ss_family == AF_UNIX)
+        return err ? err : E_INVALID;
+    u->fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (u->fd < 0)
+        return err_from_errno(errno);
+    if (u->base.opts.reuse) {
+        setsockopt(u->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        setsockopt(u->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    }
+    if (bind(u->fd, (struct sockaddr *)&sa, len) != 0)
+        return err_from_errno(errno);
+    len = sizeof sa;
+    getsockname(u->fd, (struct sockaddr *)&sa, &len);
+    u->base.addr = sockaddr_to_net((struct sockaddr *)&sa, len);
+    return 0;
+}
+
+int uvm_udp_open(struct loop *l, const struct loop_udp_options *opts, struct loop_udp **out)
+{
+    struct udp *u = MEM_NEW(struct udp);
+    u->base = (struct loop_udp){.loop = l, .opts = *opts};
+    u->fd = -1;
+    int err = udp_bind(u);
+    if (!err && uv_poll_init(&uvm_of(l)->uv, &u->poll, u->fd) != 0)
+        err = E_IO;
+    if (err) {
+        if (u->fd >= 0)
+            close(u->fd);
+        free(u);
+        return err;
+    }
+    u->poll.data = (void *)&udp_kind;
+    uv_poll_start(&u->poll, UV_READABLE, udp_event);
+    *out = &u->base;
+    return 0;
+}
+
+int uvm_udp_send(struct loop_udp *base, const struct net_addr *to, struct bytes datagram)
+{
+    struct udp *u = CONTAINER_OF(base, struct udp, base);
+    struct sockaddr_storage sa;
+    socklen_t len;
+    int err = sockaddr_from_net(to, &sa, &len);
+    if (err)
+        return err;
+    ssize_t n = sendto(u->fd, datagram.p, datagram.n, MSG_NOSIGNAL, (struct sockaddr *)&sa, len);
+    return n >= 0 ? 0 : err_from_errno(errno);
+}
+
+void uvm_udp_close(struct loop_udp *base)
+{
+    discard_udp((uv_handle_t *)&CONTAINER_OF(base, struct udp, base)->poll);
+}
