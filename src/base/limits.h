@@ -19,6 +19,14 @@
 #define LIMIT_HTTP_HEADERS   128        /* header fields in one head */
 #define LIMIT_HTTP_BODY      (32 * MIB) /* default; base64 images are big */
 #define LIMIT_SSE_EVENT      (4 * MIB)  /* one event of a stream */
+#define LIMIT_HTTP_TARGET    (8 * KIB)  /* a request target; as nginx and Apache */
+#define LIMIT_HTTP_CHUNK_EXT (16 * KIB) /* extensions of all chunks and the trailers of one body */
+#define LIMIT_HTTP_PIPELINE  (64 * KIB) /* bytes read ahead while a request is being answered */
+#define LIMIT_HTTP_BACKLOG   (256 * KIB) /* of an answer: more queued than this says "wait" */
+#define LIMIT_HTTP_QUEUED    (8 * MIB)  /* of an answer: nothing is queued beyond; two SSE events */
+#define LIMIT_HTTP_BODIES    (256 * MIB) /* collected bodies of all connections of a server */
+#define LIMIT_HTTP_INTERIMS  1000       /* 1xx in front of one response; every 5 s is over an hour */
+#define LIMIT_HTTP_DRAIN     (256 * KIB) /* of a body nobody wants, before closing instead */
 
 /* --- p2p --- */
 #define LIMIT_MSS_LINE         1024       /* one line with its newline; go and js cap here too */
