@@ -5,7 +5,7 @@
  *      test -- fake_feed, fake_eof, fake_break -->  stream  --> code under test
  *      test <- fake_sent, fake_is_finished, … ---   stream  <-- (stream_writev, finish, reset, close)
  *
- * Callbacks are made by `fake_pump` only, as a loop would: never from inside a call of the user's.
+ * Callbacks are made by `fake_world_run` only, as a loop would: never from inside a call of the user's.
  * `fake_world_run` drives timers and tasks of a struct sched by hand and pumps every fake stream
  * until nothing happens any more. */
 #ifndef CONDUIT_TEST_FAKE_STREAM_H
