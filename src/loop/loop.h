@@ -140,6 +140,9 @@ struct loop_virtual_link {
 };
 void loop_virtual_set_link(struct loop_virtual *w, struct loop *a, struct loop *b,
                            const struct loop_virtual_link *link);
+/* What names resolve to in that world; may be called several times for one name. */
+void loop_virtual_set_name(struct loop_virtual *w, const char *name, const struct net_addr *addr);
+void loop_virtual_set_text(struct loop_virtual *w, const char *name, const char *text);
 /* The machine loses power: its sockets are reset for the others (RST when `tells`), silent else. */
 void loop_virtual_crash(struct loop_virtual *w, struct loop *l, bool tells);
 

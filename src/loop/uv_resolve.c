@@ -11,6 +11,7 @@
  * own, which forgets its query when that has timed out or was cancelled. */
 #include "base/buf.h"
 #include "base/mem.h"
+#include "loop/names.h"
 #include "loop/sockaddr.h"
 #include "loop/uv_maker.h"
 
@@ -18,7 +19,6 @@
 #include <arpa/nameser.h>
 #include <netdb.h>
 #include <stdlib.h>
-#include <strings.h>
 
 enum { TEXT_MAX = 4096 }; /* one TXT record, joined; a dnsaddr is under 255 bytes */
 
@@ -103,25 +103,10 @@ static void query_add(struct query *q, const struct net_addr *a)
         q->addrs[q->addr_count++] = *a;
 }
 
-/* Literals and localhost (RFC 6761 §6.3): true when that was the answer. */
 static bool query_answer_here(struct query *q, const char *name, enum loop_dns what)
 {
-    struct net_addr a;
-    size_t n = strlen(name);
-    bool wants_4 = what == LOOP_DNS_ANY || what == LOOP_DNS_A;
-    bool wants_6 = what == LOOP_DNS_ANY || what == LOOP_DNS_AAAA;
-    if (net_addr_parse_ip(name, 0, &a) == 0) {
-        if ((a.kind == NET_IP4 && wants_4) || (a.kind == NET_IP6 && wants_6))
-            query_add(q, &a);
-    } else if (strcasecmp(name, "localhost") == 0 ||
-               (n > 10 && strcasecmp(name + n - 10, ".localhost") == 0)) {
-        if (wants_4 && net_addr_parse_ip("127.0.0.1", 0, &a) == 0)
-            query_add(q, &a);
-        if (wants_6 && net_addr_parse_ip("::1", 0, &a) == 0)
-            query_add(q, &a);
-    } else {
+    if (!names_answer(name, what, q->addrs, &q->addr_count))
         return false;
-    }
     query_settled(q, q->addr_count ? 0 : E_DNS);
     return true;
 }
