@@ -21,7 +21,7 @@
 #define LIMIT_SSE_EVENT      (4 * MIB)  /* one event of a stream */
 #define LIMIT_HTTP_TARGET    (8 * KIB)  /* a request target; as nginx and Apache */
 #define LIMIT_HTTP_CHUNK_EXT (16 * KIB) /* extensions of all chunks and the trailers of one body */
-#define LIMIT_HTTP_PIPELINE  (64 * KIB) /* bytes read ahead while a request is being answered */
+#define LIMIT_HTTP_PIPELINE  (32 * KIB) /* bytes read ahead while a request is being answered */
 #define LIMIT_HTTP_BACKLOG   (256 * KIB) /* of an answer: more queued than this says "wait" */
 #define LIMIT_HTTP_QUEUED    (8 * MIB)  /* of an answer: nothing is queued beyond; two SSE events */
 #define LIMIT_HTTP_BODIES    (256 * MIB) /* collected bodies of all connections of a server */
@@ -43,6 +43,28 @@
 #define LIMIT_YAMUX_PEER       4096       /* opened by a Conduit node */
 #define LIMIT_YAMUX_SEND_QUEUE (64 * KIB) /* bytes one stream may queue for sending */
 #define LIMIT_YAMUX_CONN       (32 * MIB) /* grown windows and unread bytes of one connection */
+#define LIMIT_CONNS            4096       /* connections of a host */
+#define LIMIT_CONNS_PEER       8          /* of one peer; as go */
+#define LIMIT_CONNS_PENDING    256        /* inbound, not yet proved who they are */
+#define LIMIT_CONNS_PENDING_IP 8          /* of one IPv4 address or IPv6 /56; loopback is exempt */
+#define LIMIT_ACCEPT_RATE      5          /* inbound connections per second of one IP group */
+#define LIMIT_ACCEPT_BURST     20         /* and so many at once */
+#define LIMIT_ACCEPT_GROUPS    8192       /* IP groups remembered for that */
+#define LIMIT_DIAL_ADDRS       32         /* addresses tried in one dial */
+#define LIMIT_DIALS            256        /* peers being dialled at once */
+#define LIMIT_DNS_LOOKUPS      32         /* of one dial, dnsaddr's included; as rust */
+#define LIMIT_DNS_DEPTH        4          /* dnsaddr naming dnsaddr */
+#define LIMIT_IDENTIFY_OUT     4096       /* our message: rust reads no more */
+#define LIMIT_IDENTIFY_IN      (8 * KIB)  /* one message of theirs; as go */
+#define LIMIT_IDENTIFY_PARTS   10         /* messages merged into one; as go */
+#define LIMIT_PEERS            8192       /* peers in the address book, oldest unconnected first out */
+#define LIMIT_PEER_ADDRS       128        /* addresses of one peer */
+#define LIMIT_PEER_ADDR        512        /* bytes of one address */
+#define LIMIT_PEER_PROTOCOLS   256        /* protocols of one peer */
+#define LIMIT_PEER_AGENT       128        /* bytes of a name kept for people */
+#define LIMIT_OBSERVED         32         /* addresses others say we have */
+#define LIMIT_PING_INBOUND     2          /* ping streams of one peer; spec */
+#define LIMIT_IDENTIFY_INBOUND 4          /* identify and push streams of one peer, in flight */
 
 /* --- dht --- */
 

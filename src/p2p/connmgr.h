@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/* Who may connect: counts and limits of connections, before and after a peer has proved itself.
+ * A pure book; the host asks before it accepts and tells what happened.
+ *
+ *   accepted -> PENDING (total, per IP group, rate) -> proved -> ADMITTED (total, per peer) -> gone
+ *
+ * Loopback is exempt from what counts by IP: there everybody is one address. Over the high mark of
+ * admitted connections the host asks whom to trim: `connmgr_worth` orders them, and what is
+ * protected, in use or young is never closed. */
+#ifndef CONDUIT_P2P_CONNMGR_H
+#define CONDUIT_P2P_CONNMGR_H
+
+#include "base/map.h"
+#include "base/net.h"
+#include "base/rng.h"
+
+struct connmgr_cfg {
+    uint32_t max_pending, max_pending_per_ip;
+    uint32_t max_total, max_per_peer;
+    uint32_t rate_per_s, rate_burst; /* inbound, per IP group */
+    uint32_t high, low;              /* trimming starts over high and ends at low */
+    uint64_t grace_us;               /* young connections are not trimmed */
+};
+struct connmgr_cfg connmgr_cfg_default(void);
+
+struct connmgr {
+    struct connmgr_cfg cfg;
+    struct map groups; /* by IP group: pending count and token bucket */
+    uint32_t pending, total;
+    uint64_t swept_us;
+    struct {
+        uint64_t refused_pending, refused_ip, refused_rate, refused_total, refused_peer, trimmed;
+    } counts;
+};
+
+void connmgr_init(struct connmgr *m, const struct connmgr_cfg *cfg, struct rng *rng);
+void connmgr_fini(struct connmgr *m);
+
+/* An inbound connection from there: 0 (and pending), or E_LIMIT: close it at once. */
+int connmgr_accept(struct connmgr *m, const struct net_addr *from, uint64_t now_us);
+/* It is no longer pending: proved, failed or gone. */
+void connmgr_settle(struct connmgr *m, const struct net_addr *from, uint64_t now_us);
+/* A peer has proved itself and has `per_peer` connections already: 0 (and counted), or E_LIMIT. */
+int connmgr_admit(struct connmgr *m, uint32_t per_peer);
+void connmgr_drop(struct connmgr *m); /* an admitted connection is gone */
+
+static inline bool connmgr_is_over(const struct connmgr *m)
+{
+    return m->total > m->cfg.high;
+}
+/* How much a connection is worth keeping; 0: it may be trimmed first, UINT64_MAX: never. */
+struct connmgr_view {
+    uint64_t opened_us, used_us;
+    uint32_t streams;
+    bool is_protected, is_known; /* known: a Conduit node, or in our tables */
+};
+uint64_t connmgr_worth(const struct connmgr *m, const struct connmgr_view *v, uint64_t now_us);
+
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+/* The host: this node in the network. It listens, dials, keeps connections, and gives streams.
+ *
+ *   p2p_open(peer, protocol) --connected?--no--> p2p_connect (one dial per peer, many waiters)
+ *          |                        |yes                 | resolve names, race addresses, upgrade
+ *          +------------------------+<-------------------+
+ *          v
+ *   stream to its user            handler <-- protocol agreed <-- stream opened by a peer
+ *
+ * One host per node, on the loop's thread. The rest of the node sees peers by their ids and streams
+ * as `struct stream`; connections stay inside. Addresses are binary multiaddrs; only TCP ones can be
+ * dialled now. The host itself serves identify, identify-push and ping.
+ *
+ * Requests are embedded by the caller and complete exactly once, never inside the submitting call;
+ * after p2p_…_cancel they do not complete. */
+#ifndef CONDUIT_P2P_HOST_H
+#define CONDUIT_P2P_HOST_H
+
+#include "base/list.h"
+#include "base/sched.h"
+#include "base/stream.h"
+#include "codec/key.h"
+#include "codec/peer_id.h"
+#include "p2p/conn.h"
+#include "p2p/connmgr.h"
+#include "p2p/dial.h"
+#include "p2p/host_port.h"
+#include "p2p/peerstore.h"
+
+struct p2p_host;
+struct loop;
+
+struct p2p_host_cfg {
+    const struct key_pair *key;        /* borrowed while the host lives */
+    const char *agent;                 /* "conduit/0.1.0" */
+    const char *protocol_version;      /* "/conduit/1.0.0": who says the same is a Conduit node */
+    struct conn_cfg conn;
+    struct connmgr_cfg connmgr;
+    struct dial_cfg dial;
+    uint64_t stream_budget;            /* bytes all connections' streams may hold together */
+    uint64_t idle_us;                  /* a connection without streams is closed after; 0: never */
+};
+/* The defaults of limits.h. */
+struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key);
+
+/* On a loop (host_shell.c); on any other network (tests, the simulator) p2p_host_new_on. NULL when
+ * the key cannot sign. */
+struct p2p_host *p2p_host_new(const struct p2p_host_cfg *cfg, struct loop *loop);
+struct p2p_host *p2p_host_new_on(const struct p2p_host_cfg *cfg, struct sched *sched,
+                                 struct rng *rng, const struct host_port *port, void *port_ctx);
+/* Stops accepting and dialling, lets streams finish for up to `grace_us`, says goodbye, closes all;
+ * then `closed`. Requests still waiting complete with E_CANCELLED. */
+void p2p_host_close(struct p2p_host *h, uint64_t grace_us, void (*closed)(void *ctx), void *ctx);
+/* Everything at once, without a word to anybody; not from inside a callback of the host's. */
+void p2p_host_free(struct p2p_host *h);
+
+/* --- listening --- */
+/* "/ip4/0.0.0.0/tcp/8000", "/ip6/::/tcp/0": 0, or E_MALFORMED, E_UNSUPPORTED, E_IN_USE, E_DENIED. */
+int p2p_host_listen(struct p2p_host *h, const char *multiaddr);
+/* Addresses to reach this node, most useful first: listeners with interfaces expanded, then those
+ * added. Binary multiaddrs without /p2p, borrowed until the next call. */
+size_t p2p_host_addrs(struct p2p_host *h, const struct bytes **out);
+/* Text of address i with /p2p/<id>, as printed for people; "" past the end. */
+const char *p2p_host_addr_text(struct p2p_host *h, size_t i, char *out, size_t size);
+/* An address that others can use (port forwarding, AutoNAT, relay); or no longer. */
+int p2p_host_add_addr(struct p2p_host *h, struct bytes multiaddr);
+void p2p_host_remove_addr(struct p2p_host *h, struct bytes multiaddr);
+const struct peer_id *p2p_host_id(const struct p2p_host *h);
+
+/* --- protocols we serve --- */
+typedef void (*p2p_handler)(void *ctx, struct stream *s, const struct peer_id *peer);
+/* `protocol` is copied. Listed in identify, and pushed when it changes. E_EXISTS, E_LIMIT. The
+ * stream is the handler's; its principal says who is there. */
+int p2p_host_handle(struct p2p_host *h, const char *protocol, p2p_handler handler, void *ctx);
+void p2p_host_unhandle(struct p2p_host *h, const char *protocol);
+
+/* --- connecting --- */
+struct p2p_connect {
+    const struct peer_id *peer;  /* NULL: whoever answers; the result says who */
+    const struct bytes *addrs;   /* binary multiaddrs, borrowed for the call; /p2p in them is checked */
+    size_t addr_count;           /* 0: those of the address book */
+    uint64_t timeout_us;         /* 0: 30 s */
+    bool is_urgent;              /* a user asked: do not honour the back-off after failures */
+    /* err 0: connected, `peer` is who (borrowed for the call). E_WRONG_PEER, E_UNAVAILABLE (failed a
+     * moment ago), E_NOT_FOUND (no address), E_TIMEOUT, E_REFUSED, …; `why` is a sentence. */
+    void (*done)(struct p2p_connect *r, int err, const struct peer_id *peer, const char *why);
+    struct list link;            /* private from here */
+    struct timer timer;
+    struct host_dial *dial;
+    struct p2p_host *host;
+    int err;
+    struct peer_id who;
+};
+void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r);
+void p2p_connect_cancel(struct p2p_connect *r);
+
+/* Opens a stream; connects first where needed. */
+struct p2p_open {
+    struct peer_id peer;
+    const struct bytes *addrs;   /* as above: hints */
+    size_t addr_count;
+    const char *protocol;        /* borrowed until done */
+    uint64_t timeout_us;         /* 0: 30 s; connecting and agreeing together */
+    bool is_urgent;
+    bool is_lazy;                /* sure that the peer has it; else known from identify, or asked */
+    bool is_background;          /* a stream that nobody waits on: see conn.h */
+    bool only_connected;         /* E_UNAVAILABLE rather than dial */
+    void (*done)(struct p2p_open *r, int err, struct stream *s);
+    struct p2p_connect connect;  /* private from here */
+    struct conn_open open;
+    struct timer timer;
+    struct task task;
+    struct p2p_host *host;
+    struct list link;
+    uint8_t phase;
+    int err;
+};
+void p2p_host_open(struct p2p_host *h, struct p2p_open *r);
+void p2p_open_cancel(struct p2p_open *r);
+
+/* Closes all connections to a peer. */
+void p2p_host_disconnect(struct p2p_host *h, const struct peer_id *peer);
+bool p2p_host_is_connected(struct p2p_host *h, const struct peer_id *peer);
+/* Connections to a protected peer are not trimmed when idle; counted. */
+void p2p_host_protect(struct p2p_host *h, const struct peer_id *peer, bool protect);
+/* Hints of somebody (DHT, mDNS, an invite) about a peer's addresses. */
+void p2p_host_learn(struct p2p_host *h, const struct peer_id *peer, const struct bytes *addrs,
+                    size_t addr_count, uint64_t ttl_us);
+/* May everybody connect? NULL: yes. False closes the connection once the peer proved who it is. */
+void p2p_host_gate(struct p2p_host *h, bool (*may)(void *ctx, const struct peer_id *peer,
+                                                    const struct net_addr *from), void *ctx);
+
+/* --- what happens --- */
+struct p2p_watch {
+    /* First connection to a peer, last one gone, and identify's news (also after a push). Any may be
+     * NULL. Never called from inside a call on the host. */
+    void (*connected)(struct p2p_watch *w, const struct peer_id *peer);
+    void (*disconnected)(struct p2p_watch *w, const struct peer_id *peer, int err);
+    void (*identified)(struct p2p_watch *w, const struct peer_record *peer);
+    void (*addrs_changed)(struct p2p_watch *w); /* our own */
+    struct list link; /* private */
+};
+void p2p_host_watch(struct p2p_host *h, struct p2p_watch *w);
+void p2p_host_unwatch(struct p2p_watch *w);
+
+/* --- looking --- */
+struct p2p_peer_view {
+    const struct peer_id *id;
+    const struct peer_record *record; /* may be NULL */
+    uint32_t conns, streams;
+    uint64_t rtt_us, since_us;
+    struct net_addr remote;
+    bool is_inbound, is_conduit, is_protected;
+};
+/* Connected peers, oldest first; NULL cursor starts; false at the end. Nothing may change between. */
+bool p2p_host_peers(struct p2p_host *h, void **cursor, struct p2p_peer_view *out);
+struct peer_record *p2p_host_record(struct p2p_host *h, const struct peer_id *peer);
+/* Our address as others see it, with how many said so. */
+size_t p2p_host_observed(struct p2p_host *h, size_t i, struct bytes *addr);
+
+struct p2p_counts {
+    uint64_t peers, conns, conns_pending, streams_in, streams_out, bytes_in, bytes_out;
+    uint64_t dials, dials_failed, accepted, refused_limit, upgrade_failed, trimmed;
+};
+struct p2p_counts p2p_host_counts(const struct p2p_host *h);
+
+#endif

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+/* See keepalive.h. */
+#include "p2p/keepalive.h"
+
+#include "base/sched.h"
+
+enum { SLEPT_US = 200 * 1000 }; /* a step so late means that we were not running */
+
+struct keepalive_cfg keepalive_cfg_default(void)
+{
+    return (struct keepalive_cfg){
+        .idle_ping_us = 10 * US_PER_S,
+        .idle_dead_us = 14500 * US_PER_MS,
+        .busy_ping_us = 250 * US_PER_MS,
+        .busy_dead_us = 900 * US_PER_MS,
+    };
+}
+
+void keepalive_init(struct keepalive *k, const struct keepalive_cfg *cfg, uint64_t now_us)
+{
+    *k = (struct keepalive){.cfg = *cfg, .since_us = now_us, .expected_us = SCHED_NEVER};
+}
+
+void keepalive_heard(struct keepalive *k, uint64_t now_us)
+{
+    k->since_us = now_us;
+    k->is_asked = false;
+}
+
+void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us)
+{
+    if (is_busy && !k->is_busy) /* the silence before the request says nothing */
+        keepalive_heard(k, now_us);
+    k->is_busy = is_busy;
+}
+
+static uint64_t ping_after(const struct keepalive *k)
+{
+    return k->is_busy ? k->cfg.busy_ping_us : k->cfg.idle_ping_us;
+}
+
+static uint64_t dead_after(const struct keepalive *k)
+{
+    uint64_t base = k->is_busy ? k->cfg.busy_dead_us : k->cfg.idle_dead_us;
+    uint64_t slow = ping_after(k) + 6 * k->rtt_us;
+    return base > slow ? base : slow;
+}
+
+enum keepalive_act keepalive_step(struct keepalive *k, uint64_t now_us)
+{
+    if (now_us > k->expected_us && now_us - k->expected_us > SLEPT_US)
+        keepalive_heard(k, now_us);
+    k->expected_us = SCHED_NEVER;
+    uint64_t quiet = now_us - k->since_us;
+    if (k->is_asked && quiet >= dead_after(k))
+        return KEEPALIVE_DEAD;
+    if (k->is_asked || quiet < ping_after(k))
+        return KEEPALIVE_WAIT;
+    k->is_asked = true;
+    return KEEPALIVE_PING;
+}
+
+uint64_t keepalive_deadline(struct keepalive *k)
+{
+    k->expected_us = k->since_us + (k->is_asked ? dead_after(k) : ping_after(k));
+    return k->expected_us;
+}

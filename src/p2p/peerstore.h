@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/* The address book: what we know of peers, met and unmet. A pure book.
+ *
+ * Per peer: addresses with where they came from and until when they are believed, the protocols and
+ * names it told by identify, and how dialling it went. A peer is identified only by itself; its
+ * addresses may come from anybody and are mere hints.
+ *
+ * Full books forget the peer that was touched longest ago and is not pinned (connected peers are);
+ * full entries forget the address that expires first. */
+#ifndef CONDUIT_P2P_PEERSTORE_H
+#define CONDUIT_P2P_PEERSTORE_H
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "codec/peer_id.h"
+
+/* How long an address is believed, by its source: µs. */
+#define PEER_ADDR_TTL_GIVEN      (UINT64_C(365) * 86400 * 1000000) /* by the user */
+#define PEER_ADDR_TTL_IDENTIFIED (UINT64_C(48) * 3600 * 1000000)   /* by the peer itself */
+#define PEER_ADDR_TTL_HEARD      (UINT64_C(30) * 60 * 1000000)     /* from others */
+
+struct peer_addr {
+    uint8_t *p; /* binary multiaddr, without /p2p */
+    uint16_t n;
+    uint64_t expires_us;
+};
+
+struct peer_record {
+    struct list by_use; /* oldest first */
+    struct peer_id id;
+    uint32_t pins;
+    struct peer_addr *addrs;
+    uint16_t addr_count;
+    /* identify */
+    bool is_identified;
+    char agent[LIMIT_PEER_AGENT], version[LIMIT_PEER_AGENT];
+    char *protocols; /* NUL-separated, one after another */
+    size_t protocols_size;
+    uint16_t protocol_count;
+    /* dialling */
+    uint32_t failures; /* in a row */
+    uint64_t retry_us; /* not before */
+};
+
+struct peerstore {
+    struct map by_id;
+    struct list by_use;
+    struct rng *rng;
+};
+
+void peerstore_init(struct peerstore *ps, struct rng *rng);
+void peerstore_fini(struct peerstore *ps);
+/* Borrowed until the peer is forgotten; pinned records are not. */
+struct peer_record *peerstore_get(struct peerstore *ps, const struct peer_id *id);   /* or NULL */
+/* Makes it when absent; NULL when the book is full of pinned peers. */
+struct peer_record *peerstore_touch(struct peerstore *ps, const struct peer_id *id);
+void peerstore_pin(struct peer_record *r);
+void peerstore_unpin(struct peer_record *r);
+
+/* An address: E_TOO_BIG over LIMIT_PEER_ADDR; else 0, kept until now + ttl at least. */
+int peer_record_add_addr(struct peer_record *r, struct bytes addr, uint64_t ttl_us,
+                         uint64_t now_us);
+/* Drops what is no longer believed. */
+void peer_record_expire(struct peer_record *r, uint64_t now_us);
+void peer_record_clear_protocols(struct peer_record *r);
+int peer_record_add_protocol(struct peer_record *r, struct bytes protocol); /* E_LIMIT */
+bool peer_record_has_protocol(const struct peer_record *r, const char *protocol);
+/* The i-th protocol as text, or NULL. */
+const char *peer_record_protocol(const struct peer_record *r, size_t i);
+/* Set from a stranger's bytes: printable, cut. */
+void peer_record_set_agent(struct peer_record *r, struct bytes agent);
+void peer_record_set_version(struct peer_record *r, struct bytes version);
+
+/* Dialling failed: the next try is put off, 1 s doubling to 60 s, ± 20 %. */
+void peerstore_failed(struct peerstore *ps, struct peer_record *r, uint64_t now_us);
+void peer_record_worked(struct peer_record *r);
+
+#endif
