@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/* One try at one offer: opens a way to it, sends the request, reads what comes back, and tells its owner
+ * in whole pieces. It knows nothing of clients, choices or failover.
+ *
+ *   OPENING --ready--> CALLING --head 200 event-stream--> STREAMING --> over
+ *      |                  |----- anything else ---------> COLLECTING --> over
+ *      +------------------+------------- failed -----------------------> over
+ *
+ * `over` is told exactly once by one of reply, ended or failed, never from inside attempt_start; after
+ * it, or after attempt_cancel, nothing is called. */
+#ifndef CONDUIT_GATEWAY_ATTEMPT_H
+#define CONDUIT_GATEWAY_ATTEMPT_H
+
+#include "gateway/failure.h"
+#include "gateway/ports.h"
+#include "http/client.h"
+#include "http/pool.h"
+#include "http/sse.h"
+
+struct attempt;
+
+struct attempt_events {
+    void (*life)(void *ctx);                      /* 1xx, a comment: it is still at it */
+    /* Bytes of whole SSE events, ready for the client; `is_done`: the last, a good end, is in it. */
+    void (*event)(void *ctx, struct bytes raw, bool is_done);
+    /* A whole answer that was not streamed. */
+    void (*reply)(void *ctx, int status, struct bytes content_type, struct bytes body);
+    void (*ended)(void *ctx);                     /* after the event with is_done */
+    void (*failed)(void *ctx, const struct failure *f);
+};
+
+struct attempt_request {
+    struct bytes path;                 /* "/v1/chat/completions" */
+    const struct http_header *headers; /* allowed ones; borrowed while the attempt lives */
+    size_t header_count;
+    const struct bytes *body; /* slices, borrowed while the attempt lives */
+    int body_count;
+    bool is_stream;
+    bool is_chat;        /* a chat stream: its end is checked */
+    uint64_t stall_us;
+    size_t reply_limit;  /* of a reply that is not streamed */
+};
+
+struct attempt_env {
+    struct sched *sched;
+    struct http_client *client;
+    struct http_pool *pool;
+    const struct gateway_ports *ports;
+    void *ports_ctx;
+};
+
+/* Heap; freed by itself when over or cancelled. `who` names it in sentences ("the provider"). */
+struct attempt *attempt_start(const struct attempt_env *env, const struct gateway_choice *choice,
+                              const struct attempt_request *req, const struct attempt_events *on,
+                              void *ctx);
+void attempt_cancel(struct attempt *a);
+void attempt_pause(struct attempt *a, bool pause);
+
+#endif
