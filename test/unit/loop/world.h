@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 struct world {
     struct loop *near, *far; /* the same one, but in virtual time */
@@ -110,12 +112,92 @@ static inline void world_tcp(struct world *w)
     world_connect(w, &at);
 }
 
-static inline void world_unix(struct world *w)
+static inline void world_local(struct world *w)
 {
     struct net_addr at = {.kind = NET_UNIX};
     world_path(at.path);
     w->near = w->far = loop_uv_new();
     world_connect(w, &at);
+}
+
+static inline void world_pipe(struct world *w)
+{
+    w->near = w->far = loop_uv_new();
+    loop_pipe(w->near, 100000, &w->a, &w->b);
+}
+
+static inline void world_virtual(struct world *w)
+{
+    struct net_addr here, there;
+    struct loop_virtual_link link = {.delay_us = 5000, .jitter_us = 3000};
+    w->virtual = loop_virtual_new(11);
+    net_addr_parse_ip("10.0.0.1", 0, &here);
+    net_addr_parse_ip("10.0.0.2", 0, &there);
+    w->near = loop_virtual_machine(w->virtual, &here);
+    w->far = loop_virtual_machine(w->virtual, &there);
+    loop_virtual_set_link(w->virtual, w->near, w->far, &link);
+    there.port = 80;
+    world_connect(w, &there);
+}
+
+/* A key and a self-signed certificate for localhost, in one PEM file. */
+static inline void world_certificate(const char *file)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x = X509_new();
+    X509_set_version(x, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(x), 86400);
+    X509_set_pubkey(x, key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const unsigned char *)"localhost", -1, -1, 0);
+    X509_set_issuer_name(x, X509_get_subject_name(x));
+    X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name,
+                                              "DNS:localhost,IP:127.0.0.1");
+    X509_add_ext(x, san, -1);
+    X509_EXTENSION_free(san);
+    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    PEM_write_X509(f, x);
+    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+    fclose(f);
+    X509_free(x);
+    EVP_PKEY_free(key);
+}
+
+/* Puts TLS over both ends of what is connected. */
+static inline void world_wrap(struct world *w, const char *name)
+{
+    char file[64], why[256];
+    snprintf(file, sizeof file, "/tmp/conduit-loop-%d.pem", (int)getpid());
+    world_certificate(file);
+    struct loop_tls_options server = {.cert_file = file, .key_file = file};
+    struct loop_tls_options client = {.ca_file = file};
+    assert_int_equal(loop_tls_context_new(&server, &w->server, why), 0);
+    assert_int_equal(loop_tls_context_new(&client, &w->client, why), 0);
+    unlink(file);
+    w->a = loop_tls_new(w->near, w->client, w->a, name);
+    w->b = loop_tls_new(w->far, w->server, w->b, NULL);
+}
+
+static inline void world_tls(struct world *w)
+{
+    world_tcp(w);
+    world_wrap(w, "localhost");
+}
+
+static inline void world_tls_pipe(struct world *w)
+{
+    world_pipe(w);
+    world_wrap(w, "127.0.0.1");
+}
+
+static inline void world_tls_virtual(struct world *w)
+{
+    world_virtual(w);
+    world_wrap(w, "localhost");
 }
 
 static inline void world_end(struct world *w)
