@@ -8,6 +8,14 @@
 #define MIB (UINT64_C(1024) * KIB)
 
 /* --- codec --- */
+#define LIMIT_MULTIADDR         382     /* bytes of one address: a relayed one with certhashes is 200 */
+#define LIMIT_PEER_RECORD_ADDRS 64      /* in one signed record; the rest is ignored */
+#define LIMIT_ENVELOPE          (16 * KIB) /* one signed envelope */
+#define LIMIT_KEY_MESSAGE       (2 * KIB) /* a serialised public key; RSA-8192 is 1.1 KiB */
+#define LIMIT_BASE58            1024    /* bytes or characters; the codec is quadratic */
+#define LIMIT_CBOR_DEPTH        16      /* containers in containers */
+#define LIMIT_JSON_DEPTH        64      /* as deep as any API's bodies; the skimmer keeps bits */
+#define LIMIT_JSON_MEMBERS      256     /* top-level members of a request body */
 
 /* --- loop --- */
 #define LIMIT_LOOP_LINGER_BYTES (1 * MIB) /* read and dropped after close, so that no RST follows */
@@ -67,6 +75,22 @@
 #define LIMIT_IDENTIFY_INBOUND 4          /* identify and push streams of one peer, in flight */
 
 /* --- dht --- */
+#define LIMIT_DHT_KEY         80          /* a record's key; as go */
+#define LIMIT_DHT_MESSAGE     (64 * KIB)  /* what we read of one message */
+#define LIMIT_DHT_REPLY       16000       /* what we write of one; rust reads 16 KiB */
+#define LIMIT_DHT_ADDRS       8           /* addresses kept and told of one peer */
+#define LIMIT_DHT_ADDR        512         /* bytes of one address */
+#define LIMIT_DHT_BUCKET      20          /* k of Kademlia */
+#define LIMIT_DHT_GROUP       3           /* peers of one IPv4 /16 in the table; as go */
+#define LIMIT_DHT_GROUP_BUCKET 2          /* of them in one bucket */
+#define LIMIT_DHT_CANDIDATES  256         /* peers one lookup keeps in mind */
+#define LIMIT_DHT_QUERIES     256         /* lookups at a time */
+#define LIMIT_DHT_PROVIDERS   64          /* providers of one key */
+#define LIMIT_DHT_KEYS        65536       /* keys with providers */
+#define LIMIT_DHT_PEER_KEYS   2048        /* keys one peer may provide */
+#define LIMIT_DHT_OWN_KEYS    1024        /* keys we announce */
+#define LIMIT_DHT_RATE        50          /* requests a second answered to one peer */
+#define LIMIT_DHT_RATED       4096        /* peers whose rate is remembered */
 
 /* --- offer, route, guard --- */
 
