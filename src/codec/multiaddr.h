@@ -11,6 +11,8 @@
 #include "base/net.h"
 #include "codec/peer_id.h"
 
+#include <sys/types.h>
+
 enum multiaddr_code {
     MA_IP4 = 4, MA_TCP = 6, MA_IP6 = 41, MA_IP6ZONE = 42, MA_IPCIDR = 43, MA_DNS = 53,
     MA_DNS4 = 54, MA_DNS6 = 55, MA_DNSADDR = 56, MA_UDP = 273, MA_WEBRTC_DIRECT = 280,
