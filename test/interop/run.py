@@ -270,6 +270,26 @@ def test_sse(client, server, _):
         expect(answer["orderly"], "the body did not come to its proper end")
 
 
+@test("sse that breaks off is seen to")
+def test_sse_cut(client, server, _):
+    # A reset throws away what was not read yet, the head of the answer too: then it is an error.
+    answer = client.ask("sse", addr=server.addr, path="/sse?n=50&cut=10")
+    expect(not answer.get("orderly"), "a body that broke off was taken for complete")
+    count = len(answer.get("events", []))
+    expect(count <= 10, f"{count} events of a body cut after 10")
+    expect(client.do("sse", addr=server.addr, path="/sse?n=3")["orderly"], "the next one failed")
+
+
+@test("http, half-closed after the request")
+def test_half_close(client, server, _):
+    answer = client.ask("http", addr=server.addr, method="POST", path="/echo", body="a" * 10_000,
+                        headers={"content-type": "text/plain"}, half_close=True)
+    if client.lang == "rust" and not answer["ok"]:
+        raise Skip(answer["error"])
+    expect(answer["ok"], answer.get("error"))
+    expect(answer["status"] == 200 and answer["body"] == "a" * 10_000, f"status {answer['status']}")
+
+
 @test("FIND_NODE")
 def test_find_node(client, server, make):
     with make(client) as third:  # known to the server alone

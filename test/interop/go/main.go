@@ -41,6 +41,8 @@ type command struct {
 	Path    string            `json:"path"`
 	Headers map[string]string `json:"headers"`
 	Body    *string           `json:"body"`
+
+	HalfClose bool `json:"half_close"`
 }
 
 type answer map[string]any

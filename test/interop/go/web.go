@@ -60,10 +60,17 @@ func serveEvents(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		count = 50
 	}
+	cut, err := strconv.Atoi(r.URL.Query().Get("cut"))
+	if err != nil {
+		cut = -1
+	}
 	io.Copy(io.Discard, r.Body)
 	w.Header().Set("Content-Type", "text/event-stream")
 	flush := http.NewResponseController(w).Flush
 	for i := range count {
+		if i == cut {
+			panic(http.ErrAbortHandler) // net/http's way to break off
+		}
 		fmt.Fprintf(w, "data: {\"i\":%d}\n\n", i)
 		flush()
 	}
@@ -119,10 +126,10 @@ func (n *node) request(ctx context.Context, c *command, method string) (*http.Re
 		request.Header.Set(name, value)
 	}
 	request.Close = true
-	return n.roundTrip(ctx, p, request)
+	return n.roundTrip(ctx, p, request, c.HalfClose)
 }
 
-func (n *node) roundTrip(ctx context.Context, p peer.ID, request *http.Request) (*http.Response, error) {
+func (n *node) roundTrip(ctx context.Context, p peer.ID, request *http.Request, halfClose bool) (*http.Response, error) {
 	s, err := n.open(ctx, p, httpProtocol)
 	if err != nil {
 		return nil, err
@@ -130,6 +137,12 @@ func (n *node) roundTrip(ctx context.Context, p peer.ID, request *http.Request) 
 	if err := request.Write(s); err != nil {
 		s.Reset()
 		return nil, err
+	}
+	if halfClose {
+		if err := s.CloseWrite(); err != nil {
+			s.Reset()
+			return nil, err
+		}
 	}
 	response, err := http.ReadResponse(bufio.NewReader(s), request)
 	if err != nil {

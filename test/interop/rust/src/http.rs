@@ -6,9 +6,10 @@
 // The hard thing: a peer may half-close after its request, which is no cancellation on a libp2p
 // stream; hyper's server takes it for one unless `half_close` is set.
 
-use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
 
-use futures::stream;
+use futures::stream::{self, StreamExt};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
@@ -24,7 +25,7 @@ use crate::Result;
 
 pub const HTTP: StreamProtocol = StreamProtocol::new("/http/1.1");
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = BoxBody<Bytes, io::Error>;
 
 // ---- server -----------------------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ async fn route(request: Request<Incoming>) -> std::result::Result<Response<Body>
             let kind = parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
             full(200, kind.unwrap_or("application/octet-stream"), body)
         }
-        (_, "/sse") => sse(query.strip_prefix("n=").and_then(|n| n.parse().ok()).unwrap_or(50)),
+        (_, "/sse") => sse(parameter(query, "n").unwrap_or(50), parameter(query, "cut")),
         (&Method::GET, "/.well-known/libp2p/protocols") => full(
             200,
             "application/json",
@@ -59,18 +60,36 @@ async fn route(request: Request<Incoming>) -> std::result::Result<Response<Body>
 }
 
 fn full(status: u16, kind: &str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()).boxed());
+    let mut response =
+        Response::new(Full::new(body.into()).map_err(|never| match never {}).boxed());
     *response.status_mut() = StatusCode::from_u16(status).expect("a constant");
     response.headers_mut().insert(CONTENT_TYPE, kind.parse().expect("came from a header"));
     response
 }
 
-fn sse(n: usize) -> Response<Body> {
+fn parameter(query: &str, name: &str) -> Option<usize> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
+}
+
+// With `cut`, the body breaks off after that many events.
+fn sse(n: usize, cut: Option<usize>) -> Response<Body> {
     let events = (0..n)
         .map(|i| format!("data: {{\"i\":{i}}}\n\n"))
         .chain(std::iter::once("data: [DONE]\n\n".into()))
-        .map(|event| Ok(Frame::data(Bytes::from(event))));
-    let mut response = Response::new(StreamBody::new(stream::iter(events)).boxed());
+        .enumerate()
+        .map(move |(i, event)| match cut {
+            Some(cut) if i >= cut => Err(io::Error::other("cut, as asked")),
+            _ => Ok(Frame::data(Bytes::from(event))),
+        });
+    // hyper forgets what it has not written yet when the body fails; so let it write first.
+    let events = stream::iter(events).then(|event| async {
+        if event.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        event
+    });
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(events)));
     response.headers_mut().insert(CONTENT_TYPE, "text/event-stream".parse().expect("a constant"));
     response
 }
@@ -122,6 +141,9 @@ async fn send(
     method: &str,
     command: &Value,
 ) -> Result<Response<Incoming>> {
+    if command["half_close"].as_bool().unwrap_or(false) {
+        return Err("hyper's client cannot half-close".into());
+    }
     let stream = control.open(peer, HTTP).await?;
     let mut builder = Request::builder()
         .method(method)
