@@ -51,6 +51,7 @@
 #define LIMIT_YAMUX_PEER       4096       /* opened by a Conduit node */
 #define LIMIT_YAMUX_SEND_QUEUE (64 * KIB) /* bytes one stream may queue for sending */
 #define LIMIT_YAMUX_CONN       (32 * MIB) /* grown windows and unread bytes of one connection */
+#define LIMIT_HOST_STREAMS     (256 * MIB) /* windows and unread bytes of all connections */
 #define LIMIT_CONNS            4096       /* connections of a host */
 #define LIMIT_CONNS_PEER       8          /* of one peer; as go */
 #define LIMIT_CONNS_PENDING    256        /* inbound, not yet proved who they are */
@@ -93,6 +94,12 @@
 #define LIMIT_DHT_RATED       4096        /* peers whose rate is remembered */
 
 /* --- offer, route, guard --- */
+#define LIMIT_CATALOGUE_PEERS   256  /* providers whose offers are kept; the least used one leaves */
+#define LIMIT_OFFERS_PER_PEER   256  /* offers of one peer */
+#define LIMIT_MEASURES          4096 /* peers and models with a record */
+#define LIMIT_GUARD_PEERS       4096 /* peers with a rate of their own */
+#define LIMIT_GUARD_QUEUE       256  /* requests of others waiting for one model */
+#define LIMIT_GUARD_QUEUE_PEER  16   /* … of one of them */
 
 /* --- engine --- */
 

@@ -32,9 +32,11 @@ struct sse {
     struct buf spill;  /* the part of an item that came before this input */
     struct buf joined; /* data of an event with several data lines */
     size_t limit;
-    size_t event_at;   /* where the scan stands in the item: bytes already known to hold no end */
-    bool at_line_start, skip_lf, has_lines, is_spilled_out;
-    uint8_t bom;       /* bytes of a byte order mark seen; 3: past it */
+    /* where the scan stands */
+    bool at_line_start, skip_lf; /* skip_lf: a CR ended the line; a LF belongs to it */
+    bool has_lines, in_comment;
+    bool is_spilled_out; /* the last item was given out of `spill` */
+    uint8_t bom;         /* bytes of a byte order mark seen; 3: past it, or none */
 };
 
 void sse_init(struct sse *s, size_t limit); /* 0: LIMIT_SSE_EVENT */
