@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/* What this node measured of each peer, and what the peer says of its load. Measured values replace told
+ * ones as soon as there are any; a told value is only where the estimate starts.
+ *
+ * Failures open a circuit breaker: after MEASURE_TRIP in a row a peer is left alone for a while that
+ * doubles, then one request may try again. */
+#ifndef CONDUIT_ROUTE_MEASURE_H
+#define CONDUIT_ROUTE_MEASURE_H
+
+#include "base/map.h"
+
+#include <stdbool.h>
+
+struct measure {
+    /* measured here */
+    double first_event_us; /* moving average of time to the first event; 0: never */
+    double rtt_us;         /* of the connection; 0: not known */
+    double success;        /* 0..1, decays towards 1 when nothing happens */
+    double tokens_per_s;   /* of one stream; 0: not known */
+    uint32_t in_flight;    /* of our own */
+    uint32_t failures_in_a_row;
+    uint64_t open_until_us; /* the breaker; 0: closed */
+    uint64_t requests, failures;
+    /* told by the peer */
+    uint32_t slots, busy, queued;
+    double told_tokens_per_s;
+    uint64_t load_at_us; /* when the load was told; 0: never */
+};
+
+enum { MEASURE_TRIP = 3 };
+
+struct measures {
+    struct map by_peer; /* key (peer id bytes, plus model for load) -> struct measure */
+    size_t limit;
+};
+
+void measures_init(struct measures *m, uint64_t seed);
+void measures_fini(struct measures *m);
+/* Never NULL for measures_of; the oldest makes room at the limit. `key` is any bytes. */
+struct measure *measures_of(struct measures *m, struct bytes key);
+const struct measure *measures_peek(const struct measures *m, struct bytes key); /* NULL: nothing */
+
+void measure_started(struct measure *m);
+/* first_event_us 0: none came. */
+void measure_succeeded(struct measure *m, uint64_t first_event_us, double tokens_per_s);
+void measure_failed(struct measure *m, uint64_t now_us);
+void measure_cancelled(struct measure *m); /* says nothing about the peer */
+void measure_told(struct measure *m, uint32_t slots, uint32_t busy, uint32_t queued,
+                  double tokens_per_s, uint64_t now_us);
+bool measure_is_open(const struct measure *m, uint64_t now_us);
+
+#endif
