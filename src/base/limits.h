@@ -94,6 +94,20 @@
 #define LIMIT_DHT_RATED       4096        /* peers whose rate is remembered */
 
 /* --- offer, route, guard --- */
+#define LIMIT_OFFER             (8 * KIB) /* one signed offer; a full one is 2 KiB */
+#define LIMIT_OFFER_PAYLOAD     (4 * KIB) /* its payload, also of protocols we do not know */
+#define LIMIT_OFFER_NAME        200     /* a model's name, an offer's id, an alias */
+#define LIMIT_OFFER_WORD        64      /* protocol, quantisation, region, currency */
+#define LIMIT_OFFER_ALIASES     8       /* other names of one model */
+#define LIMIT_OFFER_WINDOWS     8       /* hours of the day */
+#define LIMIT_OFFER_LIFETIME_MS (UINT64_C(48) * 3600 * 1000) /* expiry ahead of now; threats sheet */
+#define LIMIT_CATALOGUE_PEERS   256     /* others' offers are kept of; least recently used first out */
+#define LIMIT_CATALOGUE_OFFERS  64      /* of one peer, tombstones counted */
+#define LIMIT_MEASURES          2048    /* (peer, offer) pairs; least recently used first out */
+#define LIMIT_LOAD_STALE_US     30000000 /* what a provider said of its load counts so long */
+#define LIMIT_GUARD_PRINCIPALS  4096    /* rate limits are kept for; least recently used first out */
+#define LIMIT_GUARD_MODELS      256     /* queues */
+#define LIMIT_GUARD_QUEUE       64      /* waiting per model where not configured */
 #define LIMIT_CATALOGUE_PEERS   256  /* providers whose offers are kept; the least used one leaves */
 #define LIMIT_OFFERS_PER_PEER   256  /* offers of one peer */
 #define LIMIT_MEASURES          4096 /* peers and models with a record */
