@@ -102,6 +102,13 @@
 #define LIMIT_OFFER_WINDOWS     8       /* hours of the day */
 #define LIMIT_OFFER_LIFETIME_MS (UINT64_C(48) * 3600 * 1000) /* expiry ahead of now; threats sheet */
 
+#define LIMIT_CATALOGUE_PEERS   256  /* providers whose offers are kept; the least used one leaves */
+#define LIMIT_OFFERS_PER_PEER   256  /* offers of one peer */
+#define LIMIT_MEASURES          4096 /* peers and models with a record */
+#define LIMIT_GUARD_PEERS       4096 /* peers with a rate of their own */
+#define LIMIT_GUARD_QUEUE       256  /* requests of others waiting for one model */
+#define LIMIT_GUARD_QUEUE_PEER  16   /* … of one of them */
+
 /* --- engine --- */
 
 /* --- gateway --- */

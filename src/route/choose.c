@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+/* Costs, the draw among equals, and the explanation; see choose.h. */
+#include "route/choose.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define GUESS_OWN_US    20000.0  /* an engine on this machine that was never asked */
+#define GUESS_OTHER_US  120000.0 /* a peer that was never asked */
+#define EQUAL_SHARE     1.10
+
+void route_tried_add(struct route_tried *t, const struct offer *o)
+{
+    if (t->n == ROUTE_TRIED)
+        return;
+    t->v[t->n].peer = o->peer;
+    memcpy(t->v[t->n].offer, o->id, sizeof o->id);
+    t->n++;
+}
+
+static bool was_tried(const struct route_tried *t, const struct offer *o)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (peer_id_eq(&t->v[i].peer, &o->peer) && strcmp(t->v[i].offer, o->id) == 0)
+            return true;
+    return false;
+}
+
+struct bytes route_key_of(const struct offer *o, struct route_key *k)
+{
+    size_t n = strlen(o->model);
+    memcpy(k->b, o->peer.b, o->peer.len);
+    memcpy(k->b + o->peer.len, o->model, n);
+    k->n = o->peer.len + n;
+    return bytes_of(k->b, k->n);
+}
+
+struct candidate {
+    const struct catalogue_offer *offer;
+    double cost_us, latency_us, success;
+    uint32_t waiting;
+};
+
+static void weigh(struct candidate *c, const struct measure *m)
+{
+    double guess = c->offer->peer->is_own ? GUESS_OWN_US : GUESS_OTHER_US;
+    c->latency_us = guess;
+    c->success = 1;
+    if (m) {
+        if (m->first_event_us > 0)
+            c->latency_us = m->first_event_us;
+        else if (m->rtt_us > 0)
+            c->latency_us = GUESS_OWN_US + 2 * m->rtt_us;
+        uint32_t told = m->busy + m->queued, ours = m->in_flight;
+        uint32_t slots = m->slots ? m->slots : 1, load = told > ours ? told : ours;
+        c->waiting = load >= slots ? load - slots + 1 : 0;
+        c->success = m->success < 0.05 ? 0.05 : m->success;
+        /* A free slot on a busy machine is still slower than one on an idle one. */
+        c->latency_us *= 1 + (double)load / slots;
+    }
+    c->cost_us = c->latency_us / c->success;
+}
+
+static bool fits(const struct route_request *req, const struct offer *o)
+{
+    if ((o->abilities & req->needs) != req->needs)
+        return false;
+    return !req->prompt_tokens || !o->context || req->prompt_tokens <= o->context;
+}
+
+/* Is this one of the candidates? Counts why not. */
+static bool is_candidate(const struct route_request *req, const struct catalogue_offer *o,
+                         const struct measure *m, const struct route_tried *tried, uint64_t now_us,
+                         struct route_choice *out)
+{
+    bool any = catalogue_is_any(req->model);
+    if (req->own_only ? !o->peer->is_own : req->others_only && o->peer->is_own)
+        return false;
+    if (any ? !(o->offer.abilities & OFFER_CHAT) : !catalogue_is_named(&o->offer, req->model))
+        return false;
+    out->named++;
+    if (!fits(req, &o->offer)) {
+        out->unfit++;
+        return false;
+    }
+    if (was_tried(tried, &o->offer)) {
+        out->tried++;
+        return false;
+    }
+    if (m && measure_is_open(m, now_us)) {
+        out->broken++;
+        return false;
+    }
+    return true;
+}
+
+void route_choose(const struct route_request *req, const struct catalogue *offers,
+                  const struct measures *measures, const struct route_tried *tried,
+                  uint64_t now_us, struct rng *rng, struct route_choice *out)
+{
+    struct candidate best = {0};
+    unsigned equals = 0;
+    *out = (struct route_choice){0};
+    for (const struct catalogue_offer *o = catalogue_next(offers, NULL); o;
+         o = catalogue_next(offers, o)) {
+        struct route_key key;
+        const struct measure *m = measures_peek(measures, route_key_of(&o->offer, &key));
+        if (!is_candidate(req, o, m, tried, now_us, out))
+            continue;
+        struct candidate c = {.offer = o};
+        weigh(&c, m);
+        out->candidates++;
+        if (!best.offer || c.cost_us * EQUAL_SHARE < best.cost_us) {
+            best = c;
+            equals = 1;
+        } else if (c.cost_us <= best.cost_us * EQUAL_SHARE) {
+            /* Reservoir draw: each of n equals is kept with 1/n. */
+            if (rng_below(rng, ++equals) == 0)
+                best = c;
+        }
+    }
+    out->offer = best.offer;
+    out->cost_us = best.cost_us;
+    out->latency_us = best.latency_us;
+    out->success = best.success;
+    out->waiting = best.waiting;
+    out->was_drawn = equals > 1;
+}
+
+const char *route_explain(const struct route_choice *c, unsigned attempt, char out[static 160])
+{
+    if (!c->offer) {
+        snprintf(out, 160, "none; %u offers, %u tried, %u broken, %u unfit", c->named, c->tried,
+                 c->broken, c->unfit);
+        return out;
+    }
+    int n = snprintf(out, 160, "%s; %s 1 of %u; expected %.0f ms; %u waiting; success %.2f",
+                     c->offer->peer->is_own ? "own" : "peer", c->was_drawn ? "drawn" : "best",
+                     c->candidates, c->latency_us / 1000, c->waiting, c->success);
+    if (attempt > 1 && n > 0 && n < 160)
+        snprintf(out + n, 160 - (size_t)n, "; attempt %u", attempt);
+    return out;
+}

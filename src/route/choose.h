@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/* Which offer answers a request: a pure function of the request, the offers, the measurements and the time,
+ * that can also say why.
+ *
+ * Each candidate's cost is the time until its first event, as expected:
+ *     latency (measured, else told by the connection, else a cautious guess)
+ *   × 1 + requests waiting before ours per slot (ours in flight, or as the peer told, whichever is more)
+ *   ÷ success
+ * The lowest cost wins; costs within 10 % are equal, and among equals one is drawn, so that many consumers do
+ * not all run to one provider. An own offer has no hop: its latency is what the engine needs. */
+#ifndef CONDUIT_ROUTE_CHOOSE_H
+#define CONDUIT_ROUTE_CHOOSE_H
+
+#include "base/rng.h"
+#include "offer/catalogue.h"
+#include "route/measure.h"
+
+struct route_request {
+    struct bytes model;  /* as asked; "", "auto", "llamanet": any chat model */
+    uint32_t needs;      /* abilities that the offer must have */
+    bool own_only;       /* a peer's request: never passed on */
+    bool others_only;
+    uint32_t prompt_tokens; /* estimate; 0: not known. Offers with less context are left out */
+};
+
+enum { ROUTE_TRIED = 16 };
+/* Offers that were tried and failed for this request. */
+struct route_tried {
+    struct {
+        struct peer_id peer;
+        char offer[OFFER_ID];
+    } v[ROUTE_TRIED];
+    size_t n;
+};
+void route_tried_add(struct route_tried *t, const struct offer *o);
+
+struct route_choice {
+    const struct catalogue_offer *offer; /* NULL: none; borrowed from the catalogue */
+    double cost_us;
+    /* why */
+    unsigned candidates; /* offers that would do */
+    unsigned named;      /* offers of that model at all */
+    unsigned tried;      /* … left out because they failed for this request */
+    unsigned broken;     /* … because their breaker is open */
+    unsigned unfit;      /* … because an ability or the context is missing */
+    double latency_us, success;
+    uint32_t waiting;
+    bool was_drawn; /* one of several equals */
+};
+
+void route_choose(const struct route_request *req, const struct catalogue *offers,
+                  const struct measures *measures, const struct route_tried *tried,
+                  uint64_t now_us, struct rng *rng, struct route_choice *out);
+
+/* "own; 1 of 3; latency 12 ms; 0 waiting; success 1.00": fit for a header field. Returns out. */
+const char *route_explain(const struct route_choice *c, unsigned attempt, char out[static 160]);
+
+/* The key of an offer's measurements: the peer and the model. */
+struct route_key {
+    uint8_t b[42 + OFFER_NAME];
+    size_t n;
+};
+struct bytes route_key_of(const struct offer *o, struct route_key *k);
+
+#endif
