@@ -363,8 +363,8 @@ static void on_ready(struct gateway_open *o, int err, const struct gateway_way *
         .host = way->host,
         .headers = headers,
         .header_count = n,
-        .body = a->req.body,
-        .body_count = a->req.body_count,
+        .body = way->body ? way->body : a->req.body,
+        .body_count = way->body ? way->body_count : a->req.body_count,
         .has_body = true,
         .must_close = way->stream != NULL,
         .first_byte_us = a->req.stall_us,
@@ -397,10 +397,7 @@ struct attempt *attempt_start(const struct attempt_env *env, const struct gatewa
     a->open = (struct gateway_open){
         .ready = on_ready,
         .choice = &a->choice,
-        .is_chat = req->is_chat,
-        .is_stream = req->is_stream,
-        .path = req->path,
-        .body = req->body_count ? req->body[0] : (struct bytes){0},
+        .request = req->request,
     };
     sse_init(&a->sse, 0);
     terminal_init(&a->terminal, req->is_chat);

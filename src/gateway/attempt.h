@@ -30,6 +30,7 @@ struct attempt_events {
 };
 
 struct attempt_request {
+    const struct gateway_request *request; /* for the port */
     struct bytes path;                 /* "/v1/chat/completions" */
     const struct http_header *headers; /* allowed ones; borrowed while the attempt lives */
     size_t header_count;

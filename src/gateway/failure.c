@@ -56,3 +56,79 @@ void failure_from_open(struct failure *f, int err, const char *who)
     }
     f->can_try_another = true;
 }
+
+static void copy_text(char *out, size_t size, struct bytes v)
+{
+    size_t n = v.n < size - 1 ? v.n : size - 1;
+    while (n && n < v.n && (v.p[n] & 0xc0) == 0x80)
+        n--; /* not in the middle of a character */
+    memcpy(out, v.p, n);
+    out[n] = 0;
+}
+
+/* The sentence in the shapes seen in the field: {"error":{"message"}}, {"error":"…"}, {"detail":"…"},
+ * {"detail":[{"msg"}]}, {"message":"…"}. */
+static struct bytes message_of(const struct json *root)
+{
+    const struct json *e = json_get(root, "error"), *d = json_get(root, "detail");
+    struct bytes candidates[] = {json_get_str(e, "message"), json_str(e), json_str(d),
+                                 json_get_str(json_at(d, 0), "msg"), json_get_str(root, "message")};
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
+        if (candidates[i].n)
+            return candidates[i];
+    return (struct bytes){0};
+}
+
+/* Another provider may do better, unless the request itself was refused. */
+static void decide(struct failure *f)
+{
+    switch (f->status) {
+    case 400:
+    case 413:
+    case 415:
+    case 422:
+        break;
+    case 401: /* our node is not welcome there; that says nothing about the request */
+    case 403:
+    case 404:
+    case 408:
+    case 429:
+        f->can_try_another = true;
+        break;
+    default:
+        f->can_try_another = f->status >= 500;
+        f->is_provider_fault = f->status >= 500 && f->status != 503;
+    }
+}
+
+void failure_from_response(struct failure *f, int status, struct bytes retry_after,
+                           struct bytes body, const char *who)
+{
+    struct json_doc *doc = NULL;
+    uint64_t seconds;
+    (void)json_parse(body, 1 * MIB, &doc, NULL);
+    struct bytes message = message_of(json_root(doc));
+    struct bytes code = json_get_str(json_get(json_root(doc), "error"), "code");
+    if (status < 400)
+        status = 502; /* an answer that is none */
+    if (status == 422)
+        status = 400; /* the SDKs print "422 status code (no body)" */
+    failure_set(f, status, "", "%s answered with status %d", who, status);
+    if (message.n)
+        copy_text(f->message, sizeof f->message, message);
+    if (code.n && code.n < sizeof f->code)
+        copy_text(f->code, sizeof f->code, code);
+    else if (status == 429)
+        strcpy(f->code, "rate_limit_exceeded");
+    if (bytes_to_u64(retry_after, &seconds) == 0 && seconds < 86400)
+        f->retry_after_s = (unsigned)seconds;
+    else if (status == 429 || status == 503)
+        f->retry_after_s = 1;
+    decide(f);
+    json_free(doc);
+}
+
+int failure_json(const struct failure *f, struct buf *out)
+{
+    return http_error_json(out, f->status, *f->code ? f->code : NULL, f->message);
+}

@@ -4,6 +4,7 @@
 #ifndef CONDUIT_GATEWAY_FAILURE_H
 #define CONDUIT_GATEWAY_FAILURE_H
 
+#include "base/buf.h"
 #include "http/client.h"
 
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 struct failure {
     int status;             /* for the client */
     char code[48];          /* a word for programs; "" becomes null */
+    char param[48];         /* the member at fault; "" becomes null */
     char message[400];      /* a sentence; never a prompt or an answer */
     unsigned retry_after_s; /* 0: none */
     bool can_try_another;   /* it lies with the provider, not with the request */

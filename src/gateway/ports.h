@@ -5,6 +5,7 @@
 #define CONDUIT_GATEWAY_PORTS_H
 
 #include "gateway/filter.h"
+#include "gateway/request.h"
 #include "http/pool.h"
 
 /* Which offer was chosen; a value, so that the offer may go while the request runs. */
@@ -23,6 +24,8 @@ struct gateway_way {
     struct bytes base_path;           /* what replaces "/v1" in front of the path; borrowed */
     const struct http_header *headers; /* added to the request (a backend's key); borrowed */
     size_t header_count;
+    const struct bytes *body;         /* instead of the request's own: borrowed until close */
+    int body_count;
     struct gateway_filter *filter;    /* puts right what a backend gets wrong; ours; NULL: none */
 };
 
@@ -30,9 +33,7 @@ struct gateway_open {
     /* Called once, from the loop: err 0 and the way, or why there is none. */
     void (*ready)(struct gateway_open *o, int err, const struct gateway_way *way);
     const struct gateway_choice *choice; /* set by the gateway; lives as long as the request */
-    bool is_chat, is_stream;
-    struct bytes path;
-    struct bytes body; /* the request's body, for whoever must look into it */
+    const struct gateway_request *request; /* as skimmed; lives as long as the request */
     void *port;        /* private to the port */
 };
 
