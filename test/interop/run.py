@@ -306,10 +306,14 @@ def test_find_node(client, server, make):
 def test_provide(client, server, make):
     key = f"model:interop-{client.lang}-{server.lang}-{os.getpid()}"
     client.do("kad_add", addr=server.addr)
-    client.do("provide", key=key)
-    with make(client) as third:  # knows the server, and through it the provider
-        third.do("kad_add", addr=server.addr)
-        await_provider(third, key, client)
+    with make(client) as provider:
+        provider.do("kad_add", addr=server.addr)
+        provider.do("provide", key=key)
+        await_provider(client, key, provider)
+    # The provider itself can no longer be asked: now the answer is the server's alone.
+    await_provider(client, key, provider)
+    none = client.do("find_providers", key=key + "-unheard-of")["providers"]
+    expect(not none, f"providers of what nobody provides: {none}")
 
 
 @test("find what the server provides")
