@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/* The DHT's inside: one object, whose parts each have a file. Only this room includes it.
+ *
+ *   dht.c      life, peers coming and going, refresh
+ *   ask.c      one request to one peer, with its timeouts
+ *   query.c    a lookup carried out: asks, answers, results
+ *   publish.c  what we announce, again and again
+ *   serve.c    answering others */
+#ifndef CONDUIT_DHT_CORE_H
+#define CONDUIT_DHT_CORE_H
+
+#include "base/buf.h"
+#include "dht/lookup.h"
+#include "dht/message.h"
+#include "dht/providers.h"
+#include "dht/table.h"
+
+struct dht {
+    struct dht_cfg cfg;
+    struct dht_table table;
+    struct dht_providers providers;
+    struct list asks;         /* every request under way */
+    struct list queries;
+    size_t query_count;
+    struct map own;           /* key -> dht_own */
+    struct map rates;         /* peer id -> dht_rate */
+    uint64_t rtt_us;          /* what an answer takes, smoothed; 0 unknown */
+    struct timer refresh, check;
+    bool is_refreshing;       /* a lookup of ourselves is under way */
+    uint64_t rpcs_sent, rpcs_failed, served, refused;
+};
+
+/* --- ask.c --- */
+
+/* A request and who waits for its end: exactly one `done`, E_TIMEOUT included, unless cancelled.
+ * `slow` once, when a live peer would have answered by now. */
+struct dht_ask {
+    struct dht_rpc rpc;
+    struct list link;
+    struct dht *d;
+    struct dht_addrs addrs;
+    struct bytes addr_v[LIMIT_DHT_ADDRS];
+    struct buf request;
+    struct timer timer;
+    uint64_t sent_us;
+    bool is_slow;
+    void (*slow)(struct dht_ask *a);
+    void (*done)(struct dht_ask *a, int err, struct bytes reply);
+    void *ctx;
+};
+
+struct dht_ask *dht_ask_send(struct dht *d, const struct dht_peer *peer, struct bytes request,
+                             bool wants_reply,
+                             void (*done)(struct dht_ask *a, int err, struct bytes reply),
+                             void (*slow)(struct dht_ask *a), void *ctx);
+void dht_ask_cancel(struct dht_ask *a);
+uint64_t dht_ask_soft_us(const struct dht *d);
+uint64_t dht_ask_hard_us(const struct dht *d);
+
+/* --- dht.c --- */
+
+/* A server proved that it lives. */
+void dht_heard_from(struct dht *d, const struct dht_peer *peer);
+struct dht_peer dht_contact_peer(const struct dht_contact *c,
+                                 struct bytes addrs[static LIMIT_DHT_ADDRS]);
+
+/* --- query.c --- */
+
+struct dht_query {
+    struct list link;
+    struct dht *d;
+    struct dht_lookup lookup;
+    enum dht_type type;       /* GET_PROVIDERS, or FIND_NODE */
+    uint8_t key[LIMIT_DHT_KEY];
+    size_t key_len;
+    struct buf request;
+    struct list asks;         /* ours: dht_query_ask */
+    struct timer deadline;
+    struct task step;
+    struct map seen;          /* providers told already */
+    int wanted, found;
+    int early_err;            /* found out before the first question */
+    int busy;                 /* inside of a callback: freeing waits */
+    bool is_over;
+    bool wants_peer;          /* find_peer: the target itself */
+    dht_on_peer on_peer;
+    dht_on_done done;
+    void (*nearest)(struct dht_query *q, int err); /* ours: instead of done */
+    void *ctx;
+};
+
+/* The k nearest servers to a key; `nearest` looks at q->lookup, then the query is freed. */
+struct dht_query *dht_query_nearest(struct dht *d, struct bytes key,
+                                    void (*nearest)(struct dht_query *q, int err), void *ctx);
+void dht_query_free(struct dht_query *q); /* without a word */
+void dht_query_finish(struct dht_query *q, int err);
+
+/* --- publish.c --- */
+
+void dht_publish_kick(struct dht *d); /* there is somebody to tell now */
+void dht_publish_fini(struct dht *d);
+
+/* --- serve.c --- */
+
+void dht_rates_fini(struct dht *d);
+
+#endif

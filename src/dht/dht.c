@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+/* The DHT's life: peers that come and go, liveness checks, refresh. See dht.h and core.h. */
+#include "dht/dht.h"
+
+#include "base/mem.h"
+#include "base/trace.h"
+#include "dht/core.h"
+
+#include <stdlib.h>
+
+#define REFRESH_US   (10 * 60 * US_PER_S)
+#define REPUBLISH_US (15 * 60 * US_PER_S)
+#define CHECK_US     (60 * US_PER_S)
+
+enum {
+    CHECKED_BUCKETS = 2,  /* nearest to us, asked for signs of life every minute */
+    REFRESHED_BUCKETS = 10, /* farthest; nearer ones are covered by the lookup of ourselves */
+};
+
+static void on_refresh(struct timer *t);
+static void on_check(struct timer *t);
+
+struct dht *dht_new(const struct dht_cfg *cfg)
+{
+    struct dht *d = MEM_NEW(struct dht);
+    d->cfg = *cfg;
+    if (!d->cfg.refresh_us)
+        d->cfg.refresh_us = REFRESH_US;
+    if (!d->cfg.republish_us)
+        d->cfg.republish_us = REPUBLISH_US;
+    dht_table_init(&d->table, &cfg->self, rng_u64(cfg->rng));
+    dht_providers_init(&d->providers, rng_u64(cfg->rng));
+    map_init(&d->own, rng_u64(cfg->rng));
+    map_init(&d->rates, rng_u64(cfg->rng));
+    list_init(&d->asks);
+    list_init(&d->queries);
+    timer_init(&d->refresh, on_refresh);
+    timer_init(&d->check, on_check);
+    timer_after(cfg->sched, &d->check, rng_jitter(cfg->rng, CHECK_US, 0.1));
+    return d;
+}
+
+void dht_free(struct dht *d)
+{
+    if (!d)
+        return;
+    dht_publish_fini(d);
+    while (!list_is_empty(&d->queries)) {
+        struct dht_query *q = LIST_ENTRY(d->queries.next, struct dht_query, link);
+        q->nearest = NULL;
+        dht_query_finish(q, E_CANCELLED);
+    }
+    while (!list_is_empty(&d->asks))
+        dht_ask_cancel(LIST_ENTRY(d->asks.next, struct dht_ask, link));
+    timer_clear(d->cfg.sched, &d->refresh);
+    timer_clear(d->cfg.sched, &d->check);
+    dht_table_fini(&d->table);
+    dht_providers_fini(&d->providers);
+    dht_rates_fini(d);
+    free(d);
+}
+
+void dht_set_server(struct dht *d, bool is_server)
+{
+    d->cfg.is_server = is_server;
+}
+
+struct dht_peer dht_contact_peer(const struct dht_contact *c,
+                                 struct bytes addrs[static LIMIT_DHT_ADDRS])
+{
+    return (struct dht_peer){c->id, addrs, dht_addrs_get(&c->addrs, addrs)};
+}
+
+/* --- signs of life --- */
+
+static void on_checked(struct dht_ask *a, int err, struct bytes reply)
+{
+    struct dht *d = a->d;
+    if (!err)
+        dht_heard_from(d, &a->rpc.peer);
+    else if (dht_table_failed(&d->table, &a->rpc.peer.id, sched_now(d->cfg.sched)))
+        TRACE(DHT, DEBUG, "a peer of the table is silent -> out");
+}
+
+/* PING is answered and never sent (spec): who is asked for himself shows life as well. */
+static void check_contact(struct dht *d, struct dht_contact *c)
+{
+    struct bytes addrs[LIMIT_DHT_ADDRS];
+    struct dht_peer peer = dht_contact_peer(c, addrs);
+    struct buf request;
+    c->is_checked = true;
+    buf_init(&request, 0);
+    dht_message_begin(&request, DHT_FIND_NODE, peer_id_bytes(&d->cfg.self));
+    dht_ask_send(d, &peer, buf_view(&request), true, on_checked, NULL, NULL);
+    buf_fini(&request);
+}
+
+/* The oldest of the buckets nearest to us: they matter most, and lookups meet them least. */
+static void on_check(struct timer *t)
+{
+    struct dht *d = CONTAINER_OF(t, struct dht, check);
+    uint64_t now = sched_now(d->cfg.sched);
+    int left = CHECKED_BUCKETS;
+    for (int i = dht_table_deepest(&d->table); i >= 0 && left; i--) {
+        struct dht_bucket *b = &d->table.buckets[i];
+        if (!b->count)
+            continue;
+        struct dht_contact *c = LIST_ENTRY(b->contacts.next, struct dht_contact, link);
+        if (!c->is_checked && now - c->seen_us >= CHECK_US)
+            check_contact(d, c);
+        left--;
+    }
+    dht_providers_expire(&d->providers, now);
+    timer_after(d->cfg.sched, t, rng_jitter(d->cfg.rng, CHECK_US, 0.1));
+}
+
+void dht_heard_from(struct dht *d, const struct dht_peer *peer)
+{
+    struct dht_contact *check;
+    bool was_empty = d->table.count == 0;
+    enum dht_table_result r = dht_table_seen(&d->table, peer, sched_now(d->cfg.sched), &check);
+    if (r == DHT_TABLE_FULL && check)
+        check_contact(d, check);
+    if (r == DHT_TABLE_ADDED && was_empty) { /* somebody to ask, at last */
+        dht_bootstrap(d);
+        dht_publish_kick(d);
+    }
+}
+
+void dht_peer_seen(struct dht *d, const struct dht_peer *peer)
+{
+    dht_heard_from(d, peer);
+}
+
+void dht_peer_gone(struct dht *d, const struct peer_id *id, bool is_server)
+{
+    if (!is_server)
+        dht_table_remove(&d->table, id, sched_now(d->cfg.sched));
+}
+
+/* --- refresh --- */
+
+/* A key that falls into bucket `at`: any 1220-multihash will do, found by trying. Deep buckets would
+ * take too long to hit; they are near us, and our own lookup fills them. */
+static void key_in_bucket(struct dht *d, int at, uint8_t out[static DHT_KEY_TEXT])
+{
+    struct dht_key k;
+    do {
+        uint8_t random[32];
+        rng_fill(d->cfg.rng, random, sizeof random);
+        dht_key_text(bytes_of(random, sizeof random), out);
+        k = dht_key_of(bytes_of(out, DHT_KEY_TEXT));
+    } while (dht_key_common_bits(&d->table.self_key, &k) != at);
+}
+
+static void on_refreshed(struct dht_query *q, int err)
+{
+}
+
+static void on_self_found(struct dht_query *q, int err)
+{
+    struct dht *d = q->d;
+    int deepest = dht_table_deepest(&d->table);
+    d->is_refreshing = false;
+    TRACE(DHT, DEBUG, "bootstrap: %zu peers in the table", d->table.count);
+    for (int i = 0; i <= deepest && i < REFRESHED_BUCKETS; i++) {
+        uint8_t key[DHT_KEY_TEXT];
+        key_in_bucket(d, i, key);
+        dht_query_nearest(d, bytes_of(key, sizeof key), on_refreshed, NULL);
+    }
+}
+
+void dht_bootstrap(struct dht *d)
+{
+    if (d->is_refreshing)
+        return;
+    d->is_refreshing = true;
+    dht_query_nearest(d, peer_id_bytes(&d->cfg.self), on_self_found, NULL);
+    if (d->cfg.refresh_us != SCHED_NEVER)
+        timer_after(d->cfg.sched, &d->refresh, rng_jitter(d->cfg.rng, d->cfg.refresh_us, 0.1));
+}
+
+static void on_refresh(struct timer *t)
+{
+    dht_bootstrap(CONTAINER_OF(t, struct dht, refresh));
+}
+
+/* --- looking in --- */
+
+struct dht_stats dht_stats(const struct dht *d)
+{
+    struct dht_stats s = {
+        .table_peers = d->table.count,
+        .provider_keys = map_count(&d->providers.keys),
+        .provider_records = d->providers.records,
+        .own_keys = map_count(&d->own),
+        .queries = d->query_count,
+        .rpcs_sent = d->rpcs_sent,
+        .rpcs_failed = d->rpcs_failed,
+        .served = d->served,
+        .refused = d->refused,
+    };
+    for (int i = 0; i < DHT_BUCKETS; i++)
+        s.buckets += d->table.buckets[i].count > 0;
+    return s;
+}
+
+void dht_each_peer(const struct dht *d, dht_on_peer on_peer, void *ctx)
+{
+    for (int i = 0; i < DHT_BUCKETS; i++) {
+        LIST_FOREACH(&d->table.buckets[i].contacts, it) {
+            struct bytes addrs[LIMIT_DHT_ADDRS];
+            const struct dht_contact *c = LIST_ENTRY(it, struct dht_contact, link);
+            struct dht_peer peer = dht_contact_peer(c, addrs);
+            on_peer(ctx, &peer);
+        }
+    }
+}

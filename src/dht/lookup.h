@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/* An iterative lookup: one table of peers sorted by distance to the target, and the question "whom
+ * to ask next?". Pure: no requests, no timers; the caller reports what became of each question.
+ *
+ *   distance   state                      alpha = 10 questions that are not slow at a time
+ *   | 0x01…    ANSWERED                   done when the `beta` nearest of those that have not failed
+ *   | 0x03…    ASKED (slow)               have answered: 3 suffice for finding, 20 (k) for storing
+ *   | 0x04…    FAILED
+ *   | 0x09…    ASKED                      slow: asked, and past the time a live peer takes; it gives
+ *   v 0x17…    HEARD   <- next            up its place among the alpha, and a read no longer waits
+ *                                         for it; its answer is still welcome */
+#ifndef CONDUIT_DHT_LOOKUP_H
+#define CONDUIT_DHT_LOOKUP_H
+
+#include "dht/addrs.h"
+#include "dht/key.h"
+
+enum { DHT_ALPHA = 10, DHT_BETA_READ = 3, DHT_K = LIMIT_DHT_BUCKET };
+
+enum dht_candidate_state {
+    DHT_HEARD = 0,
+    DHT_ASKED,
+    DHT_ANSWERED,
+    DHT_FAILED, /* did not answer, or cannot be dialled */
+};
+
+struct dht_candidate {
+    struct peer_id id;
+    struct dht_key distance;
+    struct dht_addrs addrs;
+    enum dht_candidate_state state;
+    bool is_slow;
+    uint8_t hops;      /* how far from our own table it was heard of */
+    void *asked;       /* the caller's: the request under way */
+};
+
+struct dht_lookup {
+    struct dht_key target;
+    struct peer_id self;
+    struct dht_candidate **sorted; /* nearest first */
+    int count;
+    int in_flight;     /* asked and not slow */
+    int slow;
+    int beta;
+    bool waits_for_slow; /* storing: the true nearest matter more than time */
+};
+
+void dht_lookup_init(struct dht_lookup *l, struct bytes target, const struct peer_id *self, int beta,
+                     bool waits_for_slow);
+void dht_lookup_fini(struct dht_lookup *l);
+
+/* A peer was heard of: NULL when it is ourselves, known already, without address, or too far. */
+struct dht_candidate *dht_lookup_add(struct dht_lookup *l, const struct dht_peer *peer, int hops);
+
+/* Whom to ask now; it counts as ASKED from here on. NULL: wait, or done. */
+struct dht_candidate *dht_lookup_next(struct dht_lookup *l);
+void dht_lookup_answered(struct dht_lookup *l, struct dht_candidate *c);
+void dht_lookup_failed(struct dht_lookup *l, struct dht_candidate *c);
+void dht_lookup_slow(struct dht_lookup *l, struct dht_candidate *c);
+bool dht_lookup_is_done(const struct dht_lookup *l);
+
+/* The nearest that answered, at most `n`; how many. */
+int dht_lookup_nearest(const struct dht_lookup *l, struct dht_candidate **out, int n);
+
+#endif

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/* What we announce. Each key has its own round: look up the k nearest servers, tell each, sleep a
+ * quarter of an hour (give or take a tenth, so that nodes do not march in step), again.
+ *
+ *   PROVIDE --> lookup --told somebody--> sleep 15 min --+
+ *      ^           \---- nobody there ----> sleep 30 s --+
+ *      +-------------------------------------------------+   kick: the first peer has come, go now */
+#include "dht/core.h"
+
+#include "base/mem.h"
+#include "base/trace.h"
+
+#include <stdlib.h>
+
+enum { RETRY_US = 30 * 1000 * 1000 };
+
+struct dht_own {
+    struct dht *d;
+    struct timer timer;
+    struct dht_query *query; /* the lookup under way */
+    bool was_told;           /* the last round reached somebody */
+    uint8_t key[LIMIT_DHT_KEY];
+    size_t key_len;
+};
+
+static void sleep_until_next(struct dht_own *o)
+{
+    struct dht *d = o->d;
+    uint64_t us = o->was_told ? d->cfg.republish_us : RETRY_US;
+    if (us != SCHED_NEVER)
+        timer_after(d->cfg.sched, &o->timer, rng_jitter(d->cfg.rng, us, 0.1));
+}
+
+static int own_peer(struct dht *d, struct dht_peer *self)
+{
+    *self = (struct dht_peer){.id = d->cfg.self};
+    if (d->cfg.own_addrs)
+        self->addr_count = d->cfg.own_addrs(d->cfg.port.ctx, &self->addrs);
+    return self->addr_count;
+}
+
+/* The port took it to the peer, or did not; the next round will see. */
+static void on_told(struct dht_ask *a, int err, struct bytes reply)
+{
+    if (err)
+        dht_table_failed(&a->d->table, &a->rpc.peer.id, sched_now(a->d->cfg.sched));
+}
+
+static void on_nearest(struct dht_query *q, int err)
+{
+    struct dht_own *o = q->ctx;
+    struct dht *d = o->d;
+    struct dht_candidate *near[DHT_K];
+    struct dht_peer self;
+    struct buf message;
+    int n = dht_lookup_nearest(&q->lookup, near, DHT_K);
+    o->query = NULL;
+    o->was_told = n > 0 && own_peer(d, &self) > 0;
+    buf_init(&message, LIMIT_DHT_REPLY);
+    if (o->was_told && (dht_message_begin(&message, DHT_ADD_PROVIDER,
+                                          bytes_of(o->key, o->key_len)) != 0 ||
+                        dht_message_add(&message, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY) != 0))
+        o->was_told = false;
+    for (int i = 0; i < n && o->was_told; i++) {
+        struct bytes addrs[LIMIT_DHT_ADDRS];
+        struct dht_peer peer = {near[i]->id, addrs, dht_addrs_get(&near[i]->addrs, addrs)};
+        dht_ask_send(d, &peer, buf_view(&message), false, on_told, NULL, NULL);
+    }
+    TRACE(DHT, DEBUG, "announcing: %d nearest servers -> %s", n,
+          o->was_told ? "told" : "again in a while");
+    buf_fini(&message);
+    sleep_until_next(o);
+}
+
+static void begin_round(struct timer *t)
+{
+    struct dht_own *o = CONTAINER_OF(t, struct dht_own, timer);
+    struct dht *d = o->d;
+    struct dht_peer self;
+    struct bytes key = bytes_of(o->key, o->key_len);
+    own_peer(d, &self); /* those who ask us are told too */
+    dht_providers_add(&d->providers, key, &self, sched_now(d->cfg.sched));
+    if (!o->query)
+        o->query = dht_query_nearest(d, key, on_nearest, o);
+}
+
+int dht_provide(struct dht *d, struct bytes key)
+{
+    if (key.n < 1 || key.n > LIMIT_DHT_KEY)
+        return E_INVALID;
+    if (map_get(&d->own, key))
+        return 0;
+    if (map_count(&d->own) >= LIMIT_DHT_OWN_KEYS)
+        return E_LIMIT;
+    struct dht_own *o = MEM_NEW(struct dht_own);
+    o->d = d;
+    o->key_len = key.n;
+    memcpy(o->key, key.p, key.n);
+    timer_init(&o->timer, begin_round);
+    map_put(&d->own, key, o);
+    timer_after(d->cfg.sched, &o->timer, 0);
+    return 0;
+}
+
+static void own_free(struct dht_own *o)
+{
+    timer_clear(o->d->cfg.sched, &o->timer);
+    if (o->query)
+        dht_query_free(o->query);
+    free(o);
+}
+
+int dht_withdraw(struct dht *d, struct bytes key)
+{
+    struct dht_own *o = map_take(&d->own, key);
+    if (!o)
+        return E_NOT_FOUND;
+    dht_providers_remove(&d->providers, key, &d->cfg.self);
+    own_free(o);
+    return 0;
+}
+
+void dht_publish_kick(struct dht *d)
+{
+    for (struct map_entry *e = map_first(&d->own); e; e = map_next(&d->own, e)) {
+        struct dht_own *o = e->value;
+        if (!o->was_told && !o->query)
+            timer_after(d->cfg.sched, &o->timer, 0);
+    }
+}
+
+void dht_publish_fini(struct dht *d)
+{
+    for (struct map_entry *e = map_first(&d->own); e; e = map_next(&d->own, e))
+        own_free(e->value);
+    map_fini(&d->own);
+}

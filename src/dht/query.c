@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+/* A lookup carried out. Every callback (an answer, a failure, a slow peer, the deadline) changes
+ * the lookup's table and then calls `pump`, which asks whoever is next and notices the end; there is
+ * no other control flow. A user's callback may cancel the query it belongs to, so freeing waits
+ * while `busy`. */
+#include "dht/core.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/trace.h"
+
+#include <stdlib.h>
+
+enum { READ_DEADLINE_US = 15 * 1000 * 1000, STORE_DEADLINE_US = 60 * 1000 * 1000 };
+
+static void pump(struct dht_query *q);
+
+void dht_query_free(struct dht_query *q)
+{
+    struct sched *s = q->d->cfg.sched;
+    for (int i = 0; i < q->lookup.count; i++)
+        if (q->lookup.sorted[i]->asked)
+            dht_ask_cancel(q->lookup.sorted[i]->asked);
+    timer_clear(s, &q->deadline);
+    task_cancel(&q->step);
+    if (!list_is_empty(&q->link))
+        q->d->query_count--;
+    list_remove(&q->link);
+    q->is_over = true;
+    if (q->busy)
+        return;
+    dht_lookup_fini(&q->lookup);
+    map_fini(&q->seen);
+    buf_fini(&q->request);
+    free(q);
+}
+
+/* Callbacks of the user stand between enter and leave. False: the query is gone. */
+static void enter(struct dht_query *q)
+{
+    q->busy++;
+}
+
+static bool leave(struct dht_query *q)
+{
+    if (--q->busy || !q->is_over)
+        return !q->is_over;
+    dht_query_free(q);
+    return false;
+}
+
+void dht_query_finish(struct dht_query *q, int err)
+{
+    dht_on_done done = q->done;
+    void *ctx = q->ctx;
+    TRACE(DHT, DEBUG, "lookup of %zu bytes: %d peers heard of, %d found -> %s", q->key_len,
+          q->lookup.count, q->found, err ? err_name(err) : "done");
+    if (q->nearest) {
+        enter(q);
+        q->nearest(q, err);
+        leave(q);
+    }
+    if (!q->is_over)
+        dht_query_free(q);
+    if (done)
+        done(ctx, err);
+}
+
+/* A provider, or the peer that was looked for. False: the query is gone. */
+static bool tell(struct dht_query *q, const struct dht_peer *peer)
+{
+    struct bytes id = peer_id_bytes(&peer->id);
+    if (peer_id_eq(&peer->id, &q->d->cfg.self) || map_get(&q->seen, id) ||
+        map_count(&q->seen) >= LIMIT_DHT_CANDIDATES)
+        return true;
+    map_put(&q->seen, id, q);
+    q->found++;
+    enter(q);
+    if (q->on_peer)
+        q->on_peer(q->ctx, peer);
+    return leave(q);
+}
+
+static bool has_enough(const struct dht_query *q)
+{
+    return q->wanted && q->found >= q->wanted;
+}
+
+static void add_candidate(struct dht_query *q, const struct dht_peer *peer, int hops)
+{
+    const struct dht_port *port = &q->d->cfg.port;
+    if (peer->addr_count && (!port->can_dial || port->can_dial(port->ctx, peer)))
+        dht_lookup_add(&q->lookup, peer, hops);
+}
+
+/* What an answer says: who provides, who is nearer. False: the query is gone. */
+static bool take_reply(struct dht_query *q, const struct dht_candidate *c,
+                       const struct dht_message *m)
+{
+    struct dht_message_peer p;
+    int left = LIMIT_DHT_PROVIDERS;
+    if (q->type == DHT_GET_PROVIDERS)
+        for (struct bytes rest = m->whole;
+             left-- && dht_message_next(DHT_PROVIDERS, &rest, &p) && !has_enough(q);)
+            if (!tell(q, &p.peer))
+                return false;
+    left = LIMIT_DHT_BUCKET;
+    for (struct bytes rest = m->whole; left-- && dht_message_next(DHT_CLOSER, &rest, &p);) {
+        bool is_target = q->wants_peer && p.peer.addr_count &&
+                         bytes_eq(peer_id_bytes(&p.peer.id), bytes_of(q->key, q->key_len));
+        if (is_target && !tell(q, &p.peer))
+            return false;
+        add_candidate(q, &p.peer, c->hops + 1);
+    }
+    return true;
+}
+
+static struct dht_candidate *candidate_of(struct dht_query *q, struct dht_ask *a)
+{
+    for (int i = 0; i < q->lookup.count; i++)
+        if (q->lookup.sorted[i]->asked == a)
+            return q->lookup.sorted[i];
+    return NULL;
+}
+
+static void on_answer(struct dht_ask *a, int err, struct bytes reply)
+{
+    struct dht_query *q = a->ctx;
+    struct dht *d = q->d;
+    struct dht_candidate *c = candidate_of(q, a);
+    struct dht_message m;
+    if (!err)
+        err = dht_message_decode(reply, &m);
+    if (err) {
+        dht_table_failed(&d->table, &c->id, sched_now(d->cfg.sched));
+        dht_lookup_failed(&q->lookup, c);
+    } else {
+        dht_heard_from(d, &a->rpc.peer);
+        dht_lookup_answered(&q->lookup, c);
+        if (!take_reply(q, c, &m))
+            return;
+    }
+    pump(q);
+}
+
+static void on_slow(struct dht_ask *a)
+{
+    struct dht_query *q = a->ctx;
+    dht_lookup_slow(&q->lookup, candidate_of(q, a));
+    pump(q);
+}
+
+static void pump(struct dht_query *q)
+{
+    struct dht_candidate *c;
+    if (has_enough(q)) {
+        dht_query_finish(q, 0);
+        return;
+    }
+    while ((c = dht_lookup_next(&q->lookup))) {
+        struct bytes addrs[LIMIT_DHT_ADDRS];
+        struct dht_peer peer = {c->id, addrs, dht_addrs_get(&c->addrs, addrs)};
+        c->asked = dht_ask_send(q->d, &peer, buf_view(&q->request), true, on_answer, on_slow, q);
+    }
+    if (!dht_lookup_is_done(&q->lookup))
+        return;
+    struct dht_candidate *one;
+    bool nobody = dht_lookup_nearest(&q->lookup, &one, 1) == 0;
+    int err = nobody && !q->found ? E_UNAVAILABLE : q->wants_peer && !q->found ? E_NOT_FOUND : 0;
+    dht_query_finish(q, err);
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct dht_query *q = CONTAINER_OF(t, struct dht_query, deadline);
+    dht_query_finish(q, E_TIMEOUT);
+}
+
+/* What we know ourselves. False: the query is gone. */
+static bool take_own(struct dht_query *q)
+{
+    struct dht *d = q->d;
+    uint64_t now = sched_now(d->cfg.sched);
+    struct bytes key = bytes_of(q->key, q->key_len), addrs[LIMIT_DHT_ADDRS];
+    const struct dht_provider *records[LIMIT_DHT_PROVIDERS];
+    int n = q->type == DHT_GET_PROVIDERS ? dht_providers_get(&d->providers, key, now, records) : 0;
+    for (int i = 0; i < n && !has_enough(q); i++) {
+        struct dht_peer peer = {records[i]->id, addrs, 0};
+        peer.addr_count = dht_provider_addrs(records[i], now, addrs);
+        if (!tell(q, &peer))
+            return false;
+        n = dht_providers_get(&d->providers, key, now, records); /* the user may have changed it */
+    }
+    struct dht_contact *near[DHT_K];
+    n = dht_table_nearest(&d->table, &q->lookup.target, NULL, near, DHT_K);
+    for (int i = 0; i < n; i++) {
+        struct dht_peer peer = dht_contact_peer(near[i], addrs);
+        if (q->wants_peer && bytes_eq(peer_id_bytes(&peer.id), key))
+            return tell(q, &peer);
+        add_candidate(q, &peer, 0);
+    }
+    return true;
+}
+
+static void first_step(struct task *t)
+{
+    struct dht_query *q = CONTAINER_OF(t, struct dht_query, step);
+    if (q->early_err)
+        dht_query_finish(q, q->early_err);
+    else if (take_own(q))
+        pump(q);
+}
+
+static struct dht_query *query_new(struct dht *d, enum dht_type type, struct bytes key, bool is_store)
+{
+    struct dht_query *q = MEM_NEW(struct dht_query);
+    q->d = d;
+    q->type = type;
+    list_init(&q->link);
+    buf_init(&q->request, 0);
+    map_init(&q->seen, rng_u64(d->cfg.rng));
+    timer_init(&q->deadline, on_deadline);
+    task_init(&q->step, first_step);
+    task_defer(d->cfg.sched, &q->step);
+    list_append(&d->queries, &q->link);
+    if (++d->query_count > LIMIT_DHT_QUERIES)
+        q->early_err = E_BUSY;
+    if (key.n < 1 || key.n > LIMIT_DHT_KEY)
+        q->early_err = E_INVALID;
+    if (!q->early_err) {
+        memcpy(q->key, key.p, key.n);
+        q->key_len = key.n;
+        dht_message_begin(&q->request, type, key);
+        timer_after(d->cfg.sched, &q->deadline, is_store ? STORE_DEADLINE_US : READ_DEADLINE_US);
+    }
+    dht_lookup_init(&q->lookup, bytes_of(q->key, q->key_len), &d->cfg.self,
+                    is_store ? DHT_K : DHT_BETA_READ, is_store);
+    return q;
+}
+
+struct dht_query *dht_find_providers(struct dht *d, struct bytes key, int wanted,
+                                     dht_on_peer on_provider, dht_on_done done, void *ctx)
+{
+    struct dht_query *q = query_new(d, DHT_GET_PROVIDERS, key, false);
+    q->wanted = wanted;
+    q->on_peer = on_provider;
+    q->done = done;
+    q->ctx = ctx;
+    return q;
+}
+
+struct dht_query *dht_find_peer(struct dht *d, const struct peer_id *id, dht_on_peer on_peer,
+                                dht_on_done done, void *ctx)
+{
+    struct dht_query *q = query_new(d, DHT_FIND_NODE, peer_id_bytes(id), false);
+    q->wants_peer = true;
+    q->wanted = 1;
+    q->on_peer = on_peer;
+    q->done = done;
+    q->ctx = ctx;
+    return q;
+}
+
+struct dht_query *dht_query_nearest(struct dht *d, struct bytes key,
+                                    void (*nearest)(struct dht_query *q, int err), void *ctx)
+{
+    struct dht_query *q = query_new(d, DHT_FIND_NODE, key, true);
+    q->nearest = nearest;
+    q->ctx = ctx;
+    return q;
+}
+
+void dht_cancel(struct dht *d, struct dht_query *q)
+{
+    (void)d;
+    dht_query_free(q);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+/* Answering others. A server tells whom it knows near a key, and who said that they provide it; it
+ * keeps what peers say of *themselves*. Values are not stored: nobody here could check them, so
+ * PUT_VALUE is refused, and GET_VALUE answered with the nearest peers alone. */
+#include "dht/core.h"
+
+#include "base/mem.h"
+#include "base/trace.h"
+
+#include <stdlib.h>
+
+enum { PROVIDERS_BYTES = LIMIT_DHT_REPLY / 2 }; /* the other half is left for nearer peers */
+
+/* Requests a peer may still make now; refilled as time passes. */
+struct dht_rate {
+    uint64_t at_us;
+    uint64_t tokens_us; /* in microseconds of waiting: one request costs 1 s / LIMIT_DHT_RATE */
+};
+
+void dht_rates_fini(struct dht *d)
+{
+    for (struct map_entry *e = map_first(&d->rates); e; e = map_next(&d->rates, e))
+        free(e->value);
+    map_fini(&d->rates);
+}
+
+/* A bucket of one second's worth; a peer we forgot starts with a full one. */
+static bool may_ask(struct dht *d, const struct peer_id *from)
+{
+    const uint64_t cost = US_PER_S / LIMIT_DHT_RATE;
+    uint64_t now = sched_now(d->cfg.sched);
+    struct dht_rate *r = map_get(&d->rates, peer_id_bytes(from));
+    if (!r) {
+        if (map_count(&d->rates) >= LIMIT_DHT_RATED) {
+            struct map_entry *oldest = map_first(&d->rates);
+            free(map_take(&d->rates, map_key(oldest)));
+        }
+        r = MEM_NEW(struct dht_rate);
+        *r = (struct dht_rate){now, US_PER_S};
+        map_put(&d->rates, peer_id_bytes(from), r);
+    }
+    r->tokens_us += now - r->at_us;
+    r->tokens_us = r->tokens_us < US_PER_S ? r->tokens_us : US_PER_S;
+    r->at_us = now;
+    if (r->tokens_us < cost)
+        return false;
+    r->tokens_us -= cost;
+    return true;
+}
+
+/* The k nearest to the key, without who asks: it knows itself. */
+static void add_closer(struct dht *d, const struct dht_message *m, const struct peer_id *from,
+                       struct buf *out)
+{
+    struct dht_key key = dht_key_of(m->key);
+    struct dht_contact *near[DHT_K];
+    int n = dht_table_nearest(&d->table, &key, from, near, DHT_K);
+    for (int i = 0; i < n; i++) {
+        struct bytes addrs[LIMIT_DHT_ADDRS];
+        struct dht_peer peer = dht_contact_peer(near[i], addrs);
+        if (dht_message_add(out, DHT_CLOSER, &peer, LIMIT_DHT_REPLY) != 0)
+            return;
+    }
+}
+
+static void add_providers(struct dht *d, const struct dht_message *m, struct buf *out)
+{
+    const struct dht_provider *records[LIMIT_DHT_PROVIDERS];
+    uint64_t now = sched_now(d->cfg.sched);
+    int n = dht_providers_get(&d->providers, m->key, now, records);
+    for (int i = 0; i < n; i++) {
+        struct bytes addrs[LIMIT_DHT_ADDRS];
+        struct dht_peer peer = {records[i]->id, addrs, 0};
+        peer.addr_count = dht_provider_addrs(records[i], now, addrs);
+        if (dht_message_add(out, DHT_PROVIDERS, &peer, PROVIDERS_BYTES) != 0)
+            return;
+    }
+}
+
+/* A peer speaks for itself only, and must be reachable. */
+static int take_providers(struct dht *d, const struct dht_message *m, const struct peer_id *from)
+{
+    struct dht_message_peer p;
+    int left = LIMIT_DHT_BUCKET;
+    for (struct bytes rest = m->whole; left-- && dht_message_next(DHT_PROVIDERS, &rest, &p);) {
+        if (!peer_id_eq(&p.peer.id, from) || p.peer.addr_count == 0)
+            continue;
+        return dht_providers_add(&d->providers, m->key, &p.peer, sched_now(d->cfg.sched));
+    }
+    return 0;
+}
+
+static int answer(struct dht *d, const struct dht_message *m, const struct peer_id *from,
+                  struct buf *out)
+{
+    bool has_key = m->key.n >= 1 && m->key.n <= LIMIT_DHT_KEY;
+    if (m->type != DHT_PING && !has_key)
+        return E_MALFORMED;
+    switch (m->type) {
+    case DHT_ADD_PROVIDER:
+        return take_providers(d, m, from);
+    case DHT_PUT_VALUE:
+        return E_DENIED;
+    case DHT_PING:
+    case DHT_GET_VALUE:
+    case DHT_FIND_NODE:
+    case DHT_GET_PROVIDERS:
+        break;
+    default:
+        return E_UNSUPPORTED;
+    }
+    int err = dht_message_begin(out, (enum dht_type)m->type, m->key);
+    if (!err && m->type == DHT_GET_PROVIDERS)
+        add_providers(d, m, out);
+    if (!err && m->type != DHT_PING)
+        add_closer(d, m, from, out);
+    return err;
+}
+
+int dht_serve(struct dht *d, const struct peer_id *from, struct bytes message, struct buf *out)
+{
+    struct dht_message m;
+    int err = d->cfg.is_server ? 0 : E_DENIED;
+    if (!err && !may_ask(d, from))
+        err = E_LIMIT;
+    if (!err)
+        err = dht_message_decode(message, &m);
+    if (!err)
+        err = answer(d, &m, from, out);
+    if (err)
+        d->refused++;
+    else
+        d->served++;
+    return err;
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/* Routing table; see table.h. */
+#include "dht/table.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+enum { WAIT_US = 60 * 1000 * 1000, FAILURES = 2 };
+
+void dht_table_init(struct dht_table *t, const struct peer_id *self, uint64_t seed)
+{
+    *t = (struct dht_table){.self = *self, .self_key = dht_key_of(peer_id_bytes(self))};
+    for (int i = 0; i < DHT_BUCKETS; i++)
+        list_init(&t->buckets[i].contacts);
+    map_init(&t->by_id, seed);
+}
+
+static void contact_free(struct dht_contact *c)
+{
+    if (!c)
+        return;
+    dht_addrs_fini(&c->addrs);
+    free(c);
+}
+
+void dht_table_fini(struct dht_table *t)
+{
+    for (int i = 0; i < DHT_BUCKETS; i++) {
+        contact_free(t->buckets[i].waiting);
+        LIST_FOREACH_SAFE(&t->buckets[i].contacts, it)
+            contact_free(LIST_ENTRY(it, struct dht_contact, link));
+    }
+    map_fini(&t->by_id);
+}
+
+static struct dht_bucket *bucket_of(struct dht_table *t, const struct dht_key *key)
+{
+    int bits = dht_key_common_bits(&t->self_key, key);
+    return &t->buckets[bits < DHT_BUCKETS ? bits : DHT_BUCKETS - 1];
+}
+
+struct dht_contact *dht_table_find(const struct dht_table *t, const struct peer_id *id)
+{
+    return map_get(&t->by_id, peer_id_bytes(id));
+}
+
+/* Would one more of this net still be few enough? */
+static bool is_diverse(const struct dht_table *t, const struct dht_bucket *b, uint64_t group)
+{
+    int in_table = 0, in_bucket = 0;
+    if (!group)
+        return true;
+    for (int i = 0; i < DHT_BUCKETS; i++) {
+        LIST_FOREACH(&t->buckets[i].contacts, it) {
+            bool same = LIST_ENTRY(it, struct dht_contact, link)->group == group;
+            in_table += same;
+            in_bucket += same && &t->buckets[i] == b;
+        }
+    }
+    return in_table < LIMIT_DHT_GROUP && in_bucket < LIMIT_DHT_GROUP_BUCKET;
+}
+
+static struct dht_contact *contact_new(const struct dht_peer *peer, const struct dht_key *key,
+                                       uint64_t now)
+{
+    struct dht_contact *c = MEM_NEW(struct dht_contact);
+    list_init(&c->link);
+    c->id = peer->id;
+    c->key = *key;
+    c->seen_us = now;
+    c->group = dht_addrs_group(peer->addrs, peer->addr_count);
+    dht_addrs_set(&c->addrs, peer->addrs, peer->addr_count);
+    return c;
+}
+
+static void enter(struct dht_table *t, struct dht_bucket *b, struct dht_contact *c)
+{
+    list_append(&b->contacts, &c->link);
+    b->count++;
+    t->count++;
+    map_put(&t->by_id, peer_id_bytes(&c->id), c);
+}
+
+/* The newcomer takes a place that became free, unless it waited too long or its net has too many
+ * by now. */
+static void promote(struct dht_table *t, struct dht_bucket *b, uint64_t now)
+{
+    struct dht_contact *c = b->waiting;
+    if (!c || b->count >= LIMIT_DHT_BUCKET)
+        return;
+    b->waiting = NULL;
+    if (now < b->waiting_until_us && is_diverse(t, b, c->group))
+        enter(t, b, c);
+    else
+        contact_free(c);
+}
+
+/* Heard of again: newest in its bucket, and the one who waited for its place goes. */
+static void refresh(struct dht_table *t, struct dht_contact *c, const struct dht_peer *peer,
+                    uint64_t now)
+{
+    struct dht_bucket *b = bucket_of(t, &c->key);
+    if (b->contacts.next == &c->link && c->is_checked) {
+        contact_free(b->waiting);
+        b->waiting = NULL;
+    }
+    c->seen_us = now;
+    c->failures = 0;
+    c->is_checked = false;
+    if (peer->addr_count) {
+        c->group = dht_addrs_group(peer->addrs, peer->addr_count);
+        dht_addrs_set(&c->addrs, peer->addrs, peer->addr_count);
+    }
+    list_remove(&c->link);
+    list_append(&b->contacts, &c->link);
+}
+
+enum dht_table_result dht_table_seen(struct dht_table *t, const struct dht_peer *peer, uint64_t now,
+                                     struct dht_contact **check)
+{
+    struct dht_contact *c = dht_table_find(t, &peer->id);
+    *check = NULL;
+    if (c) {
+        refresh(t, c, peer, now);
+        return DHT_TABLE_KNOWN;
+    }
+    if (peer_id_eq(&peer->id, &t->self) || peer->addr_count == 0)
+        return DHT_TABLE_REFUSED;
+    struct dht_key key = dht_key_of(peer_id_bytes(&peer->id));
+    struct dht_bucket *b = bucket_of(t, &key);
+    if (!is_diverse(t, b, dht_addrs_group(peer->addrs, peer->addr_count)))
+        return DHT_TABLE_REFUSED;
+    if (b->count < LIMIT_DHT_BUCKET) {
+        enter(t, b, contact_new(peer, &key, now));
+        return DHT_TABLE_ADDED;
+    }
+    if (!b->waiting || now >= b->waiting_until_us) {
+        contact_free(b->waiting);
+        b->waiting = contact_new(peer, &key, now);
+        b->waiting_until_us = now + WAIT_US;
+    }
+    struct dht_contact *oldest = LIST_ENTRY(b->contacts.next, struct dht_contact, link);
+    if (!oldest->is_checked) {
+        oldest->is_checked = true;
+        *check = oldest;
+    }
+    return DHT_TABLE_FULL;
+}
+
+void dht_table_remove(struct dht_table *t, const struct peer_id *id, uint64_t now)
+{
+    struct dht_contact *c = map_take(&t->by_id, peer_id_bytes(id));
+    if (!c)
+        return;
+    struct dht_bucket *b = bucket_of(t, &c->key);
+    list_remove(&c->link);
+    b->count--;
+    t->count--;
+    contact_free(c);
+    promote(t, b, now);
+}
+
+bool dht_table_failed(struct dht_table *t, const struct peer_id *id, uint64_t now)
+{
+    struct dht_contact *c = dht_table_find(t, id);
+    if (!c)
+        return false;
+    struct dht_bucket *b = bucket_of(t, &c->key);
+    bool is_wanted = b->waiting && now < b->waiting_until_us;
+    c->is_checked = false;
+    if (++c->failures < FAILURES && !is_wanted)
+        return false;
+    dht_table_remove(t, id, now);
+    return true;
+}
+
+int dht_table_nearest(const struct dht_table *t, const struct dht_key *key,
+                      const struct peer_id *except, struct dht_contact **out, int n)
+{
+    struct dht_key far[LIMIT_DHT_BUCKET * 4]; /* distances of out[] */
+    int count = 0;
+    n = n < (int)ARRAY_LEN(far) ? n : (int)ARRAY_LEN(far);
+    for (const struct map_entry *e = map_first(&t->by_id); e; e = map_next(&t->by_id, e)) {
+        struct dht_contact *c = e->value;
+        struct dht_key d = dht_key_distance(&c->key, key);
+        if (except && peer_id_eq(&c->id, except))
+            continue;
+        if (count == n && (n == 0 || dht_key_cmp(&d, &far[n - 1]) >= 0))
+            continue;
+        int at = count < n ? count++ : n - 1;
+        for (; at > 0 && dht_key_cmp(&d, &far[at - 1]) < 0; at--) {
+            far[at] = far[at - 1];
+            out[at] = out[at - 1];
+        }
+        far[at] = d;
+        out[at] = c;
+    }
+    return count;
+}
+
+int dht_table_deepest(const struct dht_table *t)
+{
+    for (int i = DHT_BUCKETS - 1; i >= 0; i--)
+        if (t->buckets[i].count)
+            return i;
+    return -1;
+}
