@@ -302,6 +302,8 @@ static const char *why_of(const struct conn *c, int err)
 static void fail(struct conn *c, int err)
 {
     const char *why = why_of(c, err);
+    if (err == E_WRONG_PEER && c->upgrade)
+        c->peer = c->upgrade->noise.remote;
     conn_close(c, err == E_EOF ? E_CLOSED : err, why);
 }
 

@@ -95,7 +95,8 @@ struct conn {
     uint32_t busy;           /* of them, those that a user waits for */
     int close_err;
     char why[160];
-    void *owner;             /* the host's own record */
+    void *owner;             /* the host's own record of the peer */
+    struct host_attempt *attempt; /* the dial it belongs to, until it is open */
     struct list by_owner;    /* the host's list */
 };
 

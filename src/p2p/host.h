@@ -136,7 +136,7 @@ struct p2p_watch {
      * NULL. Never called from inside a call on the host. */
     void (*connected)(struct p2p_watch *w, const struct peer_id *peer);
     void (*disconnected)(struct p2p_watch *w, const struct peer_id *peer, int err);
-    void (*identified)(struct p2p_watch *w, const struct peer_record *peer);
+    void (*identified)(struct p2p_watch *w, const struct known_peer *peer);
     void (*addrs_changed)(struct p2p_watch *w); /* our own */
     struct list link; /* private */
 };
@@ -146,7 +146,7 @@ void p2p_host_unwatch(struct p2p_watch *w);
 /* --- looking --- */
 struct p2p_peer_view {
     const struct peer_id *id;
-    const struct peer_record *record; /* may be NULL */
+    const struct known_peer *record; /* may be NULL */
     uint32_t conns, streams;
     uint64_t rtt_us, since_us;
     struct net_addr remote;
@@ -154,7 +154,7 @@ struct p2p_peer_view {
 };
 /* Connected peers, oldest first; NULL cursor starts; false at the end. Nothing may change between. */
 bool p2p_host_peers(struct p2p_host *h, void **cursor, struct p2p_peer_view *out);
-struct peer_record *p2p_host_record(struct p2p_host *h, const struct peer_id *peer);
+struct known_peer *p2p_host_record(struct p2p_host *h, const struct peer_id *peer);
 /* Our address as others see it, with how many said so. */
 size_t p2p_host_observed(struct p2p_host *h, size_t i, struct bytes *addr);
 

@@ -37,7 +37,7 @@ struct host_port {
                     enum host_port_name what, uint64_t timeout_us);
     void (*resolve_cancel)(void *ctx, struct host_port_resolve *r);
     size_t (*interfaces)(void *ctx, struct net_addr *out, size_t max);
-    void (*free)(void *ctx); /* with the host; may be NULL */
+    void (*free)(void *ctx); /* with the host: requests still waiting are forgotten; may be NULL */
 };
 
 #endif

@@ -103,12 +103,12 @@ static int take_claim(struct noise *n, struct bytes payload)
     int err = noise_payload_verify(payload, n->rs, our_muxer, &claim);
     if (err)
         return err;
+    n->remote = claim.peer; /* also of the wrong one, to say who answered */
     if (n->has_expected && !peer_id_eq(&claim.peer, &n->expected))
         return E_WRONG_PEER;
     /* Both listed and nothing in common: there is no second chance by multistream-select. */
     if (n->self->offers_muxer && claim.lists_muxers && !claim.lists_ours)
         return E_UNSUPPORTED;
-    n->remote = claim.peer;
     n->is_muxer_settled = n->self->offers_muxer && claim.lists_ours;
     return 0;
 }

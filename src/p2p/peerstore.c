@@ -19,7 +19,7 @@ void peerstore_init(struct peerstore *ps, struct rng *rng)
     list_init(&ps->by_use);
 }
 
-static void clear_addrs(struct peer_record *r)
+static void clear_addrs(struct known_peer *r)
 {
     for (size_t i = 0; i < r->addr_count; i++)
         free(r->addrs[i].p);
@@ -28,7 +28,7 @@ static void clear_addrs(struct peer_record *r)
     r->addr_count = 0;
 }
 
-static void forget(struct peerstore *ps, struct peer_record *r)
+static void forget(struct peerstore *ps, struct known_peer *r)
 {
     map_take(&ps->by_id, peer_id_bytes(&r->id));
     list_remove(&r->by_use);
@@ -40,11 +40,11 @@ static void forget(struct peerstore *ps, struct peer_record *r)
 void peerstore_fini(struct peerstore *ps)
 {
     while (!list_is_empty(&ps->by_use))
-        forget(ps, LIST_ENTRY(ps->by_use.next, struct peer_record, by_use));
+        forget(ps, LIST_ENTRY(ps->by_use.next, struct known_peer, by_use));
     map_fini(&ps->by_id);
 }
 
-struct peer_record *peerstore_get(struct peerstore *ps, const struct peer_id *id)
+struct known_peer *peerstore_get(struct peerstore *ps, const struct peer_id *id)
 {
     return map_get(&ps->by_id, peer_id_bytes(id));
 }
@@ -54,7 +54,7 @@ static bool make_room(struct peerstore *ps)
     if (map_count(&ps->by_id) < LIMIT_PEERS)
         return true;
     LIST_FOREACH(&ps->by_use, it) {
-        struct peer_record *r = LIST_ENTRY(it, struct peer_record, by_use);
+        struct known_peer *r = LIST_ENTRY(it, struct known_peer, by_use);
         if (r->pins == 0) {
             forget(ps, r);
             return true;
@@ -63,9 +63,9 @@ static bool make_room(struct peerstore *ps)
     return false;
 }
 
-struct peer_record *peerstore_touch(struct peerstore *ps, const struct peer_id *id)
+struct known_peer *peerstore_touch(struct peerstore *ps, const struct peer_id *id)
 {
-    struct peer_record *r = peerstore_get(ps, id);
+    struct known_peer *r = peerstore_get(ps, id);
     if (r) {
         list_remove(&r->by_use);
         list_append(&ps->by_use, &r->by_use);
@@ -73,25 +73,25 @@ struct peer_record *peerstore_touch(struct peerstore *ps, const struct peer_id *
     }
     if (!make_room(ps))
         return NULL;
-    r = MEM_NEW(struct peer_record);
+    r = MEM_NEW(struct known_peer);
     r->id = *id;
     map_put(&ps->by_id, peer_id_bytes(id), r);
     list_append(&ps->by_use, &r->by_use);
     return r;
 }
 
-void peerstore_pin(struct peer_record *r)
+void peerstore_pin(struct known_peer *r)
 {
     r->pins++;
 }
 
-void peerstore_unpin(struct peer_record *r)
+void peerstore_unpin(struct known_peer *r)
 {
     assert(r->pins > 0);
     r->pins--;
 }
 
-static void drop_addr(struct peer_record *r, size_t i)
+static void drop_addr(struct known_peer *r, size_t i)
 {
     free(r->addrs[i].p);
     r->addr_count--;
@@ -99,7 +99,7 @@ static void drop_addr(struct peer_record *r, size_t i)
         r->addrs[i] = r->addrs[i + 1];
 }
 
-static size_t first_to_expire(const struct peer_record *r)
+static size_t first_to_expire(const struct known_peer *r)
 {
     size_t first = 0;
     for (size_t i = 1; i < r->addr_count; i++)
@@ -108,7 +108,7 @@ static size_t first_to_expire(const struct peer_record *r)
     return first;
 }
 
-int peer_record_add_addr(struct peer_record *r, struct bytes addr, uint64_t ttl_us,
+int known_peer_add_addr(struct known_peer *r, struct bytes addr, uint64_t ttl_us,
                          uint64_t now_us)
 {
     uint64_t until = now_us + ttl_us;
@@ -129,14 +129,14 @@ int peer_record_add_addr(struct peer_record *r, struct bytes addr, uint64_t ttl_
     return 0;
 }
 
-void peer_record_expire(struct peer_record *r, uint64_t now_us)
+void known_peer_expire(struct known_peer *r, uint64_t now_us)
 {
     for (size_t i = r->addr_count; i-- > 0;)
         if (r->addrs[i].expires_us <= now_us)
             drop_addr(r, i);
 }
 
-void peer_record_clear_protocols(struct peer_record *r)
+void known_peer_clear_protocols(struct known_peer *r)
 {
     free(r->protocols);
     r->protocols = NULL;
@@ -144,7 +144,7 @@ void peer_record_clear_protocols(struct peer_record *r)
     r->protocol_count = 0;
 }
 
-int peer_record_add_protocol(struct peer_record *r, struct bytes protocol)
+int known_peer_add_protocol(struct known_peer *r, struct bytes protocol)
 {
     if (protocol.n == 0 || protocol.n > LIMIT_MSS_PROTOCOL || memchr(protocol.p, 0, protocol.n))
         return E_MALFORMED;
@@ -158,7 +158,7 @@ int peer_record_add_protocol(struct peer_record *r, struct bytes protocol)
     return 0;
 }
 
-const char *peer_record_protocol(const struct peer_record *r, size_t i)
+const char *known_peer_protocol(const struct known_peer *r, size_t i)
 {
     const char *p = r->protocols;
     if (i >= r->protocol_count)
@@ -168,7 +168,7 @@ const char *peer_record_protocol(const struct peer_record *r, size_t i)
     return p;
 }
 
-bool peer_record_has_protocol(const struct peer_record *r, const char *protocol)
+bool known_peer_has_protocol(const struct known_peer *r, const char *protocol)
 {
     const char *p = r->protocols;
     for (size_t i = 0; i < r->protocol_count; i++, p += strlen(p) + 1)
@@ -185,17 +185,17 @@ static void set_text(char *out, size_t size, struct bytes text)
     out[n] = 0;
 }
 
-void peer_record_set_agent(struct peer_record *r, struct bytes agent)
+void known_peer_set_agent(struct known_peer *r, struct bytes agent)
 {
     set_text(r->agent, sizeof r->agent, agent);
 }
 
-void peer_record_set_version(struct peer_record *r, struct bytes version)
+void known_peer_set_version(struct known_peer *r, struct bytes version)
 {
     set_text(r->version, sizeof r->version, version);
 }
 
-void peerstore_failed(struct peerstore *ps, struct peer_record *r, uint64_t now_us)
+void peerstore_failed(struct peerstore *ps, struct known_peer *r, uint64_t now_us)
 {
     uint32_t doublings = r->failures < BACKOFF_DOUBLINGS ? r->failures : BACKOFF_DOUBLINGS;
     uint64_t wait = US_PER_S << doublings;
@@ -205,7 +205,7 @@ void peerstore_failed(struct peerstore *ps, struct peer_record *r, uint64_t now_
     r->retry_us = now_us + rng_jitter(ps->rng, wait, 0.2);
 }
 
-void peer_record_worked(struct peer_record *r)
+void known_peer_worked(struct known_peer *r)
 {
     r->failures = 0;
     r->retry_us = 0;

@@ -28,7 +28,7 @@ struct peer_addr {
     uint64_t expires_us;
 };
 
-struct peer_record {
+struct known_peer {
     struct list by_use; /* oldest first */
     struct peer_id id;
     uint32_t pins;
@@ -54,28 +54,28 @@ struct peerstore {
 void peerstore_init(struct peerstore *ps, struct rng *rng);
 void peerstore_fini(struct peerstore *ps);
 /* Borrowed until the peer is forgotten; pinned records are not. */
-struct peer_record *peerstore_get(struct peerstore *ps, const struct peer_id *id);   /* or NULL */
+struct known_peer *peerstore_get(struct peerstore *ps, const struct peer_id *id);   /* or NULL */
 /* Makes it when absent; NULL when the book is full of pinned peers. */
-struct peer_record *peerstore_touch(struct peerstore *ps, const struct peer_id *id);
-void peerstore_pin(struct peer_record *r);
-void peerstore_unpin(struct peer_record *r);
+struct known_peer *peerstore_touch(struct peerstore *ps, const struct peer_id *id);
+void peerstore_pin(struct known_peer *r);
+void peerstore_unpin(struct known_peer *r);
 
 /* An address: E_TOO_BIG over LIMIT_PEER_ADDR; else 0, kept until now + ttl at least. */
-int peer_record_add_addr(struct peer_record *r, struct bytes addr, uint64_t ttl_us,
+int known_peer_add_addr(struct known_peer *r, struct bytes addr, uint64_t ttl_us,
                          uint64_t now_us);
 /* Drops what is no longer believed. */
-void peer_record_expire(struct peer_record *r, uint64_t now_us);
-void peer_record_clear_protocols(struct peer_record *r);
-int peer_record_add_protocol(struct peer_record *r, struct bytes protocol); /* E_LIMIT */
-bool peer_record_has_protocol(const struct peer_record *r, const char *protocol);
+void known_peer_expire(struct known_peer *r, uint64_t now_us);
+void known_peer_clear_protocols(struct known_peer *r);
+int known_peer_add_protocol(struct known_peer *r, struct bytes protocol); /* E_LIMIT */
+bool known_peer_has_protocol(const struct known_peer *r, const char *protocol);
 /* The i-th protocol as text, or NULL. */
-const char *peer_record_protocol(const struct peer_record *r, size_t i);
+const char *known_peer_protocol(const struct known_peer *r, size_t i);
 /* Set from a stranger's bytes: printable, cut. */
-void peer_record_set_agent(struct peer_record *r, struct bytes agent);
-void peer_record_set_version(struct peer_record *r, struct bytes version);
+void known_peer_set_agent(struct known_peer *r, struct bytes agent);
+void known_peer_set_version(struct known_peer *r, struct bytes version);
 
 /* Dialling failed: the next try is put off, 1 s doubling to 60 s, ± 20 %. */
-void peerstore_failed(struct peerstore *ps, struct peer_record *r, uint64_t now_us);
-void peer_record_worked(struct peer_record *r);
+void peerstore_failed(struct peerstore *ps, struct known_peer *r, uint64_t now_us);
+void known_peer_worked(struct known_peer *r);
 
 #endif

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: MIT
+/* One dial per peer: names looked up, addresses raced, connections upgraded, many waiters.
+ *
+ *   p2p_host_connect --same peer dialled already--> joins its waiters
+ *                    --else--> host_dial { race, resolve, attempts }
+ *   attempt:  port->dial --stream--> conn_new --opened--> won: all waiters are answered
+ *                     \--err---------------\--closed--> dial_failed, the race goes on
+ *
+ * An inbound connection of the same peer ends the dial as well. It cannot happen that both sides of
+ * a simultaneous dial give up for the other's sake: who sees an inbound connection open knows that
+ * the dialler's side was open before, and an open connection is never cancelled. */
+#include "base/mem.h"
+#include "base/trace.h"
+#include "p2p/host_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CONNECT_TIMEOUT_US (30 * US_PER_S)
+#define LOOKUP_TIMEOUT_US  (5 * US_PER_S)
+
+struct host_dial {
+    struct list link; /* host->dials */
+    struct p2p_host *host;
+    bool has_peer, is_over;
+    struct peer_id peer;
+    struct dial race;
+    struct timer timer;
+    struct task task;    /* steps the race; buries the dial */
+    struct list waiters; /* p2p_connect.link */
+    struct list attempts, lookups;
+    struct resolve *resolve; /* only where there are names */
+    char why[160];
+};
+
+struct host_attempt {
+    struct host_port_dial port;
+    struct host_dial *dial;
+    struct list link;
+    struct net_addr at;
+    struct conn *conn; /* NULL while the transport is being connected */
+};
+
+struct host_lookup {
+    struct host_port_resolve port;
+    struct host_dial *dial;
+    struct list link;
+    int query;
+};
+
+static void mark(struct host_dial *d)
+{
+    task_defer(d->host->sched, &d->task);
+}
+
+/* --- the end --- */
+
+static void answer(struct p2p_connect *r, int err, const struct peer_id *peer, const char *why)
+{
+    list_remove(&r->link);
+    timer_clear(r->host->sched, &r->timer);
+    r->dial = NULL;
+    r->done(r, err, peer, why);
+}
+
+static void answer_all(struct host_dial *d, int err, const struct peer_id *peer, const char *why)
+{
+    struct list batch;
+    list_init(&batch);
+    list_splice(&batch, &d->waiters);
+    while (!list_is_empty(&batch))
+        answer(LIST_ENTRY(batch.next, struct p2p_connect, link), err, peer, why);
+}
+
+static void free_if_done(struct host_dial *d)
+{
+    if (!d->is_over || !list_is_empty(&d->attempts) || !list_is_empty(&d->lookups))
+        return;
+    timer_clear(d->host->sched, &d->timer);
+    task_cancel(&d->task);
+    list_remove(&d->link);
+    d->host->dial_count--;
+    free(d->resolve);
+    free(d);
+}
+
+/* No further effort; what is under way is cancelled and reported. */
+static void end(struct host_dial *d)
+{
+    struct p2p_host *h = d->host;
+    d->is_over = true;
+    dial_abort(&d->race);
+    LIST_FOREACH_SAFE(&d->lookups, it)
+        h->port->resolve_cancel(h->port_ctx, &LIST_ENTRY(it, struct host_lookup, link)->port);
+    mark(d);
+}
+
+/* --- attempts --- */
+
+static struct host_attempt *find_attempt(struct host_dial *d, const struct net_addr *at)
+{
+    LIST_FOREACH(&d->attempts, it) {
+        struct host_attempt *a = LIST_ENTRY(it, struct host_attempt, link);
+        if (net_addr_eq(&a->at, at))
+            return a;
+    }
+    return NULL;
+}
+
+static void free_attempt(struct host_attempt *a)
+{
+    struct host_dial *d = a->dial;
+    list_remove(&a->link);
+    if (a->conn)
+        a->conn->attempt = NULL;
+    free(a);
+    mark(d);
+}
+
+static void attempt_failed(struct host_attempt *a, int err, const char *why)
+{
+    struct host_dial *d = a->dial;
+    if (!d->is_over) {
+        snprintf(d->why, sizeof d->why, "%s", why);
+        dial_failed(&d->race, &a->at, err, why, sched_now(d->host->sched));
+    }
+    free_attempt(a);
+}
+
+static void transport_dialled(struct host_port_dial *pd, int err, struct stream *s)
+{
+    struct host_attempt *a = CONTAINER_OF(pd, struct host_attempt, port);
+    struct host_dial *d = a->dial;
+    struct p2p_host *h = d->host;
+    if (!err && (d->is_over || h->is_closing)) {
+        stream_close(s);
+        err = E_CANCELLED;
+    }
+    if (err) {
+        attempt_failed(a, err, err_text(err));
+        return;
+    }
+    s->remote = a->at;
+    a->conn = conn_new(&h->env, s, true, d->has_peer ? &d->peer : NULL);
+    a->conn->attempt = a;
+    list_append(&h->pending, &a->conn->by_owner);
+}
+
+static void start_attempt(struct host_dial *d, const struct net_addr *at)
+{
+    struct p2p_host *h = d->host;
+    struct host_attempt *a = MEM_NEW(struct host_attempt);
+    a->port.done = transport_dialled;
+    a->dial = d;
+    a->at = *at;
+    list_append(&d->attempts, &a->link);
+    h->dialled++;
+    h->port->dial(h->port_ctx, &a->port, at, h->cfg.dial.attempt_us);
+}
+
+static void cancel_attempt(struct host_dial *d, const struct net_addr *at)
+{
+    struct host_attempt *a = find_attempt(d, at);
+    if (!a)
+        return;
+    if (a->conn)
+        conn_close(a->conn, E_CANCELLED, "another address was faster");
+    else
+        d->host->port->dial_cancel(d->host->port_ctx, &a->port);
+}
+
+static void give_up(struct host_dial *d, int err)
+{
+    struct p2p_host *h = d->host;
+    struct known_peer *r = d->has_peer ? peerstore_touch(&h->store, &d->peer) : NULL;
+    if (r && err != E_NOT_FOUND)
+        peerstore_failed(&h->store, r, sched_now(h->sched));
+    h->dials_failed++;
+    const char *why = err == E_NOT_FOUND ? "no address of the peer is known"
+                      : d->why[0]        ? d->why
+                                         : err_text(err);
+    answer_all(d, err, d->has_peer ? &d->peer : NULL, why);
+    end(d);
+}
+
+/* --- names --- */
+
+static void found(void *ctx, const struct p2p_addr *a)
+{
+    struct host_dial *d = ctx;
+    if (a->has_peer && d->has_peer && !peer_id_eq(&a->peer, &d->peer))
+        return;
+    if (a->at.port != 0)
+        dial_add(&d->race, &a->at);
+}
+
+static void looked_up(struct host_port_resolve *p, int err, const struct net_addr *addrs,
+                      size_t addr_count, const struct bytes *texts, size_t text_count)
+{
+    struct host_lookup *l = CONTAINER_OF(p, struct host_lookup, port);
+    struct host_dial *d = l->dial;
+    resolve_answer(d->resolve, l->query, err, addrs, addr_count, texts, text_count);
+    if (err && err != E_CANCELLED)
+        snprintf(d->why, sizeof d->why, "%s: %s",
+                 d->resolve->queries[l->query].addr.name, err_text(err));
+    if (err && d->race.count == 0)
+        d->race.err = err;
+    list_remove(&l->link);
+    free(l);
+    mark(d);
+}
+
+static void start_lookups(struct host_dial *d)
+{
+    struct p2p_host *h = d->host;
+    char name[264];
+    enum host_port_name what;
+    int query;
+    while (d->resolve && (query = resolve_next(d->resolve, name, &what)) >= 0) {
+        struct host_lookup *l = MEM_NEW(struct host_lookup);
+        l->port.done = looked_up;
+        l->dial = d;
+        l->query = query;
+        list_append(&d->lookups, &l->link);
+        h->port->resolve(h->port_ctx, &l->port, name, what, LOOKUP_TIMEOUT_US);
+    }
+    dial_expect_more(&d->race, d->resolve && !resolve_is_done(d->resolve));
+}
+
+/* --- stepping --- */
+
+static void step(struct host_dial *d)
+{
+    struct p2p_host *h = d->host;
+    struct dial_effect e;
+    if (!d->is_over)
+        start_lookups(d);
+    while (dial_next(&d->race, sched_now(h->sched), &e)) {
+        if (e.kind == DIAL_START)
+            start_attempt(d, &e.at);
+        else if (e.kind == DIAL_CANCEL)
+            cancel_attempt(d, &e.at);
+        else
+            give_up(d, e.err);
+    }
+    timer_set(h->sched, &d->timer, dial_deadline(&d->race));
+    free_if_done(d);
+}
+
+static void step_task(struct task *t)
+{
+    step(CONTAINER_OF(t, struct host_dial, task));
+}
+
+static void step_timer(struct timer *t)
+{
+    step(CONTAINER_OF(t, struct host_dial, timer));
+}
+
+/* --- what connections tell --- */
+
+static struct host_dial *find_dial(struct p2p_host *h, const struct peer_id *peer)
+{
+    LIST_FOREACH(&h->dials, it) {
+        struct host_dial *d = LIST_ENTRY(it, struct host_dial, link);
+        if (!d->is_over && d->has_peer && peer_id_eq(&d->peer, peer))
+            return d;
+    }
+    return NULL;
+}
+
+static void won(struct host_dial *d, struct conn *c)
+{
+    answer_all(d, 0, &c->peer, "");
+    end(d);
+}
+
+void host_dial_conn_opened(struct p2p_host *h, struct conn *c)
+{
+    struct host_attempt *a = c->attempt;
+    if (a) {
+        struct host_dial *d = a->dial;
+        dial_won(&d->race, &a->at);
+        free_attempt(a);
+        if (!d->is_over)
+            won(d, c);
+    }
+    struct host_dial *same = find_dial(h, &c->peer);
+    if (same)
+        won(same, c);
+}
+
+bool host_dial_conn_closed(struct p2p_host *h, struct conn *c, int err, const char *why)
+{
+    struct host_attempt *a = c->attempt;
+    char text[256], who[80];
+    if (!a)
+        return false;
+    if (err == E_WRONG_PEER) {
+        peer_id_text(&c->peer, who, sizeof who);
+        snprintf(text, sizeof text, "%s answered there", who);
+        why = text;
+    }
+    attempt_failed(a, err, why);
+    return true;
+}
+
+void host_dial_end_all(struct p2p_host *h, int err, bool tell)
+{
+    LIST_FOREACH_SAFE(&h->dials, it) {
+        struct host_dial *d = LIST_ENTRY(it, struct host_dial, link);
+        if (tell)
+            answer_all(d, err, NULL, err_text(err));
+        if (!d->is_over)
+            end(d);
+    }
+}
+
+/* --- the request --- */
+
+static void request_timed_out(struct timer *t)
+{
+    struct p2p_connect *r = CONTAINER_OF(t, struct p2p_connect, timer);
+    struct host_dial *d = r->dial;
+    if (!d) { /* the answer was known at once */
+        r->done(r, r->err, &r->who, r->err ? "it failed a moment ago" : "");
+        return;
+    }
+    answer(r, E_TIMEOUT, d->has_peer ? &d->peer : NULL,
+           d->why[0] ? d->why : "not connected in time");
+    if (list_is_empty(&d->waiters) && !d->is_over)
+        end(d);
+}
+
+/* Answers from the next turn of the loop. */
+static void answer_soon(struct p2p_connect *r, int err)
+{
+    r->err = err;
+    timer_after(r->host->sched, &r->timer, 0);
+}
+
+static void add_hint(struct host_dial *d, struct bytes multiaddr)
+{
+    struct p2p_addr a;
+    if (p2p_addr_decode(multiaddr, &a) != 0)
+        return;
+    if (a.kind == P2P_ADDR_IP) {
+        found(d, &a);
+        return;
+    }
+    if (!d->resolve) {
+        d->resolve = MEM_NEW(struct resolve);
+        resolve_init(d->resolve, found, d);
+    }
+    resolve_add(d->resolve, &a, 0);
+}
+
+static void add_known(struct host_dial *d)
+{
+    struct known_peer *rec = d->has_peer ? peerstore_get(&d->host->store, &d->peer) : NULL;
+    if (!rec)
+        return;
+    known_peer_expire(rec, sched_now(d->host->sched));
+    for (size_t i = 0; i < rec->addr_count; i++)
+        add_hint(d, bytes_of(rec->addrs[i].p, rec->addrs[i].n));
+}
+
+static struct host_dial *dial_new(struct p2p_host *h, const struct peer_id *peer)
+{
+    struct host_dial *d = MEM_NEW(struct host_dial);
+    char who[80] = "somebody";
+    d->host = h;
+    d->has_peer = peer != NULL;
+    if (peer) {
+        d->peer = *peer;
+        peer_id_text(peer, who, sizeof who);
+    }
+    dial_init(&d->race, &h->cfg.dial, who, sched_now(h->sched));
+    timer_init(&d->timer, step_timer);
+    task_init(&d->task, step_task);
+    list_init(&d->waiters);
+    list_init(&d->attempts);
+    list_init(&d->lookups);
+    list_append(&h->dials, &d->link);
+    h->dial_count++;
+    return d;
+}
+
+/* The peer that all /p2p components name, when the caller did not say. */
+static const struct peer_id *named_peer(const struct p2p_connect *r, struct p2p_addr *a)
+{
+    for (size_t i = 0; i < r->addr_count; i++)
+        if (p2p_addr_decode(r->addrs[i], a) == 0 && a->has_peer)
+            return &a->peer;
+    return NULL;
+}
+
+static bool must_wait(struct p2p_host *h, const struct p2p_connect *r, const struct peer_id *peer)
+{
+    struct known_peer *rec = peer ? peerstore_get(&h->store, peer) : NULL;
+    return rec && !r->is_urgent && sched_now(h->sched) < rec->retry_us;
+}
+
+void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r)
+{
+    struct p2p_addr named;
+    const struct peer_id *peer = r->peer ? r->peer : named_peer(r, &named);
+    struct host_peer *p = peer ? host_peer_get(h, peer) : NULL;
+    struct host_dial *d = peer ? find_dial(h, peer) : NULL;
+    r->host = h;
+    r->dial = NULL;
+    list_init(&r->link);
+    timer_init(&r->timer, request_timed_out);
+    if (peer)
+        r->who = *peer;
+    r->peer = peer ? &r->who : NULL;
+    bool is_self = peer && peer_id_eq(peer, &h->id);
+    bool is_connected = p && host_peer_conn(p);
+    bool is_full = !d && h->dial_count >= LIMIT_DIALS;
+    if (h->is_closing || is_self || is_connected || is_full || (!d && must_wait(h, r, peer))) {
+        answer_soon(r, h->is_closing  ? E_CANCELLED
+                       : is_self      ? E_INVALID
+                       : is_connected ? 0
+                       : is_full      ? E_BUSY
+                                      : E_UNAVAILABLE);
+        return;
+    }
+    if (!d) {
+        d = dial_new(h, peer);
+        add_known(d);
+    }
+    for (size_t i = 0; i < r->addr_count; i++)
+        add_hint(d, r->addrs[i]);
+    r->dial = d;
+    list_append(&d->waiters, &r->link);
+    timer_after(h->sched, &r->timer, r->timeout_us ? r->timeout_us : CONNECT_TIMEOUT_US);
+    mark(d);
+}
+
+void p2p_connect_cancel(struct p2p_connect *r)
+{
+    struct host_dial *d = r->dial;
+    timer_clear(r->host->sched, &r->timer);
+    list_remove(&r->link);
+    r->dial = NULL;
+    if (d && list_is_empty(&d->waiters) && !d->is_over)
+        end(d);
+}
+
+static void free_list(struct list *l, size_t offset)
+{
+    while (!list_is_empty(l)) {
+        struct list *it = l->next;
+        list_remove(it);
+        free((char *)it - offset);
+    }
+}
+
+/* The port is gone: what it was asked will not be answered. */
+void host_dial_free_all(struct p2p_host *h)
+{
+    while (!list_is_empty(&h->dials)) {
+        struct host_dial *d = LIST_ENTRY(h->dials.next, struct host_dial, link);
+        while (!list_is_empty(&d->waiters)) {
+            struct p2p_connect *r = LIST_ENTRY(d->waiters.next, struct p2p_connect, link);
+            timer_clear(h->sched, &r->timer);
+            list_remove(&r->link);
+        }
+        free_list(&d->attempts, offsetof(struct host_attempt, link));
+        free_list(&d->lookups, offsetof(struct host_lookup, link));
+        d->is_over = true;
+        free_if_done(d);
+    }
+}

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT
+/* Who we are and who they are: identify, asked on each new connection by both sides, and pushed when
+ * something of ours changes. See identify.h for the message.
+ *
+ *   connection opened -> /ipfs/id/1.0.0 (lazy: everybody has it) -> read to the end -> learned
+ *   ours changed      -> 100 ms of quiet -> /ipfs/id/push/1.0.0 to every peer that takes it
+ *
+ * A connection on which identify fails still works; it is then bounded as one to a stranger that is
+ * not a Conduit node. The peer's key was proved by Noise: a message with another one is a lie and is
+ * dropped whole. */
+#include "base/mem.h"
+#include "base/trace.h"
+#include "p2p/host_impl.h"
+#include "p2p/identify.h"
+
+#include <stdlib.h>
+
+#define ID      "/ipfs/id/1.0.0"
+#define ID_PUSH "/ipfs/id/push/1.0.0"
+
+#define READ_TIMEOUT_US (10 * US_PER_S)
+#define PUSH_QUIET_US   (100 * US_PER_MS)
+
+enum { IN_MAX = LIMIT_IDENTIFY_PARTS * (LIMIT_IDENTIFY_IN + 2), READ_CHUNK = 4096 };
+
+/* One exchange under way: our question, their push, or our push. */
+struct host_exchange {
+    struct p2p_host *host;
+    struct list link; /* host->identifies */
+    struct conn *conn;      /* NULL when it is gone, or for inbound ones */
+    struct conn_open open;
+    bool is_opening, is_push;
+    struct stream *s;
+    struct peer_id peer;
+    struct net_addr remote;
+    struct host_peer *counted; /* inbound: the peer whose count this is in */
+    struct timer timer;
+    struct buf in;
+};
+
+/* --- ours --- */
+
+static int compose(struct p2p_host *h, const struct net_addr *remote, struct buf *out)
+{
+    struct identify id = {0};
+    uint8_t key[KEY_PUBLIC_MESSAGE];
+    struct multiaddr observed;
+    const struct bytes *addrs;
+    key_pair_public_message(h->cfg.key, key);
+    id.public_key = bytes_of(key, sizeof key);
+    id.version = bytes_str(h->cfg.protocol_version);
+    id.agent = bytes_str(h->cfg.agent);
+    size_t n = p2p_host_addrs(h, &addrs);
+    for (size_t i = 0; i < n && i < LIMIT_PEER_ADDRS; i++)
+        if (p2p_addr_is_credible(addrs[i], remote)) /* nor do we tell who cannot use it */
+            id.addrs[id.addr_count++] = addrs[i];
+    for (int i = 0; i < HOST_HANDLERS_MAX; i++)
+        if (h->handlers[i].protocol)
+            id.protocols[id.protocol_count++] = bytes_str(h->handlers[i].protocol);
+    if (multiaddr_from_net(remote, &observed) == 0)
+        id.observed = multiaddr_bytes(&observed);
+    return identify_encode(&id, out);
+}
+
+/* Writes all and closes; the queue of a new stream has room for it. */
+static void send_ours(struct p2p_host *h, struct stream *s)
+{
+    struct buf out;
+    buf_init(&out, 0);
+    int err = compose(h, &s->remote, &out);
+    ssize_t n = err ? err : stream_write(s, buf_view(&out));
+    if (n < 0 || (size_t)n < buf_len(&out))
+        stream_reset(s, STREAM_INTERNAL);
+    else
+        stream_finish(s);
+    buf_fini(&out);
+    stream_close(s);
+}
+
+static void asked(void *ctx, struct stream *s, const struct peer_id *peer)
+{
+    send_ours(ctx, s);
+}
+
+/* --- theirs --- */
+
+static void note_observed(struct p2p_host *h, struct bytes addr)
+{
+    struct net_addr at;
+    size_t i = 0;
+    struct multiaddr m;
+    if (multiaddr_to_net(addr, &at) != 0 || multiaddr_copy(multiaddr_without_peer(addr), &m) != 0)
+        return;
+    while (i < h->observed_count && !bytes_eq(multiaddr_bytes(&h->observed[i].addr),
+                                              multiaddr_bytes(&m)))
+        i++;
+    if (i == LIMIT_OBSERVED) { /* the oldest makes room */
+        memmove(h->observed, h->observed + 1, (LIMIT_OBSERVED - 1) * sizeof h->observed[0]);
+        i = --h->observed_count;
+    }
+    if (i == h->observed_count)
+        h->observed[h->observed_count++] = (struct host_observed){m, 0};
+    h->observed[i].count++;
+}
+
+static void learn_addrs(struct p2p_host *h, struct known_peer *k, const struct identify *id,
+                        const struct net_addr *remote)
+{
+    struct p2p_addr a;
+    for (size_t i = 0; i < id->addr_count; i++) {
+        if (p2p_addr_decode(id->addrs[i], &a) != 0 || !p2p_addr_is_credible(id->addrs[i], remote) ||
+            (a.has_peer && !peer_id_eq(&a.peer, &k->id)))
+            continue;
+        known_peer_add_addr(k, multiaddr_without_peer(id->addrs[i]), PEER_ADDR_TTL_IDENTIFIED,
+                            sched_now(h->sched));
+    }
+}
+
+static bool is_their_key(const struct identify *id, const struct peer_id *peer)
+{
+    struct peer_id from_key;
+    return id->public_key.n == 0 ||
+           (peer_id_from_key(id->public_key, &from_key) == 0 && peer_id_eq(&from_key, peer));
+}
+
+static void set_known(struct p2p_host *h, const struct peer_id *peer, bool is_conduit)
+{
+    struct host_peer *p = host_peer_get(h, peer);
+    if (!p)
+        return;
+    p->is_conduit = is_conduit;
+    LIST_FOREACH(&p->conns, it)
+        conn_set_known(LIST_ENTRY(it, struct conn, by_owner), is_conduit);
+}
+
+static void learn(struct host_exchange *x, const struct identify *id)
+{
+    struct p2p_host *h = x->host;
+    struct known_peer *k = peerstore_touch(&h->store, &x->peer);
+    if (!k)
+        return;
+    if (id->agent.n)
+        known_peer_set_agent(k, id->agent);
+    if (id->version.n)
+        known_peer_set_version(k, id->version);
+    if (id->protocol_count)
+        known_peer_clear_protocols(k);
+    for (size_t i = 0; i < id->protocol_count; i++)
+        known_peer_add_protocol(k, id->protocols[i]);
+    learn_addrs(h, k, id, &x->remote);
+    if (id->observed.n)
+        note_observed(h, id->observed);
+    k->is_identified = true;
+    TRACE(P2P, DEBUG, "%s is %s (%s), %u protocols, %u addresses -> noted", x->open.protocol
+              ? "peer" : "pushing peer", k->agent, k->version, k->protocol_count, k->addr_count);
+    set_known(h, &x->peer, strcmp(k->version, h->cfg.protocol_version) == 0);
+    HOST_WATCH(h, identified, k);
+}
+
+/* --- an exchange --- */
+
+static void end(struct host_exchange *x)
+{
+    timer_clear(x->host->sched, &x->timer);
+    list_remove(&x->link);
+    if (x->is_opening)
+        conn_open_cancel(&x->open);
+    if (x->s)
+        stream_close(x->s);
+    if (x->counted) {
+        x->counted->identifies--;
+        host_peer_put(x->counted);
+    }
+    buf_fini(&x->in);
+    free(x);
+}
+
+static void failed(struct host_exchange *x, int err)
+{
+    struct p2p_host *h = x->host;
+    struct peer_id peer = x->peer;
+    bool is_question = !x->is_push;
+    TRACE(P2P, DEBUG, "identify: %s -> the peer stays a stranger", err_text(err));
+    if (x->s)
+        stream_reset(x->s, STREAM_PROTOCOL);
+    end(x);
+    struct host_peer *p = host_peer_get(h, &peer);
+    if (is_question && p && !p->is_conduit)
+        set_known(h, &peer, false);
+}
+
+static void complete(struct host_exchange *x)
+{
+    struct identify *id = MEM_NEW(struct identify);
+    int err = identify_decode(buf_view(&x->in), id);
+    if (!err && !is_their_key(id, &x->peer))
+        err = E_WRONG_PEER;
+    if (err) {
+        free(id);
+        failed(x, err);
+        return;
+    }
+    stream_finish(x->s);
+    learn(x, id);
+    free(id);
+    end(x);
+}
+
+static void readable(void *ctx)
+{
+    struct host_exchange *x = ctx;
+    uint8_t *at;
+    for (;;) {
+        int err = buf_reserve(&x->in, READ_CHUNK, &at);
+        ssize_t n = err ? E_TOO_BIG : stream_read(x->s, at, READ_CHUNK);
+        if (n == E_AGAIN)
+            return;
+        if (n == E_EOF)
+            complete(x);
+        else if (n < 0)
+            failed(x, (int)n);
+        else
+            buf_commit(&x->in, (size_t)n);
+        if (n < 0)
+            return;
+    }
+}
+
+static void nothing_writable(void *ctx)
+{
+}
+
+static void closed(void *ctx, int err)
+{
+    failed(ctx, err);
+}
+
+static const struct stream_events exchange_events = {readable, nothing_writable, closed};
+
+static void timed_out(struct timer *t)
+{
+    failed(CONTAINER_OF(t, struct host_exchange, timer), E_TIMEOUT);
+}
+
+static struct host_exchange *exchange_new(struct p2p_host *h, const struct peer_id *peer,
+                                          bool is_push)
+{
+    struct host_exchange *x = MEM_NEW(struct host_exchange);
+    x->host = h;
+    x->peer = *peer;
+    x->is_push = is_push;
+    buf_init(&x->in, IN_MAX + READ_CHUNK);
+    timer_init(&x->timer, timed_out);
+    timer_after(h->sched, &x->timer, READ_TIMEOUT_US);
+    list_append(&h->identifies, &x->link);
+    return x;
+}
+
+static void listen_to(struct host_exchange *x, struct stream *s)
+{
+    x->s = s;
+    x->remote = s->remote;
+    stream_listen(s, &exchange_events, x);
+    stream_want_read(s, true);
+}
+
+static void question_open(struct conn_open *o, int err, struct stream *s)
+{
+    struct host_exchange *x = CONTAINER_OF(o, struct host_exchange, open);
+    x->is_opening = false;
+    if (err)
+        failed(x, err);
+    else
+        listen_to(x, s);
+}
+
+static void push_open(struct conn_open *o, int err, struct stream *s)
+{
+    struct host_exchange *x = CONTAINER_OF(o, struct host_exchange, open);
+    x->is_opening = false;
+    if (!err)
+        send_ours(x->host, s);
+    end(x);
+}
+
+static void start(struct p2p_host *h, struct conn *c, const char *protocol, bool is_push)
+{
+    struct host_exchange *x = exchange_new(h, &c->peer, is_push);
+    x->conn = c;
+    x->is_opening = true;
+    x->open = (struct conn_open){
+        .protocol = protocol,
+        .is_lazy = true,
+        .is_background = true,
+        .done = is_push ? push_open : question_open,
+    };
+    conn_open_stream(c, &x->open);
+}
+
+void host_identify_start(struct p2p_host *h, struct conn *c)
+{
+    start(h, c, ID, false);
+}
+
+/* Requests that wait on the connection are answered by it; this forgets nothing that lives. */
+void host_identify_conn_gone(struct p2p_host *h, struct conn *c)
+{
+    LIST_FOREACH(&h->identifies, it) {
+        struct host_exchange *x = LIST_ENTRY(it, struct host_exchange, link);
+        if (x->conn == c)
+            x->conn = NULL;
+    }
+}
+
+static void pushed(void *ctx, struct stream *s, const struct peer_id *peer)
+{
+    struct p2p_host *h = ctx;
+    struct host_peer *p = host_peer_get(h, peer);
+    if (!p || p->identifies >= LIMIT_IDENTIFY_INBOUND) {
+        stream_reset(s, STREAM_REFUSED);
+        stream_close(s);
+        return;
+    }
+    struct host_exchange *x = exchange_new(h, peer, true);
+    p->identifies++;
+    x->counted = p;
+    listen_to(x, s);
+}
+
+/* --- telling what changed --- */
+
+static void push_all(struct timer *t)
+{
+    struct p2p_host *h = CONTAINER_OF(t, struct p2p_host, push_timer);
+    LIST_FOREACH(&h->peers, it) {
+        struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
+        struct conn *c = host_peer_conn(p);
+        if (c && p->record && known_peer_has_protocol(p->record, ID_PUSH))
+            start(h, c, ID_PUSH, true);
+    }
+    HOST_WATCH(h, addrs_changed);
+}
+
+void host_identify_changed(struct p2p_host *h)
+{
+    if (!h->is_closing && !timer_is_set(&h->push_timer))
+        timer_after(h->sched, &h->push_timer, PUSH_QUIET_US);
+}
+
+int host_identify_init(struct p2p_host *h)
+{
+    timer_init(&h->push_timer, push_all);
+    int err = p2p_host_handle(h, ID, asked, h);
+    return err ? err : p2p_host_handle(h, ID_PUSH, pushed, h);
+}
+
+void host_identify_end_all(struct p2p_host *h)
+{
+    timer_clear(h->sched, &h->push_timer);
+    while (!list_is_empty(&h->identifies))
+        end(LIST_ENTRY(h->identifies.next, struct host_exchange, link));
+}

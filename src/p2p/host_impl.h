@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+/* The inside of the host, shared by its files and nobody else.
+ *
+ *   host.c           life, protocols, looking, trimming
+ *   host_listen.c    listeners and our own addresses
+ *   host_peer.c      connections become peers: admitted, opened, gone
+ *   host_dial.c      one dial per peer: resolving, racing, upgrading
+ *   host_open.c      a stream, connected first where needed
+ *   host_identify.c  who we are, who they are
+ *   host_ping.c      the ping server
+ *
+ * Who owns what: the host its connections (until `closed`), peers (while they have a connection, a
+ * protection or inbound work), dials (while somebody waits or an attempt is not yet reported). */
+#ifndef CONDUIT_P2P_HOST_IMPL_H
+#define CONDUIT_P2P_HOST_IMPL_H
+
+#include "p2p/addr.h"
+#include "p2p/host.h"
+#include "p2p/resolve.h"
+
+enum { HOST_HANDLERS_MAX = 40, HOST_LISTENERS_MAX = 16, HOST_ADDRS_MAX = 24 };
+
+/* A peer with at least one connection, or protected. */
+struct host_peer {
+    struct p2p_host *host;
+    struct peer_id id;
+    struct list link;  /* host->peers, oldest first */
+    struct list conns; /* conn.by_owner */
+    uint32_t conn_count, protections;
+    uint32_t pings, identifies; /* inbound streams of these now */
+    bool is_conduit, is_announced;
+    struct known_peer *record; /* pinned */
+};
+
+struct host_listener {
+    struct host_port_listener port;
+    struct p2p_host *host;
+    struct list link;
+};
+
+struct host_handler {
+    char *protocol; /* NULL: free place */
+    p2p_handler handler;
+    void *ctx;
+};
+
+struct host_observed {
+    struct multiaddr addr;
+    uint32_t count;
+};
+
+struct p2p_host {
+    struct p2p_host_cfg cfg;
+    struct sched *sched;
+    struct rng *rng;
+    const struct host_port *port;
+    void *port_ctx;
+    struct peer_id id;
+    char id_text[80];
+    struct noise_self self;
+    struct yamux_budget budget;
+    struct conn_env env;
+    struct connmgr connmgr;
+    struct peerstore store;
+    struct map peers_by_id;
+    struct list peers, pending; /* host_peer.link; conn.by_owner of those not yet proved */
+    struct list dials, opens, watches, listeners, identifies, pings;
+    struct host_handler handlers[HOST_HANDLERS_MAX];
+    /* own addresses */
+    struct multiaddr addrs[HOST_ADDRS_MAX];
+    struct bytes addr_views[HOST_ADDRS_MAX];
+    size_t addr_count;
+    struct multiaddr extra[HOST_ADDRS_MAX];
+    size_t extra_count;
+    struct host_observed observed[LIMIT_OBSERVED];
+    size_t observed_count;
+    struct timer push_timer; /* what we are has changed: tell, once things are quiet */
+    struct timer tend_timer; /* idle connections */
+    bool (*may)(void *ctx, const struct peer_id *peer, const struct net_addr *from);
+    void *may_ctx;
+    bool is_closing;
+    uint64_t close_by_us;
+    struct timer close_timer;
+    struct task close_task;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+    uint32_t dial_count;
+    uint64_t dialled, dials_failed, accepted, upgrade_failed;
+};
+
+/* host_peer.c */
+extern const struct conn_events host_conn_events;
+struct host_peer *host_peer_get(struct p2p_host *h, const struct peer_id *id); /* or NULL */
+struct host_peer *host_peer_make(struct p2p_host *h, const struct peer_id *id);
+void host_peer_put(struct host_peer *p); /* frees it when nothing needs it */
+/* The connection for a new stream, or NULL: open, takes streams, the preferred direction first. */
+struct conn *host_peer_conn(struct host_peer *p);
+void host_take_inbound(struct p2p_host *h, struct stream *s);
+static inline struct host_peer *host_peer_of(const struct conn *c)
+{
+    return c->owner;
+}
+
+/* host_dial.c */
+void host_dial_conn_opened(struct p2p_host *h, struct conn *c);
+/* True when the connection was a dial's. */
+bool host_dial_conn_closed(struct p2p_host *h, struct conn *c, int err, const char *why);
+void host_dial_end_all(struct p2p_host *h, int err, bool tell);
+void host_dial_free_all(struct p2p_host *h); /* at the very end, when no connection is left */
+
+/* host_open.c */
+void host_open_end_all(struct p2p_host *h, int err, bool tell);
+
+/* host_identify.c */
+int host_identify_init(struct p2p_host *h);
+void host_identify_start(struct p2p_host *h, struct conn *c);
+void host_identify_conn_gone(struct p2p_host *h, struct conn *c);
+void host_identify_changed(struct p2p_host *h); /* protocols or addresses of ours */
+void host_identify_end_all(struct p2p_host *h);
+
+/* host_ping.c */
+int host_ping_init(struct p2p_host *h);
+void host_ping_end_all(struct p2p_host *h);
+
+/* host_listen.c */
+void host_listen_end_all(struct p2p_host *h);
+
+/* host.c */
+void host_tend(struct p2p_host *h);
+void host_step_close(struct p2p_host *h);
+
+#define HOST_WATCH(h, what, ...)                                                                   \
+    LIST_FOREACH_SAFE(&(h)->watches, watch_it) {                                                   \
+        struct p2p_watch *watch = LIST_ENTRY(watch_it, struct p2p_watch, link);                    \
+        if (watch->what)                                                                           \
+            watch->what(watch, ##__VA_ARGS__);                                                     \
+    }
+
+#endif

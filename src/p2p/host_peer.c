@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+/* Connections become peers: accepted, proved, opened, gone. See host_impl.h.
+ *
+ *   inbound:  connmgr_accept -> pending -> secured: gate, connmgr_admit -> peer's list -> opened
+ *   outbound:                   pending -> secured: the same            -> peer's list -> opened
+ *
+ * A peer is announced to the watchers with its first open connection and gone with its last. When
+ * both sides dialled at once both connections are kept; both sides prefer the same one for new
+ * streams: the one dialled by the smaller peer id. */
+#include "base/mem.h"
+#include "base/trace.h"
+#include "p2p/host_impl.h"
+
+#include <stdlib.h>
+
+struct host_peer *host_peer_get(struct p2p_host *h, const struct peer_id *id)
+{
+    return map_get(&h->peers_by_id, peer_id_bytes(id));
+}
+
+struct host_peer *host_peer_make(struct p2p_host *h, const struct peer_id *id)
+{
+    struct host_peer *p = host_peer_get(h, id);
+    if (p)
+        return p;
+    p = MEM_NEW(struct host_peer);
+    p->host = h;
+    p->id = *id;
+    list_init(&p->conns);
+    list_append(&h->peers, &p->link);
+    map_put(&h->peers_by_id, peer_id_bytes(id), p);
+    p->record = peerstore_touch(&h->store, id);
+    if (p->record)
+        peerstore_pin(p->record);
+    return p;
+}
+
+void host_peer_put(struct host_peer *p)
+{
+    if (p->conn_count || p->protections || p->pings || p->identifies)
+        return;
+    if (p->record)
+        peerstore_unpin(p->record);
+    map_take(&p->host->peers_by_id, peer_id_bytes(&p->id));
+    list_remove(&p->link);
+    free(p);
+}
+
+static bool prefers_dialed_by_us(const struct host_peer *p)
+{
+    return bytes_cmp(peer_id_bytes(&p->host->id), peer_id_bytes(&p->id)) < 0;
+}
+
+struct conn *host_peer_conn(struct host_peer *p)
+{
+    struct conn *best = NULL;
+    bool best_preferred = false, ours = prefers_dialed_by_us(p);
+    LIST_FOREACH(&p->conns, it) {
+        struct conn *c = LIST_ENTRY(it, struct conn, by_owner);
+        if (c->state != CONN_OPEN || c->is_goaway)
+            continue;
+        bool is_preferred = c->is_dialer == ours;
+        if (!best || (is_preferred && !best_preferred)) {
+            best = c;
+            best_preferred = is_preferred;
+        }
+    }
+    return best;
+}
+
+void host_take_inbound(struct p2p_host *h, struct stream *s)
+{
+    char text[NET_ADDR_TEXT];
+    uint64_t now = sched_now(h->sched);
+    int err = h->is_closing ? E_CLOSED : connmgr_accept(&h->connmgr, &s->remote, now);
+    if (err) {
+        TRACE(P2P, DEBUG, "accept %s: %s -> closed at once", net_addr_format(&s->remote, text),
+              err_text(err));
+        stream_reset(s, STREAM_REFUSED);
+        stream_close(s);
+        return;
+    }
+    h->accepted++;
+    struct conn *c = conn_new(&h->env, s, false, NULL);
+    list_append(&h->pending, &c->by_owner);
+}
+
+/* --- what connections tell --- */
+
+static int secured(void *ctx, struct conn *c)
+{
+    struct p2p_host *h = ctx;
+    if (h->is_closing)
+        return E_CLOSED;
+    if (peer_id_eq(&c->peer, &h->id)) {
+        TRACE(P2P, DEBUG, "connected to ourselves -> closed");
+        return E_DENIED;
+    }
+    if (h->may && !h->may(h->may_ctx, &c->peer, &c->remote)) {
+        TRACE(P2P, INFO, "%s is not admitted here -> closed", c->principal.name);
+        return E_DENIED;
+    }
+    struct host_peer *p = host_peer_make(h, &c->peer);
+    int err = connmgr_admit(&h->connmgr, p->conn_count);
+    if (err) {
+        TRACE(P2P, INFO, "%s: too many connections -> closed", c->principal.name);
+        host_peer_put(p);
+        return err;
+    }
+    if (!c->is_dialer)
+        connmgr_settle(&h->connmgr, &c->remote, sched_now(h->sched));
+    list_remove(&c->by_owner);
+    list_append(&p->conns, &c->by_owner);
+    c->owner = p;
+    p->conn_count++;
+    return 0;
+}
+
+static void opened(void *ctx, struct conn *c)
+{
+    struct p2p_host *h = ctx;
+    struct host_peer *p = host_peer_of(c);
+    char text[NET_ADDR_TEXT];
+    TRACE(P2P, DEBUG, "%s at %s: %s -> open", c->principal.name, net_addr_format(&c->remote, text),
+          c->is_dialer ? "dialled" : "accepted");
+    if (p->record)
+        known_peer_worked(p->record);
+    if (p->is_conduit)
+        conn_set_known(c, true);
+    host_dial_conn_opened(h, c);
+    host_identify_start(h, c);
+    if (!p->is_announced) {
+        p->is_announced = true;
+        HOST_WATCH(h, connected, &p->id);
+    }
+    host_tend(h);
+}
+
+static void peer_lost(struct p2p_host *h, struct host_peer *p, int err)
+{
+    if (p->conn_count == 0 && p->is_announced) {
+        p->is_announced = false;
+        HOST_WATCH(h, disconnected, &p->id, err);
+    }
+    host_peer_put(p);
+}
+
+static void closed(void *ctx, struct conn *c, int err, const char *why)
+{
+    struct p2p_host *h = ctx;
+    struct host_peer *p = host_peer_of(c);
+    char text[NET_ADDR_TEXT];
+    if (!c->has_yamux)
+        h->upgrade_failed++;
+    bool was_dial = host_dial_conn_closed(h, c, err, why);
+    if (!was_dial && c->has_yamux)
+        TRACE(P2P, INFO, "%s: %s -> disconnected", c->principal.name, why);
+    else if (!was_dial)
+        TRACE(P2P, DEBUG, "%s: %s -> closed before it was open",
+              net_addr_format(&c->remote, text), why);
+    host_identify_conn_gone(h, c);
+    list_remove(&c->by_owner);
+    if (p) {
+        c->owner = NULL;
+        p->conn_count--;
+        connmgr_drop(&h->connmgr);
+        peer_lost(h, p, err);
+    } else if (!c->is_dialer) {
+        connmgr_settle(&h->connmgr, &c->remote, sched_now(h->sched));
+    }
+    if (h->is_closing)
+        host_step_close(h);
+}
+
+static int protocol_of(void *ctx, struct conn *c, struct bytes protocol)
+{
+    struct p2p_host *h = ctx;
+    for (int i = 0; i < HOST_HANDLERS_MAX; i++)
+        if (h->handlers[i].protocol && bytes_eq_str(protocol, h->handlers[i].protocol))
+            return i;
+    return -1;
+}
+
+static void accepted(void *ctx, struct conn *c, int handler, struct stream *s)
+{
+    struct p2p_host *h = ctx;
+    struct host_handler *hd = &h->handlers[handler];
+    hd->handler(hd->ctx, s, &c->peer);
+}
+
+const struct conn_events host_conn_events = {secured, opened, closed, protocol_of, accepted};
