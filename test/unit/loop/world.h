@@ -167,8 +167,8 @@ static inline void world_certificate(const char *file)
     EVP_PKEY_free(key);
 }
 
-/* Puts TLS over both ends of what is connected. */
-static inline void world_wrap(struct world *w, const char *name)
+/* Contexts for a server at localhost and for a client that trusts it. */
+static inline void world_contexts(struct world *w)
 {
     char file[64], why[256];
     snprintf(file, sizeof file, "/tmp/conduit-loop-%d.pem", (int)getpid());
@@ -178,8 +178,19 @@ static inline void world_wrap(struct world *w, const char *name)
     assert_int_equal(loop_tls_context_new(&server, &w->server, why), 0);
     assert_int_equal(loop_tls_context_new(&client, &w->client, why), 0);
     unlink(file);
-    w->a = loop_tls_new(w->near, w->client, w->a, name);
+}
+
+/* Puts TLS over the end that was accepted, or over both. */
+static inline void world_wrap_server(struct world *w)
+{
+    world_contexts(w);
     w->b = loop_tls_new(w->far, w->server, w->b, NULL);
+}
+
+static inline void world_wrap(struct world *w, const char *name)
+{
+    world_wrap_server(w);
+    w->a = loop_tls_new(w->near, w->client, w->a, name);
 }
 
 static inline void world_tls(struct world *w)
