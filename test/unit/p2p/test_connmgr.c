@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+/* The books of connections: every limit is exceeded once; silence of a peer, by the clock. */
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/sched.h"
+#include "p2p/connmgr.h"
+#include "p2p/keepalive.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static struct rng rng;
+
+static struct net_addr from(unsigned i)
+{
+    struct net_addr a;
+    assert_int_equal(net_addr_parse_ip("192.0.0.0", 1000, &a), 0);
+    a.ip[1] = (uint8_t)(i >> 16);
+    a.ip[2] = (uint8_t)(i >> 8);
+    a.ip[3] = (uint8_t)i;
+    return a;
+}
+
+static void pending_is_bounded_per_ip_and_in_total(void **state)
+{
+    struct connmgr m;
+    struct connmgr_cfg cfg = connmgr_cfg_default();
+    struct net_addr one = from(1);
+    connmgr_init(&m, &cfg, &rng);
+    for (int i = 0; i < LIMIT_CONNS_PENDING_IP; i++)
+        assert_int_equal(connmgr_accept(&m, &one, 0), 0);
+    assert_int_equal(connmgr_accept(&m, &one, 0), E_LIMIT);
+    assert_int_equal(m.counts.refused_ip, 1);
+    for (unsigned i = LIMIT_CONNS_PENDING_IP; i < LIMIT_CONNS_PENDING; i++) {
+        struct net_addr a = from(1000 + i);
+        assert_int_equal(connmgr_accept(&m, &a, 0), 0);
+    }
+    struct net_addr last = from(9999);
+    assert_int_equal(connmgr_accept(&m, &last, 0), E_LIMIT);
+    assert_int_equal(m.counts.refused_pending, 1);
+    connmgr_settle(&m, &one, 0);
+    assert_int_equal(connmgr_accept(&m, &one, 0), 0);
+    connmgr_fini(&m);
+}
+
+static void accepting_has_a_rate_per_ip(void **state)
+{
+    struct connmgr m;
+    struct connmgr_cfg cfg = connmgr_cfg_default();
+    struct net_addr one = from(1);
+    int taken = 0;
+    connmgr_init(&m, &cfg, &rng);
+    for (int i = 0; i < 100; i++)
+        if (connmgr_accept(&m, &one, 0) == 0) {
+            taken++;
+            connmgr_settle(&m, &one, 0);
+        }
+    assert_int_equal(taken, LIMIT_ACCEPT_BURST);
+    assert_int_equal(m.counts.refused_rate, 100 - LIMIT_ACCEPT_BURST);
+    taken = 0;
+    for (int i = 0; i < 100; i++)
+        if (connmgr_accept(&m, &one, US_PER_S) == 0) {
+            taken++;
+            connmgr_settle(&m, &one, US_PER_S);
+        }
+    assert_int_equal(taken, LIMIT_ACCEPT_RATE);
+    connmgr_fini(&m);
+}
+
+static void loopback_is_exempt(void **state)
+{
+    struct connmgr m;
+    struct connmgr_cfg cfg = connmgr_cfg_default();
+    struct net_addr lo;
+    connmgr_init(&m, &cfg, &rng);
+    net_addr_parse_ip("127.0.0.1", 1, &lo);
+    for (int i = 0; i < LIMIT_CONNS_PENDING; i++)
+        assert_int_equal(connmgr_accept(&m, &lo, 0), 0);
+    assert_int_equal(connmgr_accept(&m, &lo, 0), E_LIMIT); /* the total holds for it too */
+    connmgr_fini(&m);
+}
+
+static void groups_are_forgotten(void **state)
+{
+    struct connmgr m;
+    struct connmgr_cfg cfg = connmgr_cfg_default();
+    connmgr_init(&m, &cfg, &rng);
+    for (unsigned i = 0; i < LIMIT_ACCEPT_GROUPS + 100; i++) {
+        struct net_addr a = from(i);
+        if (connmgr_accept(&m, &a, 0) == 0)
+            connmgr_settle(&m, &a, 0);
+    }
+    assert_int_equal(map_count(&m.groups), LIMIT_ACCEPT_GROUPS);
+    struct net_addr late = from(99999);
+    assert_int_equal(connmgr_accept(&m, &late, 100 * US_PER_S), 0);
+    assert_int_equal(map_count(&m.groups), 1);
+    connmgr_fini(&m);
+}
+
+static void admission_is_bounded(void **state)
+{
+    struct connmgr m;
+    struct connmgr_cfg cfg = connmgr_cfg_default();
+    connmgr_init(&m, &cfg, &rng);
+    assert_int_equal(connmgr_admit(&m, LIMIT_CONNS_PEER), E_LIMIT);
+    for (int i = 0; i < LIMIT_CONNS; i++)
+        assert_int_equal(connmgr_admit(&m, 0), 0);
+    assert_int_equal(connmgr_admit(&m, 0), E_LIMIT);
+    struct net_addr a = from(1);
+    assert_int_equal(connmgr_accept(&m, &a, 0), E_LIMIT);
+    assert_true(connmgr_is_over(&m));
+    connmgr_drop(&m);
+    assert_int_equal(connmgr_admit(&m, 0), 0);
+    connmgr_fini(&m);
+}
+
+static void worth_spares_what_is_used(void **state)
+{
+    struct connmgr m;
+    struct connmgr_cfg cfg = connmgr_cfg_default();
+    uint64_t now = 1000 * US_PER_S;
+    connmgr_init(&m, &cfg, &rng);
+    struct connmgr_view old = {.opened_us = 1, .used_us = 2};
+    struct connmgr_view known = {.opened_us = 1, .used_us = 2, .is_known = true};
+    struct connmgr_view busy = {.streams = 1}, dear = {.is_protected = true};
+    struct connmgr_view young = {.opened_us = now - 1};
+    assert_true(connmgr_worth(&m, &old, now) < connmgr_worth(&m, &known, now));
+    assert_true(connmgr_worth(&m, &busy, now) == UINT64_MAX);
+    assert_true(connmgr_worth(&m, &dear, now) == UINT64_MAX);
+    assert_true(connmgr_worth(&m, &young, now) == UINT64_MAX);
+    connmgr_fini(&m);
+}
+
+/* --- keepalive --- */
+
+/* Steps at each deadline, hearing nothing: when it pinged first and when it gave up. */
+static void run_silent(struct keepalive *k, uint64_t now, uint64_t *ping, uint64_t *dead)
+{
+    *ping = *dead = 0;
+    for (int i = 0; i < 100 && !*dead; i++) {
+        now = keepalive_deadline(k);
+        enum keepalive_act act = keepalive_step(k, now);
+        if (act == KEEPALIVE_PING && !*ping)
+            *ping = now;
+        if (act == KEEPALIVE_DEAD)
+            *dead = now;
+    }
+}
+
+static void silence_is_noticed_in_time(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    uint64_t ping, dead;
+    keepalive_init(&k, &cfg, 0);
+    run_silent(&k, 0, &ping, &dead);
+    assert_int_equal(ping, 10 * US_PER_S);
+    assert_true(dead < 15 * US_PER_S);
+    keepalive_init(&k, &cfg, 0);
+    keepalive_busy(&k, true, 100 * US_PER_S);
+    run_silent(&k, 100 * US_PER_S, &ping, &dead);
+    assert_int_equal(ping - 100 * US_PER_S, 250 * US_PER_MS);
+    assert_true(dead - 100 * US_PER_S < US_PER_S);
+}
+
+static void a_slow_path_gets_more_patience(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    uint64_t ping, dead;
+    keepalive_init(&k, &cfg, 0);
+    k.rtt_us = 400 * US_PER_MS;
+    keepalive_busy(&k, true, 0);
+    run_silent(&k, 0, &ping, &dead);
+    assert_int_equal(dead, 2650 * US_PER_MS);
+}
+
+static void our_own_sleep_is_not_their_silence(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    keepalive_init(&k, &cfg, 0);
+    keepalive_busy(&k, true, 0);
+    assert_int_equal(keepalive_step(&k, keepalive_deadline(&k)), KEEPALIVE_PING);
+    keepalive_deadline(&k);
+    assert_int_equal(keepalive_step(&k, 3600 * US_PER_S), KEEPALIVE_WAIT); /* suspended */
+    assert_int_equal(keepalive_deadline(&k), 3600 * US_PER_S + 250 * US_PER_MS);
+}
+
+static void hearing_anything_counts(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    keepalive_init(&k, &cfg, 0);
+    keepalive_busy(&k, true, 0);
+    for (uint64_t now = 0; now < 5 * US_PER_S; now += 200 * US_PER_MS) {
+        keepalive_heard(&k, now);
+        keepalive_deadline(&k);
+        assert_int_equal(keepalive_step(&k, now + 100 * US_PER_MS), KEEPALIVE_WAIT);
+    }
+}
+
+int main(void)
+{
+    rng_init_seeded(&rng, 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pending_is_bounded_per_ip_and_in_total),
+        cmocka_unit_test(accepting_has_a_rate_per_ip),
+        cmocka_unit_test(loopback_is_exempt),
+        cmocka_unit_test(groups_are_forgotten),
+        cmocka_unit_test(admission_is_bounded),
+        cmocka_unit_test(worth_spares_what_is_used),
+        cmocka_unit_test(silence_is_noticed_in_time),
+        cmocka_unit_test(a_slow_path_gets_more_patience),
+        cmocka_unit_test(our_own_sleep_is_not_their_silence),
+        cmocka_unit_test(hearing_anything_counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
