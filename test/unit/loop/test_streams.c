@@ -17,6 +17,7 @@ struct actor {
     bool finishes;                   /* ends its side when all is written */
     bool is_finished, is_ended, is_closed, is_in_call;
     int broken; /* what `closed` said */
+    ssize_t refused; /* the error of a write */
     int readables, writables;
     struct actor *source; /* whose pattern we read: with echoes, our own */
     uint8_t pending[70000];
@@ -93,8 +94,10 @@ static void pump(struct actor *a)
 {
     while (a->written < a->to_write) {
         ssize_t put = write_some(a);
-        if (put < 0)
+        if (put < 0) {
+            a->refused = put;
             return;
+        }
         if (put == 0) {
             want(a, a->s->wants_read, true);
             return;
@@ -381,6 +384,26 @@ static void close_with_bytes_unread_still_delivers(void **state)
     assert_int_equal(sc->b->broken, 0);
 }
 
+static bool b_cannot_write(void *ctx)
+{
+    struct actor *b = ((struct scene *)ctx)->b;
+    return b->broken || b->refused;
+}
+
+/* LIMIT_LOOP_LINGER_BYTES: a closed end does not swallow for ever. */
+static void who_sends_on_after_close_is_stopped(void **state)
+{
+    struct scene *sc = *state;
+    sc->b->to_write = 20000;
+    pump(sc->b);
+    settle(sc);
+    actor_close(sc->a);
+    sc->b->to_write = 200000000;
+    pump(sc->b);
+    assert_true(world_run(sc->w, b_cannot_write, sc, 20 * US_PER_S));
+    assert_true(sc->b->written < 20000000);
+}
+
 static bool a_has_written_all(void *ctx)
 {
     struct actor *a = ((struct scene *)ctx)->a;
@@ -494,7 +517,8 @@ static void closes_from_its_own_callback(void **state)
         CASE(maker, close_with_bytes_unread_still_delivers),                                       \
         CASE(maker, writer_stops_when_nobody_reads), CASE(maker, waiting_writer_hears_of_close),   \
         CASE(maker, reading_can_be_switched), CASE(maker, writable_comes_once_per_want),           \
-        CASE(maker, closes_from_its_own_callback), CASE(maker, reset_is_told_with_bytes_unread)
+        CASE(maker, closes_from_its_own_callback), CASE(maker, reset_is_told_with_bytes_unread),   \
+        CASE(maker, who_sends_on_after_close_is_stopped)
 
 int main(void)
 {

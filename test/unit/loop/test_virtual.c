@@ -301,6 +301,20 @@ static void bytes_on_a_cut_path_arrive_after_it_heals(void **state)
     close_both(n);
 }
 
+/* LIMIT_LOOP_LINGER_US: who neither ends nor sends is dropped after two seconds. */
+static void lingering_ends(void **state)
+{
+    struct lan *n = *state;
+    connect_both(n);
+    struct ear e = listen_to(n, n->w.a);
+    stream_listen(n->w.a, &ear_events, &e);
+    stream_close(n->w.b);
+    n->w.b = NULL;
+    assert_false(world_run(&n->w, is_broken, &e, 1900 * US_PER_MS));
+    assert_true(world_run(&n->w, is_broken, &e, 200 * US_PER_MS));
+    close_both(n);
+}
+
 static bool has_million(void *ctx)
 {
     return ((struct ear *)ctx)->got == 1000000;
@@ -612,6 +626,7 @@ int main(void)
         CASE(a_crash_that_tells_resets),
         CASE(a_silent_crash_says_nothing),
         CASE(bytes_on_a_cut_path_arrive_after_it_heals),
+        CASE(lingering_ends),
         CASE(bandwidth_takes_time),
         CASE(a_paused_listener_keeps_them_waiting),
         CASE(closing_a_listener_resets_who_waits),
