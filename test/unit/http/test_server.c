@@ -1,0 +1,757 @@
+// SPDX-License-Identifier: MIT
+/* The server over streams of the test's own: requests in any pieces, answers, deadlines in virtual
+ * time, clients that lie, stall and leave. */
+#include "base/mem.h"
+#include "fake_stream.h"
+#include "http/server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* What the handler saw, and what it should do. */
+struct app {
+    struct fake_world w;
+    struct http_server *srv;
+    struct http_exchange *x; /* the open one, when answers are by hand */
+    struct http_exchange_events on;
+    bool by_hand, early, stream;
+    size_t body_limit;
+    int requests, gone_err, gone, writables, body_ends;
+    char method[16], path[256], body[4096];
+    size_t body_size;
+};
+
+static void app_body(void *user, struct bytes piece)
+{
+    struct app *a = user;
+    size_t room = a->body_size < sizeof a->body ? sizeof a->body - a->body_size : 0;
+    if (piece.n && room)
+        memcpy(a->body + a->body_size, piece.p, piece.n < room ? piece.n : room);
+    a->body_size += piece.n;
+}
+
+static void app_body_end(void *user)
+{
+    ((struct app *)user)->body_ends++;
+}
+
+static void app_writable(void *user)
+{
+    ((struct app *)user)->writables++;
+}
+
+static void app_gone(void *user, int err)
+{
+    struct app *a = user;
+    a->x = NULL;
+    a->gone++;
+    a->gone_err = err;
+}
+
+static void app_head(void *ctx, struct http_exchange *x, const struct http_head *head)
+{
+    struct app *a = ctx;
+    http_exchange_listen(x, &a->on, a);
+    if (a->body_limit)
+        http_exchange_set_body_limit(x, a->body_limit);
+    if (a->stream)
+        http_exchange_stream_body(x);
+    if (a->early)
+        http_exchange_error(x, 403, "no", 0, "not %s", "you");
+}
+
+static void app_request(void *ctx, struct http_exchange *x, const struct http_head *head,
+                        struct bytes body)
+{
+    struct app *a = ctx;
+    a->requests++;
+    snprintf(a->method, sizeof a->method, "%.*s", BYTES_FMT(head->method_text));
+    snprintf(a->path, sizeof a->path, "%.*s", BYTES_FMT(head->path));
+    if (!a->stream) {
+        a->body_size = 0;
+        app_body(a, body);
+    }
+    if (a->by_hand) {
+        a->x = x;
+        return;
+    }
+    char text[64];
+    snprintf(text, sizeof text, "%d %zu", a->requests, a->body_size);
+    http_exchange_reply(x, 200, "text/plain", NULL, 0, bytes_str(text));
+}
+
+static const struct http_handler app_handler = {.head = app_head, .request = app_request};
+
+static int setup(void **state)
+{
+    struct app *a = MEM_NEW(struct app);
+    fake_world_init(&a->w);
+    a->on = (struct http_exchange_events){
+        .body = app_body, .body_end = app_body_end, .writable = app_writable, .gone = app_gone};
+    a->srv = http_server_new(&(struct http_server_config){
+        .sched = &a->w.sched, .handler = &app_handler, .ctx = a});
+    *state = a;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct app *a = *state;
+    http_server_free(a->srv);
+    fake_world_fini(&a->w);
+    free(a);
+    return 0;
+}
+
+static struct fake_stream *open_conn(struct app *a)
+{
+    struct fake_stream *f = fake_stream_new(&a->w);
+    http_server_conn_open(a->srv, &f->s, &(struct http_conn_options){.eof_is_cancel = true});
+    return f;
+}
+
+static struct fake_stream *send_text(struct app *a, const char *text)
+{
+    struct fake_stream *f = open_conn(a);
+    fake_feed_str(f, text);
+    fake_world_run(&a->w);
+    return f;
+}
+
+static void assert_starts(const char *text, const char *start)
+{
+    if (strncmp(text, start, strlen(start)))
+        fail_msg("expected \"%s\", got \"%.200s\"", start, text);
+}
+
+static void assert_has(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("expected \"%s\" in \"%.600s\"", part, text);
+}
+
+static void assert_lacks(const char *text, const char *part)
+{
+    if (strstr(text, part))
+        fail_msg("unexpected \"%s\" in \"%.600s\"", part, text);
+}
+
+#define GET "GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n"
+
+/* --- requests --- */
+
+static void a_request_is_answered_in_one_write(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f = send_text(a, GET);
+    assert_int_equal(a->requests, 1);
+    assert_string_equal(a->path, "/a");
+    assert_int_equal(f->writes, 1);
+    assert_starts(fake_sent(f), "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 2026 ");
+    assert_has(fake_sent(f), "content-type: text/plain\r\ncontent-length: 3\r\n\r\n1 0");
+    assert_lacks(fake_sent(f), "connection:");
+    assert_false(f->is_closed);
+}
+
+static void a_connection_is_kept_and_then_idles_out(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f = send_text(a, GET);
+    fake_forget_sent(f);
+    fake_feed_str(f, GET);
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "\r\n\r\n2 0");
+    fake_world_advance(&a->w, 74 * US_PER_S);
+    assert_false(f->is_closed);
+    fake_world_advance(&a->w, 2 * US_PER_S);
+    assert_true(f->is_closed);
+    assert_int_equal(http_server_conn_count(a->srv), 0);
+}
+
+static void every_split_gives_the_same_answer(void **state)
+{
+    struct app *a = *state;
+    static const char text[] = "POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                               "5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nT: v\r\n\r\n"
+                               "POST /q HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd";
+    for (size_t cut = 1; cut < sizeof text - 1; cut++) {
+        struct fake_stream *f = open_conn(a);
+        a->requests = 0;
+        fake_feed(f, text, cut);
+        fake_world_run(&a->w);
+        fake_feed(f, text + cut, sizeof text - 1 - cut);
+        fake_world_run(&a->w);
+        assert_int_equal(a->requests, 2);
+        assert_has(fake_sent(f), "\r\n\r\n1 11HTTP/1.1");
+        assert_has(fake_sent(f), "\r\n\r\n2 4");
+        assert_memory_equal(a->body, "abcd", 4);
+        fake_eof(f);
+        fake_world_run(&a->w);
+        assert_true(f->is_closed);
+    }
+}
+
+static void a_request_may_come_byte_by_byte(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f = open_conn(a);
+    f->read_piece = 1;
+    fake_feed_str(f, "POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" GET);
+    fake_world_run(&a->w);
+    assert_int_equal(a->requests, 2);
+    assert_has(fake_sent(f), "\r\n\r\n1 5HTTP/1.1 200");
+    assert_has(fake_sent(f), "\r\n\r\n2 0");
+}
+
+static void pipelined_requests_are_answered_in_order(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = send_text(a, GET "GET /second HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(a->requests, 1);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("first"));
+    fake_world_run(&a->w);
+    assert_int_equal(a->requests, 2);
+    assert_string_equal(a->path, "/second");
+    http_exchange_reply(a->x, 204, NULL, NULL, 0, BYTES_LIT(""));
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "\r\n\r\nfirstHTTP/1.1 204 No Content\r\n");
+    assert_lacks(strstr(fake_sent(f), "204"), "content-length");
+}
+
+static void reading_ahead_is_bounded(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = send_text(a, GET);
+    char *junk = malloc(1000000);
+    memset(junk, 'x', 1000000);
+    fake_feed(f, junk, 1000000);
+    fake_world_run(&a->w);
+    assert_true(buf_len(&f->in) >= 1000000 - LIMIT_HTTP_PIPELINE);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("first"));
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "firstHTTP/1.1 400 Bad Request");
+    assert_true(f->is_closed);
+    free(junk);
+}
+
+static void continue_is_said_when_the_body_is_wanted(void **state)
+{
+    struct app *a = *state;
+    const char *head = "POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+                       "Expect: 100-continue\r\n\r\n";
+    struct fake_stream *f = send_text(a, head);
+    assert_string_equal(fake_sent(f), "HTTP/1.1 100 Continue\r\n\r\n");
+    fake_feed_str(f, "hello");
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "\r\n\r\n1 5");
+    /* refused before: the body never comes, so the connection cannot go on */
+    a->early = true;
+    f = send_text(a, head);
+    assert_starts(fake_sent(f), "HTTP/1.1 403 Forbidden\r\n");
+    assert_true(f->is_closed);
+    /* the body came along: nothing to say */
+    a->early = false;
+    f = open_conn(a);
+    fake_feed_str(f, head);
+    fake_feed_str(f, "hel");
+    fake_world_run(&a->w);
+    assert_int_equal(fake_sent_len(f), 0);
+    fake_feed_str(f, "lo");
+    fake_world_run(&a->w);
+    assert_starts(fake_sent(f), "HTTP/1.1 200 OK");
+}
+
+static void an_early_answer_drops_the_body_and_goes_on(void **state)
+{
+    struct app *a = *state;
+    a->early = true;
+    struct fake_stream *f =
+        send_text(a, "POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe");
+    assert_has(fake_sent(f), "{\"error\":{\"message\":\"not you\",\"type\":\"permission_error\","
+                             "\"param\":null,\"code\":\"no\"}}");
+    assert_false(f->is_closed);
+    a->early = false;
+    fake_forget_sent(f);
+    fake_feed_str(f, "llo" GET);
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "\r\n\r\n1 0");
+}
+
+static void head_gets_no_body(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f = send_text(a, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_has(fake_sent(f), "content-length: 3\r\n");
+    assert_string_equal(strstr(fake_sent(f), "\r\n\r\n"), "\r\n\r\n");
+    a->by_hand = true;
+    fake_forget_sent(f);
+    fake_feed_str(f, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    fake_world_run(&a->w);
+    struct http_response r = {.status = 200, .content_length = HTTP_LENGTH_UNKNOWN};
+    assert_int_equal(http_exchange_head(a->x, &r), 0);
+    assert_int_equal(http_exchange_body(a->x, &BYTES_LIT("data"), 1), 0);
+    http_exchange_end(a->x);
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "transfer-encoding: chunked\r\n");
+    assert_string_equal(strstr(fake_sent(f), "\r\n\r\n"), "\r\n\r\n");
+    assert_false(f->is_closed);
+}
+
+static void http_10_is_closed_unless_it_asks(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f = send_text(a, "GET / HTTP/1.0\r\n\r\n");
+    assert_has(fake_sent(f), "connection: close\r\n");
+    assert_true(f->is_closed && f->is_finished);
+    f = send_text(a, "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
+    assert_has(fake_sent(f), "connection: keep-alive\r\n");
+    assert_false(f->is_closed);
+    a->by_hand = true;
+    f = send_text(a, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    struct http_response r = {.status = 200, .content_length = HTTP_LENGTH_UNKNOWN};
+    http_exchange_head(a->x, &r);
+    http_exchange_body(a->x, &BYTES_LIT("data"), 1);
+    http_exchange_end(a->x);
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "connection: close\r\n\r\ndata");
+    assert_true(f->is_closed);
+}
+
+/* --- bodies --- */
+
+static void a_large_body_is_collected_and_may_be_taken(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    size_t size = 400 * 1000;
+    char *body = malloc(size), head[128];
+    for (size_t i = 0; i < size; i++)
+        body[i] = (char)('a' + i % 23);
+    snprintf(head, sizeof head, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", size);
+    struct fake_stream *f = open_conn(a);
+    fake_feed_str(f, head);
+    fake_feed(f, body, size);
+    fake_feed_str(f, GET);
+    fake_world_run(&a->w);
+    assert_int_equal(a->body_size, size);
+    assert_memory_equal(a->body, body, sizeof a->body);
+    assert_int_equal(a->requests, 1);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("ok"));
+    fake_world_run(&a->w);
+    assert_int_equal(a->requests, 2);
+    free(body);
+}
+
+static void over_the_body_limit_is_413(void **state)
+{
+    struct app *a = *state;
+    a->body_limit = 10;
+    struct fake_stream *f = send_text(
+        a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n");
+    assert_starts(fake_sent(f), "HTTP/1.1 413 Content Too Large\r\n");
+    assert_true(f->is_closed);
+    f = send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n12345678901");
+    assert_starts(fake_sent(f), "HTTP/1.1 413 ");
+    f = send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     "6\r\n123456\r\n5\r\n12345\r\n");
+    assert_starts(fake_sent(f), "HTTP/1.1 413 ");
+    assert_int_equal(a->requests, 0);
+    assert_int_equal(a->gone, 3);
+    assert_int_equal(a->gone_err, E_TOO_BIG);
+    f = send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1234567890");
+    assert_starts(fake_sent(f), "HTTP/1.1 200 ");
+}
+
+static void a_streamed_body_comes_in_pieces_and_can_wait(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = a->stream = true;
+    struct fake_stream *f =
+        send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc");
+    assert_int_equal(a->requests, 1);
+    assert_int_equal(a->body_size, 3);
+    http_exchange_pause_body(a->x, true);
+    fake_feed_str(f, "def");
+    fake_world_run(&a->w);
+    assert_int_equal(a->body_size, 3);
+    fake_world_advance(&a->w, 60 * US_PER_S); /* we are the slow ones: no 408 */
+    assert_int_equal(a->gone, 0);
+    http_exchange_pause_body(a->x, false);
+    fake_feed_str(f, "ghi");
+    fake_world_run(&a->w);
+    assert_memory_equal(a->body, "abcdefghi", 9);
+    assert_int_equal(a->body_ends, 1);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("ok"));
+    assert_false(f->is_closed);
+}
+
+/* --- answers --- */
+
+static void begin_stream(struct app *a, const char *request, struct fake_stream **f)
+{
+    struct http_header type = {BYTES_LIT("content-type"), BYTES_LIT("text/event-stream")};
+    struct http_response r = {.status = 200,
+                              .headers = &type,
+                              .header_count = 1,
+                              .content_length = HTTP_LENGTH_UNKNOWN};
+    a->by_hand = true;
+    *f = send_text(a, request);
+    assert_int_equal(http_exchange_head(a->x, &r), 0);
+}
+
+static void the_first_event_leaves_at_once_with_the_head(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f;
+    struct bytes event[] = {BYTES_LIT("data: "), BYTES_LIT("one"), BYTES_LIT("\n\n")};
+    begin_stream(a, GET, &f);
+    assert_int_equal(f->writes, 0);
+    assert_int_equal(http_exchange_body(a->x, event, 3), 0);
+    assert_int_equal(f->writes, 1);
+    assert_has(fake_sent(f), "transfer-encoding: chunked\r\n\r\nb\r\ndata: one\n\n\r\n");
+    http_exchange_body(a->x, event, 3); /* same turn: together, later */
+    http_exchange_body(a->x, event, 3);
+    assert_int_equal(f->writes, 1);
+    fake_world_run(&a->w);
+    assert_int_equal(f->writes, 2);
+    http_exchange_body(a->x, event, 3);
+    assert_int_equal(f->writes, 3);
+    http_exchange_end(a->x);
+    assert_int_equal(f->writes, 4);
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "\n\n\r\n0\r\n\r\n");
+    assert_false(f->is_closed);
+}
+
+static void a_head_alone_leaves_at_the_end_of_the_turn(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f;
+    begin_stream(a, GET, &f);
+    fake_world_run(&a->w);
+    assert_has(fake_sent(f), "transfer-encoding: chunked\r\n\r\n");
+    http_exchange_abort(a->x);
+    fake_world_run(&a->w);
+    assert_lacks(fake_sent(f), "0\r\n\r\n");
+    assert_true(f->is_closed);
+    assert_int_equal(a->gone, 0);
+}
+
+static void interim_answers_are_for_11_only(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = send_text(a, GET);
+    assert_int_equal(http_exchange_interim(a->x, 102), 0);
+    assert_int_equal(http_exchange_interim(a->x, 200), E_INVALID);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("x"));
+    assert_starts(fake_sent(f), "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK");
+    f = send_text(a, "GET / HTTP/1.0\r\n\r\n");
+    assert_int_equal(http_exchange_interim(a->x, 102), 0);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("x"));
+    assert_starts(fake_sent(f), "HTTP/1.1 200 OK");
+}
+
+static void a_header_cannot_carry_a_line(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = send_text(a, GET);
+    struct http_header evil = {BYTES_LIT("x"), BYTES_LIT("a\r\nset-cookie: b")};
+    struct http_response r = {.status = 200, .headers = &evil, .header_count = 1};
+    assert_int_equal(http_exchange_head(a->x, &r), E_INVALID);
+    evil = (struct http_header){BYTES_LIT("x y"), BYTES_LIT("a")};
+    assert_int_equal(http_exchange_head(a->x, &r), E_INVALID);
+    assert_int_equal(fake_sent_len(f), 0);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("x"));
+    assert_starts(fake_sent(f), "HTTP/1.1 200 OK");
+}
+
+static void a_length_is_kept(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = send_text(a, GET);
+    struct http_response r = {.status = 200, .content_length = 5};
+    http_exchange_head(a->x, &r);
+    assert_int_equal(http_exchange_body(a->x, &BYTES_LIT("123456"), 1), E_INVALID);
+    assert_int_equal(http_exchange_body(a->x, &BYTES_LIT("123"), 1), 0);
+    http_exchange_end(a->x); /* too short: broken off */
+    fake_world_run(&a->w);
+    assert_true(f->is_closed);
+    assert_has(fake_sent(f), "\r\n\r\n123");
+}
+
+static void a_slow_reader_makes_the_handler_wait(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f;
+    static char block[64 * 1024];
+    struct bytes b = bytes_of(block, sizeof block);
+    int err = 0, n = 0;
+    begin_stream(a, GET, &f);
+    f->window = 1000;
+    while (!(err = http_exchange_body(a->x, &b, 1)))
+        assert_true(++n < 100);
+    assert_int_equal(err, E_AGAIN);
+    assert_true(http_exchange_backlog(a->x) > LIMIT_HTTP_BACKLOG);
+    fake_world_run(&a->w);
+    assert_int_equal(a->writables, 0);
+    while (!(err = http_exchange_body(a->x, &b, 1)) || err == E_AGAIN)
+        assert_true(++n < 1000);
+    assert_int_equal(err, E_LIMIT);
+    f->window = SIZE_MAX;
+    fake_world_run(&a->w);
+    assert_int_equal(a->writables, 1);
+    assert_int_equal(http_exchange_backlog(a->x), 0);
+    http_exchange_end(a->x);
+}
+
+static void a_reader_that_takes_nothing_is_gone(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f;
+    begin_stream(a, GET, &f);
+    f->window = 10;
+    http_exchange_body(a->x, &BYTES_LIT("hello"), 1);
+    fake_world_advance(&a->w, 29 * US_PER_S);
+    fake_open_window(f, 5); /* a little progress buys time */
+    fake_world_advance(&a->w, 29 * US_PER_S);
+    assert_int_equal(a->gone, 0);
+    fake_world_advance(&a->w, 2 * US_PER_S);
+    assert_int_equal(a->gone, 1);
+    assert_int_equal(a->gone_err, E_TIMEOUT);
+    assert_true(f->is_reset && f->is_closed);
+}
+
+/* --- clients that leave --- */
+
+static void the_end_of_a_tcp_client_cancels(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = send_text(a, GET);
+    fake_eof(f);
+    fake_world_run(&a->w);
+    assert_int_equal(a->gone, 1);
+    assert_int_equal(a->gone_err, E_CLOSED);
+    assert_true(f->is_closed);
+}
+
+static void the_end_of_a_p2p_request_does_not(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = fake_stream_new(&a->w);
+    http_server_conn_open(a->srv, &f->s, &(struct http_conn_options){.one_request = true});
+    fake_feed_str(f, GET);
+    fake_eof(f);
+    fake_world_run(&a->w);
+    assert_int_equal(a->gone, 0);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("x"));
+    assert_has(fake_sent(f), "connection: close\r\n\r\nx");
+    assert_true(f->is_closed && f->is_finished);
+    f = fake_stream_new(&a->w);
+    http_server_conn_open(a->srv, &f->s, &(struct http_conn_options){.one_request = true});
+    fake_feed_str(f, GET);
+    fake_world_run(&a->w);
+    fake_break(f, E_RESET);
+    fake_world_run(&a->w);
+    assert_int_equal(a->gone, 1);
+    assert_int_equal(a->gone_err, E_RESET);
+}
+
+static void a_failed_write_is_told_later(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f;
+    begin_stream(a, GET, &f);
+    f->write_err = E_RESET;
+    assert_int_equal(http_exchange_body(a->x, &BYTES_LIT("x"), 1), E_CLOSED);
+    assert_int_equal(a->gone, 0);
+    fake_world_run(&a->w);
+    assert_int_equal(a->gone, 1);
+    assert_int_equal(a->gone_err, E_RESET);
+    assert_true(f->is_closed);
+}
+
+static void the_server_may_be_freed_with_exchanges_open(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    send_text(a, GET);
+    send_text(a, "GET / HT");
+    http_server_free(a->srv);
+    assert_int_equal(a->gone, 1);
+    assert_int_equal(a->gone_err, E_CANCELLED);
+    a->srv = http_server_new(&(struct http_server_config){
+        .sched = &a->w.sched, .handler = &app_handler, .ctx = a});
+}
+
+static void draining_closes_after_the_answer(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *idle = send_text(a, GET);
+    a->by_hand = true;
+    struct fake_stream *busy = send_text(a, GET);
+    http_server_drain(a->srv);
+    assert_true(idle->is_closed);
+    assert_false(busy->is_closed);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("x"));
+    assert_has(fake_sent(busy), "connection: close\r\n");
+    assert_true(busy->is_closed);
+}
+
+/* --- deadlines --- */
+
+static void a_slow_head_gets_408(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f = open_conn(a);
+    const char *text = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
+    for (int s = 0; s < 12 && !f->is_closed; s++) {
+        fake_feed(f, text + s, 1);
+        fake_world_advance(&a->w, US_PER_S);
+    }
+    assert_starts(fake_sent(f), "HTTP/1.1 408 Request Timeout\r\n");
+    assert_true(f->is_closed);
+    assert_int_equal(a->requests, 0);
+}
+
+static void a_slow_body_gets_408(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f =
+        send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    for (int s = 0; s < 60 && !f->is_closed; s++) {
+        fake_feed(f, "x", 1);
+        fake_world_advance(&a->w, US_PER_S);
+    }
+    assert_starts(fake_sent(f), "HTTP/1.1 408 Request Timeout\r\n");
+    assert_has(fake_sent(f), "too slowly");
+    assert_int_equal(a->gone_err, E_TIMEOUT);
+    /* 2 KiB/s is slow, but comes forward */
+    static char piece[2048];
+    f = send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    for (int s = 0; s < 49; s++) {
+        fake_feed(f, piece, s < 48 ? sizeof piece : 100000 - 48 * sizeof piece);
+        fake_world_advance(&a->w, US_PER_S);
+    }
+    assert_starts(fake_sent(f), "HTTP/1.1 200 OK\r\n");
+}
+
+static void ten_thousand_idle_connections_hold_no_buffers(void **state)
+{
+    struct app *a = *state;
+    for (int i = 0; i < 10000; i++) {
+        struct fake_stream *f = open_conn(a);
+        fake_feed_str(f, GET);
+    }
+    fake_world_run(&a->w);
+    assert_int_equal(a->requests, 10000);
+    assert_int_equal(http_server_conn_count(a->srv), 10000);
+    assert_int_equal(http_server_exchange_count(a->srv), 0);
+    fake_world_advance(&a->w, 80 * US_PER_S);
+    assert_int_equal(http_server_conn_count(a->srv), 0);
+}
+
+static void too_many_connections_get_503(void **state)
+{
+    struct app *a = *state;
+    http_server_free(a->srv);
+    a->srv = http_server_new(&(struct http_server_config){
+        .sched = &a->w.sched, .handler = &app_handler, .ctx = a, .conn_limit = 1});
+    send_text(a, "GET / HT");
+    struct fake_stream *f = send_text(a, GET);
+    assert_starts(fake_sent(f), "HTTP/1.1 503 ");
+    assert_true(f->is_closed);
+}
+
+/* --- refusals --- */
+
+static void bad_requests_get_their_status_and_a_sentence(void **state)
+{
+    struct app *a = *state;
+    static const struct {
+        const char *request, *status, *why;
+    } bad[] = {
+        {"GET / HTTP/1.1\r\n\r\n", "400", "needs a Host"},
+        {"GET / HTTP/2.0\r\nHost: x\r\n\r\n", "505", "HTTP/1.1"},
+        {"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", "501", "not implemented"},
+        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", "501", "chunked"},
+        {"POST / HTTP/1.1\r\nHost: x\r\nExpect: magic\r\n\r\n", "417", "100-continue"},
+        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400",
+         "hexadecimal"},
+        {"\x16\x03\x01\x02", "400", "not a token"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct fake_stream *f = send_text(a, bad[i].request);
+        char start[32];
+        snprintf(start, sizeof start, "HTTP/1.1 %s ", bad[i].status);
+        assert_starts(fake_sent(f), start);
+        assert_has(fake_sent(f), bad[i].why);
+        assert_has(fake_sent(f), "connection: close\r\n");
+        assert_has(fake_sent(f), "{\"error\":{\"message\":\"");
+        assert_true(f->is_closed);
+    }
+    assert_int_equal(a->requests, 0);
+}
+
+static void a_head_over_the_limit_is_431(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f = open_conn(a);
+    fake_feed_str(f, "GET / HTTP/1.1\r\nHost: x\r\nX: ");
+    char *junk = malloc(LIMIT_HTTP_HEAD);
+    memset(junk, 'j', LIMIT_HTTP_HEAD);
+    f->read_piece = 1000;
+    fake_feed(f, junk, LIMIT_HTTP_HEAD);
+    fake_world_run(&a->w);
+    assert_starts(fake_sent(f), "HTTP/1.1 431 ");
+    free(junk);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_request_is_answered_in_one_write),
+        T(a_connection_is_kept_and_then_idles_out),
+        T(every_split_gives_the_same_answer),
+        T(a_request_may_come_byte_by_byte),
+        T(pipelined_requests_are_answered_in_order),
+        T(reading_ahead_is_bounded),
+        T(continue_is_said_when_the_body_is_wanted),
+        T(an_early_answer_drops_the_body_and_goes_on),
+        T(head_gets_no_body),
+        T(http_10_is_closed_unless_it_asks),
+        T(a_large_body_is_collected_and_may_be_taken),
+        T(over_the_body_limit_is_413),
+        T(a_streamed_body_comes_in_pieces_and_can_wait),
+        T(the_first_event_leaves_at_once_with_the_head),
+        T(a_head_alone_leaves_at_the_end_of_the_turn),
+        T(interim_answers_are_for_11_only),
+        T(a_header_cannot_carry_a_line),
+        T(a_length_is_kept),
+        T(a_slow_reader_makes_the_handler_wait),
+        T(a_reader_that_takes_nothing_is_gone),
+        T(the_end_of_a_tcp_client_cancels),
+        T(the_end_of_a_p2p_request_does_not),
+        T(a_failed_write_is_told_later),
+        T(the_server_may_be_freed_with_exchanges_open),
+        T(draining_closes_after_the_answer),
+        T(a_slow_head_gets_408),
+        T(a_slow_body_gets_408),
+        T(ten_thousand_idle_connections_hold_no_buffers),
+        T(too_many_connections_get_503),
+        T(bad_requests_get_their_status_and_a_sentence),
+        T(a_head_over_the_limit_is_431),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
