@@ -112,5 +112,7 @@
 /* --- engine --- */
 
 /* --- gateway --- */
+#define LIMIT_FEED_WATCHERS     1024        /* peers that watch our offers */
+#define LIMIT_FEED_BACKLOG      (256 * KIB) /* unsent events of one watcher; it is cut off beyond */
 
 #endif

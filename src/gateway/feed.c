@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+/* The event stream of this node's offers and load: what a consumer keeps open to each provider it knows.
+ * A watcher gets everything once, then what changes. One that does not read is cut off: it will come
+ * again, and then gets everything. */
+#include "gateway/gateway_impl.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+struct watcher {
+    struct list link;
+    struct gateway *g;
+    struct http_exchange *x;
+};
+
+static void remove_watcher(struct watcher *w)
+{
+    list_remove(&w->link);
+    w->g->watching--;
+    free(w);
+}
+
+static void on_gone(void *user, int err)
+{
+    remove_watcher(user);
+}
+
+static const struct http_exchange_events events = {.gone = on_gone};
+
+void feed_start(struct gateway *g, struct http_exchange *x)
+{
+    static const struct http_header headers[] = {
+        {{(const uint8_t *)"content-type", 12}, {(const uint8_t *)"text/event-stream", 17}},
+        {{(const uint8_t *)"cache-control", 13}, {(const uint8_t *)"no-cache", 8}},
+    };
+    struct http_response r = {.status = 200,
+                              .headers = headers,
+                              .header_count = ARRAY_LEN(headers),
+                              .content_length = HTTP_LENGTH_UNKNOWN};
+    struct buf b;
+    if (g->watching >= LIMIT_FEED_WATCHERS) {
+        http_exchange_error(x, 503, "too_many_watchers", 10, "too many peers watch this node");
+        return;
+    }
+    struct watcher *w = MEM_NEW(struct watcher);
+    w->g = g;
+    w->x = x;
+    list_append(&g->watchers, &w->link);
+    g->watching++;
+    http_exchange_listen(x, &events, w);
+    (void)http_exchange_head(x, &r);
+    buf_init(&b, 0);
+    (void)buf_append_str(&b, ": offers\n\n");
+    (void)g->cfg.render(g->cfg.node, GATEWAY_PAGE_FEED, &b);
+    struct bytes v = buf_view(&b);
+    (void)http_exchange_body(x, &v, 1);
+    buf_fini(&b);
+}
+
+void gateway_feed(struct gateway *g, struct bytes text)
+{
+    LIST_FOREACH_SAFE(&g->watchers, it) {
+        struct watcher *w = LIST_ENTRY(it, struct watcher, link);
+        struct http_exchange *x = w->x;
+        if (http_exchange_backlog(x) > LIMIT_FEED_BACKLOG) {
+            remove_watcher(w);
+            http_exchange_abort(x);
+        } else {
+            (void)http_exchange_body(x, &text, 1);
+        }
+    }
+}
+
+void feed_end_all(struct gateway *g)
+{
+    LIST_FOREACH_SAFE(&g->watchers, it) {
+        struct watcher *w = LIST_ENTRY(it, struct watcher, link);
+        struct http_exchange *x = w->x;
+        remove_watcher(w);
+        http_exchange_end(x);
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/* The gateway: the OpenAI-compatible address of this node's user, and the routes that peers may call. It
+ * chooses among offers, tries them in turn, and relays one answer. It knows HTTP, offers, routing and the
+ * guard; how an offer is reached and where providers are found comes through ports.h.
+ *
+ *   local clients  -> gateway_local_handler ->\
+ *                                              exchange -> attempt -> a way to an offer
+ *   peers          -> gateway_peer_handler  ->/  (own offers only, after guard)
+ */
+#ifndef CONDUIT_GATEWAY_GATEWAY_H
+#define CONDUIT_GATEWAY_GATEWAY_H
+
+#include "gateway/headers.h"
+#include "gateway/ports.h"
+#include "guard/guard.h"
+#include "http/server.h"
+#include "offer/catalogue.h"
+#include "route/choose.h"
+
+struct gateway;
+
+/* Documents that others render: status, peers, offers… */
+enum gateway_page {
+    GATEWAY_PAGE_STATUS,
+    GATEWAY_PAGE_PEERS,
+    GATEWAY_PAGE_OFFERS,         /* this node's own */
+    GATEWAY_PAGE_OFFERS_NETWORK, /* everybody's */
+    GATEWAY_PAGE_METRICS,        /* lines after the gateway's own */
+    GATEWAY_PAGE_FEED,           /* own offers and load as SSE events, for a new subscriber */
+};
+
+struct gateway_config {
+    struct sched *sched;
+    struct rng *rng;
+    struct http_client *client;
+    struct http_pool *pool;
+    struct catalogue *offers;
+    struct measures *measures;
+    struct guard *guard;
+    const struct gateway_ports *ports;
+    void *ports_ctx;
+    const char *peer; /* our peer id as text; borrowed */
+    struct headers_policy headers; /* borrowed */
+    const char *access_key;        /* NULL: none; borrowed */
+    bool key_required_off_loopback;
+    uint64_t head_wait_us, keepalive_us, stall_us, life_us; /* life_us: signs of life to consumers */
+    uint64_t lookup_us, request_us; /* deadlines of a lookup, and of finding somebody at all */
+    size_t body_limit, reply_limit;
+    unsigned max_attempts;
+    /* Minutes of the local day, for the schedule; and pages. */
+    unsigned (*minute_of_day)(void *ctx);
+    int (*render)(void *ctx, enum gateway_page page, struct buf *out);
+    void *node;
+};
+
+struct gateway *gateway_new(const struct gateway_config *cfg);
+/* Cancels what runs. */
+void gateway_free(struct gateway *g);
+
+/* For http_server_config: ctx is the gateway. */
+const struct http_handler *gateway_local_handler(void);
+const struct http_handler *gateway_peer_handler(void);
+
+/* Sends SSE events (whole ones, as text) to everybody who watches our offers. */
+void gateway_feed(struct gateway *g, struct bytes events);
+size_t gateway_running(const struct gateway *g); /* inference requests */
+size_t gateway_watchers(const struct gateway *g);
+
+struct gateway_counters {
+    uint64_t requests, ok, errors, cancelled, failovers, events, peer_requests, refused;
+};
+const struct gateway_counters *gateway_counters(const struct gateway *g);
+
+#endif
