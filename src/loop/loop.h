@@ -4,8 +4,8 @@
  * `*_shell.c`, `node/` and `cmd/` include it.
  *
  * Rules (all makers): one thread; a callback never comes from inside the call that asked for it;
- * each request completes exactly once, cancelled ones with E_CANCELLED; request structs are embedded
- * by the caller and must live until then. */
+ * each request completes exactly once, cancelled ones with E_CANCELLED; request structs are
+ * embedded by the caller and must live until then. */
 #ifndef CONDUIT_LOOP_LOOP_H
 #define CONDUIT_LOOP_LOOP_H
 
@@ -27,6 +27,11 @@ void loop_stop(struct loop *l);
 void loop_free(struct loop *l);
 struct sched *loop_sched(struct loop *l);
 struct rng *loop_rng(struct loop *l);
+
+/* Streams of sockets, beside what base/stream.h says: after close what was written still arrives,
+ * while unread bytes of the other side are dropped for up to two seconds (LIMIT_LOOP_LINGER_…); a
+ * reset is RST on TCP, and on a unix socket, where the kernel knows none, it reaches a reader as an
+ * end unless bytes lay unread here. */
 
 /* --- dial: a connected stream, or why not --- */
 struct loop_dial {
@@ -50,8 +55,7 @@ struct loop_listen_options {
 };
 /* 0, E_IN_USE, E_DENIED, E_UNREACHABLE, … A stale unix socket nobody answers on is replaced. When
  * files run out, accepting pauses 100 ms instead of spinning. */
-int loop_listen(struct loop *l, const struct loop_listen_options *opts,
-                struct loop_listener **out);
+int loop_listen(struct loop *l, const struct loop_listen_options *opts, struct loop_listener **out);
 const struct net_addr *loop_listener_addr(const struct loop_listener *ln);
 void loop_listener_pause(struct loop_listener *ln, bool pause); /* stop/resume accepting */
 void loop_listener_close(struct loop_listener *ln);
@@ -74,7 +78,7 @@ int loop_resolve_servers(struct loop *l, const char *servers);
 
 /* --- slow work, off the loop's thread --- */
 struct loop_work {
-    void (*run)(struct loop_work *w);  /* on a worker thread: touches only what it owns */
+    void (*run)(struct loop_work *w);           /* on a worker thread: touches only what it owns */
     void (*done)(struct loop_work *w, int err); /* on the loop: 0 or E_CANCELLED */
     void *maker;
 };
@@ -127,8 +131,8 @@ struct loop_virtual *loop_virtual_new(uint64_t seed);
 void loop_virtual_free(struct loop_virtual *w);
 /* A machine of that world with its own address; unix paths are private to it. */
 struct loop *loop_virtual_machine(struct loop_virtual *w, const struct net_addr *ip);
-/* Runs everything until virtual `until_us`, or until `stop` (may be NULL) says so; returns the time.
- * Start is 1 s; wall time starts at 2026-01-01. */
+/* Runs everything until virtual `until_us`, or until `stop` (may be NULL) says so; returns the
+ * time. Start is 1 s; wall time starts at 2026-01-01. */
 uint64_t loop_virtual_run(struct loop_virtual *w, uint64_t until_us, bool (*stop)(void *ctx),
                           void *ctx);
 uint64_t loop_virtual_now(const struct loop_virtual *w);

@@ -36,9 +36,9 @@ struct tls {
     struct task wake;      /* events that do not come from the inner stream's */
     struct timer deadline; /* of the handshake, then of lingering */
     int broken;
-    int depth;       /* of callbacks: freed only when back at 0 */
-    bool is_open;    /* the handshake is done */
-    bool may_read;   /* OpenSSL has not yet said that it needs more */
+    int depth;     /* of callbacks: freed only when back at 0 */
+    bool is_open;  /* the handshake is done */
+    bool may_read; /* OpenSSL has not yet said that it needs more */
     bool is_inner_ended, is_eof_read;
     bool is_finishing, is_finished; /* the user's wish; FIN was sent beneath */
     bool is_told, is_closed, is_gone;

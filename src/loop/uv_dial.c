@@ -148,7 +148,6 @@ static int dial_open(struct dial *d, const struct net_addr *from)
     return d->sock ? 0 : E_IO;
 }
 
-
 void uvm_dial(struct loop *l, struct loop_dial *req, const struct net_addr *to,
               const struct net_addr *from, uint64_t timeout_us)
 {

@@ -83,8 +83,9 @@ static bool accept_one(struct listener *ln)
             out_of_files(ln, errno);
         return errno == EINTR || errno == ECONNABORTED;
     }
-    struct net_addr remote =
-        ln->base.addr.kind == NET_UNIX ? ln->base.addr : sockaddr_to_net((struct sockaddr *)&sa, len);
+    struct net_addr remote = ln->base.addr.kind == NET_UNIX
+                                 ? ln->base.addr
+                                 : sockaddr_to_net((struct sockaddr *)&sa, len);
     struct uvm_socket *s = uvm_socket_new(uvm_of(ln->base.loop), fd, &remote);
     if (s)
         ln->base.opts.accepted(ln->base.opts.ctx, uvm_socket_open(s));

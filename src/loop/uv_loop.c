@@ -155,7 +155,7 @@ static void uvm_free(struct loop *l)
     uv_walk(&m->uv, discard_handle, NULL);
     while (uv_run(&m->uv, UV_RUN_DEFAULT) != 0) { /* … but workers, which must come home */
     }
-    LIST_FOREACH_SAFE(&m->requests, it)
+    LIST_FOREACH_SAFE (&m->requests, it)
         free(LIST_ENTRY(it, struct uvm_request, link));
     int rc = uv_loop_close(&m->uv);
     assert(rc == 0);

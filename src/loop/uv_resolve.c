@@ -84,7 +84,7 @@ static void query_give_up(struct query *q, int err)
     query_settled(q, err);
     if (!n)
         return;
-    LIST_FOREACH(&n->lookups, it) {
+    LIST_FOREACH (&n->lookups, it) {
         if (LIST_ENTRY(it, struct lookup, link)->query)
             return;
     }
@@ -226,7 +226,7 @@ void uvm_names_free(struct uvm *m)
 {
     struct uvm_names *n = m->names;
     if (n) {
-        LIST_FOREACH(&n->lookups, it) {
+        LIST_FOREACH (&n->lookups, it) {
             struct lookup *lk = LIST_ENTRY(it, struct lookup, link);
             if (lk->query)
                 lk->query->lookup = NULL;

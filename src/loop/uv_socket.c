@@ -182,8 +182,7 @@ static ssize_t socket_writev(struct stream *st, const struct bytes *v, int count
         return s->broken;
     assert(!s->is_finished);
     do
-        put = count == 1 ? send(s->fd, v->p, v->n, MSG_NOSIGNAL)
-                         : sendmsg(s->fd, &m, MSG_NOSIGNAL);
+        put = count == 1 ? send(s->fd, v->p, v->n, MSG_NOSIGNAL) : sendmsg(s->fd, &m, MSG_NOSIGNAL);
     while (put < 0 && errno == EINTR);
     if (put >= 0)
         return put;
@@ -294,7 +293,8 @@ static void socket_reset(struct stream *st, enum stream_reason reason)
 }
 
 /* Closing a socket with unread bytes sends RST, which may overtake what we wrote last. A lingering
- * socket has sent FIN and drops what comes until the other side ends, or time or patience is out. */
+ * socket has sent FIN and drops what comes until the other side ends, or time or patience is out.
+ */
 struct lingerer {
     struct timer deadline;
     struct uvm_socket *s;

@@ -95,7 +95,7 @@ struct loop *loop_virtual_machine(struct loop_virtual *w, const struct net_addr 
 
 static void discard_all(struct virtual_machine *m)
 {
-    LIST_FOREACH_SAFE(&m->requests, it) {
+    LIST_FOREACH_SAFE (&m->requests, it) {
         struct virtual_request *r = LIST_ENTRY(it, struct virtual_request, link);
         list_remove(it);
         r->discard(r);
@@ -130,7 +130,7 @@ void loop_virtual_crash(struct loop_virtual *w, struct loop *l, bool tells)
     if (m->death != ALIVE)
         return;
     m->death = tells ? DEAD_TELLING : DEAD_SILENT;
-    LIST_FOREACH(&m->streams, it)
+    LIST_FOREACH (&m->streams, it)
         virtual_stream_crashed(LIST_ENTRY(it, struct virtual_stream, of_machine), tells);
     list_remove(&m->ready);
     heap_remove(&w->sleepers, &m->sleep);
@@ -179,13 +179,13 @@ static void run_ready(struct loop_virtual *w)
 
 static void ready_all(struct loop_virtual *w)
 {
-    LIST_FOREACH(&w->machines, it)
+    LIST_FOREACH (&w->machines, it)
         virtual_ready(LIST_ENTRY(it, struct virtual_machine, of_world));
 }
 
 static void refresh_all(struct loop_virtual *w)
 {
-    LIST_FOREACH(&w->machines, it) {
+    LIST_FOREACH (&w->machines, it) {
         go_to_sleep(LIST_ENTRY(it, struct virtual_machine, of_world));
     }
 }
@@ -227,7 +227,7 @@ uint64_t loop_virtual_run(struct loop_virtual *w, uint64_t until_us, bool (*stop
         }
         jump_to(w, at);
     }
-    LIST_FOREACH(&w->machines, it) {
+    LIST_FOREACH (&w->machines, it) {
         struct virtual_machine *m = LIST_ENTRY(it, struct virtual_machine, of_world);
         sched_set_now(&m->base.sched, w->net.now_us, w->net.wall_ms);
     }

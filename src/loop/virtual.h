@@ -24,9 +24,9 @@ struct loop_virtual {
     size_t machine_count, next_index;
     struct heap sleepers; /* machines by their next deadline */
     struct list ready;
-    struct map by_ip;  /* address -> the machine that came last with it */
-    struct map links;  /* ordered pair of machines -> struct virtual_path */
-    struct map names;  /* host name -> struct virtual_name */
+    struct map by_ip; /* address -> the machine that came last with it */
+    struct map links; /* ordered pair of machines -> struct virtual_path */
+    struct map names; /* host name -> struct virtual_name */
 };
 
 enum virtual_death { ALIVE = 0, DEAD_TELLING, DEAD_SILENT };
@@ -62,7 +62,7 @@ enum packet_kind { PACKET_OPEN, PACKET_DATA, PACKET_ACK, PACKET_FIN, PACKET_RST 
 struct virtual_stream {
     struct stream base;
     struct virtual_machine *m;
-    struct virtual_stream *peer; /* NULL once it is gone */
+    struct virtual_stream *peer;       /* NULL once it is gone */
     const struct virtual_machine *far; /* where the peer is or was; only to compare */
     struct list of_machine, backlog;
     struct virtual_listener *listener; /* until it is accepted */

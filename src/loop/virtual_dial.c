@@ -6,8 +6,8 @@
  *     | <--- SYN-ACK, or RST ---- |   done(0) or done(E_REFUSED) after one round trip
  *     | ---- OPEN --------------> |   accepted
  *
- * A SYN on a cut path, or to a machine that died silently, is lost and sent again every second until
- * the deadline; an address nobody has is unreachable at once, as on one's own network. */
+ * A SYN on a cut path, or to a machine that died silently, is lost and sent again every second
+ * until the deadline; an address nobody has is unreachable at once, as on one's own network. */
 #include "base/mem.h"
 #include "loop/virtual.h"
 
@@ -46,7 +46,7 @@ static bool listens_at(const struct virtual_listener *ln, const struct net_addr 
 
 static struct virtual_listener *listener_find(struct virtual_machine *m, const struct net_addr *to)
 {
-    LIST_FOREACH(&m->listeners, it) {
+    LIST_FOREACH (&m->listeners, it) {
         struct virtual_listener *ln = LIST_ENTRY(it, struct virtual_listener, of_machine);
         if (listens_at(ln, to))
             return ln;
@@ -142,7 +142,7 @@ void virtual_listener_pause(struct loop_listener *base, bool pause)
 void virtual_listener_close(struct loop_listener *base)
 {
     struct virtual_listener *ln = CONTAINER_OF(base, struct virtual_listener, base);
-    LIST_FOREACH(&virtual_of(base->loop)->streams, it) {
+    LIST_FOREACH (&virtual_of(base->loop)->streams, it) {
         struct virtual_stream *s = LIST_ENTRY(it, struct virtual_stream, of_machine);
         if (s->listener == ln)
             s->listener = NULL; /* refused when it opens */

@@ -26,7 +26,7 @@ struct virtual_path *virtual_path(struct loop_virtual *w, const struct virtual_m
 
 static void heal(struct virtual_machine *from, struct virtual_machine *to)
 {
-    LIST_FOREACH(&to->streams, it) {
+    LIST_FOREACH (&to->streams, it) {
         struct virtual_stream *s = LIST_ENTRY(it, struct virtual_stream, of_machine);
         if (s->far == from)
             virtual_stream_healed(s, from);

@@ -100,7 +100,7 @@ int virtual_udp_open(struct loop *l, const struct loop_udp_options *opts, struct
         return E_INVALID;
     if (at.port == 0)
         at.port = m->next_port++;
-    LIST_FOREACH(&m->udps, it) {
+    LIST_FOREACH (&m->udps, it) {
         struct udp *other = LIST_ENTRY(it, struct udp, of_machine);
         if (other->base.addr.port == at.port && !(opts->reuse && other->base.opts.reuse))
             return E_IN_USE;
@@ -127,7 +127,7 @@ static void deliver(struct udp *from, struct virtual_machine *there, uint16_t po
                     struct bytes datagram)
 {
     struct virtual_machine *here = virtual_of(from->base.loop);
-    LIST_FOREACH(&there->udps, it) {
+    LIST_FOREACH (&there->udps, it) {
         struct udp *u = LIST_ENTRY(it, struct udp, of_machine);
         uint64_t at = virtual_arrival(here, there, datagram.n);
         if (u->base.addr.port != port || at == SCHED_NEVER || there->death != ALIVE)
@@ -156,7 +156,7 @@ int virtual_udp_send(struct loop_udp *base, const struct net_addr *to, struct by
     struct udp *u = CONTAINER_OF(base, struct udp, base);
     struct virtual_machine *m = virtual_of(base->loop);
     if (is_multicast(to)) { /* the world is one LAN */
-        LIST_FOREACH(&m->world->machines, it)
+        LIST_FOREACH (&m->world->machines, it)
             deliver(u, LIST_ENTRY(it, struct virtual_machine, of_world), to->port, datagram);
         return 0;
     }
@@ -170,7 +170,7 @@ int virtual_udp_send(struct loop_udp *base, const struct net_addr *to, struct by
 void virtual_udp_close(struct loop_udp *base)
 {
     struct udp *u = CONTAINER_OF(base, struct udp, base);
-    LIST_FOREACH_SAFE(&u->under_way, it) {
+    LIST_FOREACH_SAFE (&u->under_way, it) {
         struct datagram *g = LIST_ENTRY(it, struct datagram, link);
         timer_clear(&base->loop->sched, &g->arrival);
         free(g);
@@ -181,8 +181,7 @@ void virtual_udp_close(struct loop_udp *base)
 
 struct loop_udp *virtual_first_udp(struct virtual_machine *m)
 {
-    return list_is_empty(&m->udps) ? NULL
-                                   : &LIST_ENTRY(m->udps.next, struct udp, of_machine)->base;
+    return list_is_empty(&m->udps) ? NULL : &LIST_ENTRY(m->udps.next, struct udp, of_machine)->base;
 }
 
 size_t virtual_interfaces(struct loop *l, struct net_addr *out, size_t max)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Names in a virtual world: a table the test fills in, answered after a while like a real server. */
+/* Names in a virtual world: a table the test fills in, answered after a while like a real server.
+ */
 #include "base/mem.h"
 #include "loop/names.h"
 #include "loop/virtual.h"
@@ -126,8 +127,8 @@ static void query_expired(struct timer *t)
     query_settled(CONTAINER_OF(t, struct query, deadline), E_TIMEOUT);
 }
 
-void virtual_resolve(struct loop *l, struct loop_resolve *req, const char *name,
-                     enum loop_dns what, uint64_t timeout_us)
+void virtual_resolve(struct loop *l, struct loop_resolve *req, const char *name, enum loop_dns what,
+                     uint64_t timeout_us)
 {
     struct virtual_machine *m = virtual_of(l);
     struct query *q = MEM_NEW(struct query);

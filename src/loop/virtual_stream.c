@@ -92,9 +92,8 @@ static void stream_wake(struct task *t)
 
 static void arm(struct virtual_stream *s)
 {
-    struct packet *first = list_is_empty(&s->inbox)
-                               ? NULL
-                               : LIST_ENTRY(s->inbox.next, struct packet, link);
+    struct packet *first =
+        list_is_empty(&s->inbox) ? NULL : LIST_ENTRY(s->inbox.next, struct packet, link);
     timer_set(&s->m->world->net, &s->arrival, first ? first->at_us : SCHED_NEVER);
 }
 
@@ -122,7 +121,7 @@ void virtual_stream_send(struct virtual_stream *from, enum packet_kind kind, con
 void virtual_stream_healed(struct virtual_stream *s, struct virtual_machine *from)
 {
     uint64_t last = s->m->world->net.now_us;
-    LIST_FOREACH(&s->inbox, it) {
+    LIST_FOREACH (&s->inbox, it) {
         struct packet *k = LIST_ENTRY(it, struct packet, link);
         if (k->at_us == SCHED_NEVER)
             k->at_us = virtual_arrival(from, s->m, k->kind == PACKET_DATA ? k->n : 0);
@@ -339,7 +338,7 @@ void virtual_stream_free(struct virtual_stream *s)
     timer_clear(net, &s->arrival);
     timer_clear(net, &s->linger);
     task_cancel(&s->wake);
-    LIST_FOREACH_SAFE(&s->inbox, it)
+    LIST_FOREACH_SAFE (&s->inbox, it)
         free(LIST_ENTRY(it, struct packet, link));
     buf_fini(&s->in);
     list_remove(&s->backlog);

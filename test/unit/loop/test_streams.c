@@ -15,8 +15,9 @@ struct actor {
     uint64_t written, to_write, got; /* bytes */
     bool echoes;                     /* sends back what it reads */
     bool finishes;                   /* ends its side when all is written */
+    bool stops;                      /* wants no more after it has read something */
     bool is_finished, is_ended, is_closed, is_in_call;
-    int broken; /* what `closed` said */
+    int broken;      /* what `closed` said */
     ssize_t refused; /* the error of a write */
     int readables, writables;
     struct actor *source; /* whose pattern we read: with echoes, our own */
@@ -62,7 +63,8 @@ static ssize_t write_some(struct actor *a)
     uint8_t text[16000];
     struct bytes v[4];
     uint64_t left = a->to_write - a->written;
-    size_t n = rng_below(&a->rng, 4) == 0 ? rng_below(&a->rng, sizeof text) : rng_below(&a->rng, 99);
+    size_t n =
+        rng_below(&a->rng, 4) == 0 ? rng_below(&a->rng, sizeof text) : rng_below(&a->rng, 99);
     size_t at = 0;
     n = n + 1 < left ? n + 1 : left;
     for (size_t i = 0; i < n; i++)
@@ -164,6 +166,8 @@ static void readable(void *ctx)
     assert_true(a->s->wants_read);
     a->readables++;
     read_all(a);
+    if (a->stops)
+        want(a, false, false);
 }
 
 static void writable(void *ctx)
@@ -472,6 +476,25 @@ static void reading_can_be_switched(void **state)
     assert_true(world_run(sc->w, b_has_3, sc, 5 * US_PER_S));
 }
 
+static void reading_works_without_asking_for_events(void **state)
+{
+    struct scene *sc = *state;
+    sc->b->stops = true;
+    want(sc->b, true, false);
+    sc->a->to_write = 10;
+    pump(sc->a);
+    settle(sc);
+    settle(sc);
+    uint64_t first = sc->b->got;
+    assert_true(first > 0);
+    sc->a->to_write = 20;
+    pump(sc->a);
+    settle(sc);
+    assert_int_equal(sc->b->got, first);
+    read_all(sc->b);
+    assert_int_equal(sc->b->got, 20);
+}
+
 static void writable_comes_once_per_want(void **state)
 {
     struct scene *sc = *state;
@@ -508,7 +531,7 @@ static void closes_from_its_own_callback(void **state)
 
 #define CASE(maker, test)                                                                          \
     {                                                                                              \
-        #maker ": " #test, test, scene_setup, scene_teardown, (void *)(uintptr_t)world_##maker     \
+#maker ": " #test, test, scene_setup, scene_teardown, (void *)(uintptr_t)world_##maker     \
     }
 #define SUITE(maker)                                                                               \
     CASE(maker, echo_in_random_chunks), CASE(maker, half_close_leaves_the_other_half),             \
@@ -518,18 +541,14 @@ static void closes_from_its_own_callback(void **state)
         CASE(maker, writer_stops_when_nobody_reads), CASE(maker, waiting_writer_hears_of_close),   \
         CASE(maker, reading_can_be_switched), CASE(maker, writable_comes_once_per_want),           \
         CASE(maker, closes_from_its_own_callback), CASE(maker, reset_is_told_with_bytes_unread),   \
-        CASE(maker, who_sends_on_after_close_is_stopped)
+        CASE(maker, who_sends_on_after_close_is_stopped),                                          \
+        CASE(maker, reading_works_without_asking_for_events)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SUITE(tcp),
-        SUITE(local),
-        SUITE(pipe),
-        SUITE(virtual),
-        SUITE(tls),
-        SUITE(tls_pipe),
-        SUITE(tls_virtual),
+        SUITE(tcp), SUITE(local),    SUITE(pipe),        SUITE(virtual),
+        SUITE(tls), SUITE(tls_pipe), SUITE(tls_virtual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

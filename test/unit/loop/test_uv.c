@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The libuv loop against the real kernel: dialling and listening at their edges, names (with a DNS
- * server of our own), workers, children, signals, datagrams, time, and what an idle stream costs. */
+ * server of our own), workers, children, signals, datagrams, time, and what an idle stream costs.
+ */
 #include "base/limits.h"
 #include "unit/loop/world.h"
 
@@ -157,7 +158,8 @@ static void dial_never_meets_itself(void **state)
 static int full_listener(struct net_addr *at, int *fill, int count)
 {
     int fd = dead_port(at);
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(at->port),
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_port = htons(at->port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     listen(fd, 0);
     for (int i = 0; i < count; i++) {
@@ -223,8 +225,8 @@ static void a_stale_unix_socket_is_replaced(void **state)
 {
     struct world *w = *state;
     struct loop_listener *second;
-    struct loop_listen_options o = {.at.kind = NET_UNIX, .mode = 0660, .accepted = world_accepted,
-                                    .ctx = w};
+    struct loop_listen_options o = {
+        .at.kind = NET_UNIX, .mode = 0660, .accepted = world_accepted, .ctx = w};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     struct stat st;
     world_path(o.at.path);
@@ -499,8 +501,13 @@ static void children_are_watched(void **state)
     int fd = mkstemp(path);
     const char *sh[] = {"sh", "-c", "echo $WORD; pwd; exit 7", NULL};
     const char *env[] = {"WORD=hello", "PATH=/bin:/usr/bin", NULL};
-    struct loop_spawn_options o = {.file = "sh", .argv = sh, .env = env, .cwd = "/", .out_fd = fd,
-                                   .exited = child_died, .ctx = &d};
+    struct loop_spawn_options o = {.file = "sh",
+                                   .argv = sh,
+                                   .env = env,
+                                   .cwd = "/",
+                                   .out_fd = fd,
+                                   .exited = child_died,
+                                   .ctx = &d};
     assert_int_equal(loop_spawn(w->near, &o, &c), 0);
     assert_true(loop_child_pid(c) > 0);
     assert_true(world_run(w, is_set, &d.is_over, 5 * US_PER_S));
@@ -521,8 +528,8 @@ static void children_are_killed(void **state)
     struct death d = {0};
     struct loop_child *c, *closed, *left;
     const char *sleeper[] = {"sleep", "1000", NULL};
-    struct loop_spawn_options o = {.file = "sleep", .argv = sleeper, .out_fd = -1,
-                                   .exited = child_died, .ctx = &d};
+    struct loop_spawn_options o = {
+        .file = "sleep", .argv = sleeper, .out_fd = -1, .exited = child_died, .ctx = &d};
     assert_int_equal(loop_spawn(w->near, &o, &c), 0);
     loop_child_kill(c, SIGTERM);
     assert_true(world_run(w, is_set, &d.is_over, 5 * US_PER_S));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Virtual time: what a connection costs in round trips, what cut paths and crashes look like from the
- * other side, and that one seed gives one run. */
+/* Virtual time: what a connection costs in round trips, what cut paths and crashes look like from
+ * the other side, and that one seed gives one run. */
 #include "base/buf.h"
 #include "unit/loop/world.h"
 
@@ -284,9 +284,16 @@ static void bytes_on_a_cut_path_arrive_after_it_heals(void **state)
 {
     struct lan *n = *state;
     connect_both(n);
-    struct ear e = listen_to(n, n->w.b);
+    struct ear e = listen_to(n, n->w.b), back = listen_to(n, n->w.a);
     stream_listen(n->w.b, &ear_events, &e);
+    stream_listen(n->w.a, &ear_events, &back);
     stream_want_read(n->w.b, true);
+    stream_want_read(n->w.a, true);
+    set_delay(n, 1000, 0, true);
+    stream_write(n->w.b, BYTES_LIT("9876543210"));
+    assert_false(world_run(&n->w, has_10, &back, US_PER_S));
+    set_delay(n, 1000, 0, false);
+    assert_true(world_run(&n->w, has_10, &back, US_PER_S));
     set_delay(n, 1000, 0, true);
     stream_write(n->w.a, BYTES_LIT("01234"));
     assert_false(world_run(&n->w, has_10, &e, 5 * US_PER_S));
@@ -448,8 +455,7 @@ static void work_runs_later_or_not_at_all(void **state)
     assert_int_equal(j.runs, 1);
     assert_int_equal(c.runs, 0);
     assert_int_equal(c.err, E_CANCELLED);
-    assert_int_equal(loop_spawn(n->a.loop, &(struct loop_spawn_options){0}, &child),
-                     E_UNSUPPORTED);
+    assert_int_equal(loop_spawn(n->a.loop, &(struct loop_spawn_options){0}, &child), E_UNSUPPORTED);
 }
 
 static void datagram_came(void *ctx, const struct net_addr *from, struct bytes datagram)
@@ -579,14 +585,15 @@ static void gossip_run(uint64_t seed, struct buf *trace)
         char ip[32];
         snprintf(ip, sizeof ip, "10.1.0.%d", i);
         struct host h = host_new(g.v, ip);
-        who[i] = (struct gossiper){.dial.done = gossip_dialled, .g = &g, .loop = h.loop, .index = i};
+        who[i] =
+            (struct gossiper){.dial.done = gossip_dialled, .g = &g, .loop = h.loop, .index = i};
         struct loop_listen_options o = {.at = h.ip, .accepted = chat_accepted, .ctx = &who[i]};
         o.at.port = 7;
         assert_int_equal(loop_listen(h.loop, &o, &who[i].ln), 0);
         timer_init(&who[i].next, gossip_next);
         timer_after(loop_sched(h.loop), &who[i].next, 1000);
-        struct loop_virtual_link link = {.delay_us = 3000, .jitter_us = 9000,
-                                         .bytes_per_s = 100000, .is_cut = i % 7 == 6};
+        struct loop_virtual_link link = {
+            .delay_us = 3000, .jitter_us = 9000, .bytes_per_s = 100000, .is_cut = i % 7 == 6};
         if (i > 0)
             loop_virtual_set_link(g.v, who[i - 1].loop, h.loop, &link);
     }
