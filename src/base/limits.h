@@ -110,6 +110,18 @@
 #define LIMIT_GUARD_QUEUE_PEER  16   /* … of one of them */
 
 /* --- engine --- */
+#define LIMIT_GGUF_TENSORS  65536       /* the largest mixtures of experts have some thousands */
+#define LIMIT_GGUF_PAIRS    4096        /* metadata of a GGUF; real files have about 50 */
+#define LIMIT_GGUF_KEY      256         /* bytes of a metadata name */
+#define LIMIT_GGUF_STRING   (64 * MIB)  /* one metadata string; some carry a whole tokenizer.json */
+#define LIMIT_GGUF_ARRAY    (16 * MIB)  /* elements of a metadata array; vocabularies have 300 000 */
+#define LIMIT_GGUF_TEMPLATE (1 * MIB)   /* a chat template; real ones are under 30 kB */
+#define LIMIT_GGUF_BLOCKS   512         /* layers: llama.cpp's own tables end there */
+#define LIMIT_FIXUP_EVENT   (4 * MIB)   /* as LIMIT_SSE_EVENT: what a backend sends in one piece */
+#define LIMIT_FIXUP_CHOICES 128         /* of one answer; OpenAI's own n is at most 128 */
+#define LIMIT_BACKEND_MODELS 4096       /* of one backend's /v1/models */
+#define LIMIT_BACKEND_LIST  (8 * MIB)   /* bytes of that list */
+#define LIMIT_ENGINE_LOG    (8 * MIB)   /* one log file of an engine; two are kept */
 
 /* --- gateway --- */
 #define LIMIT_FEED_WATCHERS     1024        /* peers that watch our offers */
