@@ -2,8 +2,8 @@
 /* A table of routes: method, path pattern, what to do.
  *
  * Patterns are segments. `:name` takes one segment, `*name` at the end takes the rest with its
- * slashes, because ids of models contain '/' and ':' ("/v1/models/ *id"). Paths are matched after
- * percent-decoding each segment; doubled and trailing slashes are tolerated, so that
+ * slashes, because ids of models contain '/' and ':'. Paths are matched after percent-decoding each
+ * segment; doubled and trailing slashes are tolerated, so that
  * "//v1//models/" is "/v1/models". A rest capture keeps "%2F" and "/" alike as '/'.
  * "." and ".." segments are refused. */
 #ifndef CONDUIT_HTTP_ROUTER_H
