@@ -30,8 +30,8 @@ need_node    := gateway engine guard route offer dht p2p http store loop codec b
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/conduit
 export PKG_CONFIG_PATH := $(CACHE)/deps/lib/pkgconfig:$(PKG_CONFIG_PATH)
 PKGS   := libuv libsodium libcrypto libssl libsecp256k1 sqlite3 yyjson libcares yaml-0.1
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+PKG_CFLAGS := $(shell PKG_CONFIG_PATH="$(PKG_CONFIG_PATH)" pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell PKG_CONFIG_PATH="$(PKG_CONFIG_PATH)" pkg-config --libs $(PKGS) 2>/dev/null)
 VERSION    := 0.1.0
 GIT        := $(shell git rev-parse --short HEAD 2>/dev/null || echo none)
 
