@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+/* Kademlia over the host: fills the DHT's port with libp2p streams, and serves those that peers open.
+ * Messages are length-prefixed; several may follow each other on a stream that was opened to us. */
+#ifndef CONDUIT_NODE_KAD_PORT_H
+#define CONDUIT_NODE_KAD_PORT_H
+
+#include "dht/dht.h"
+#include "p2p/host.h"
+
+#define KAD_PROTOCOL "/conduit/kad/1.0.0"
+
+struct kad_port {
+    struct p2p_host *host;
+    struct sched *sched;
+    struct dht *dht;
+    struct list calls;   /* requests of ours */
+    struct list served;  /* streams of others */
+    size_t served_count;
+    struct p2p_watch watch;
+    struct bytes own[8]; /* what own_addrs gave last */
+};
+
+/* Makes the DHT on this host, serves the protocol, and feeds the routing table from identify. */
+int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched, struct rng *rng);
+void kad_port_fini(struct kad_port *k);
+
+#endif
