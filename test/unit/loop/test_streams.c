@@ -237,7 +237,7 @@ static int scene_teardown(void **state)
     struct scene *sc = *state;
     actor_close(sc->a);
     actor_close(sc->b);
-    world_run(sc->w, world_never, NULL, 50 * US_PER_MS); /* nobody may be called any more */
+    world_run(sc->w, world_never, NULL, 10 * US_PER_MS); /* nobody may be called any more */
     world_end(sc->w);
     free(sc->a);
     free(sc->b);
@@ -247,7 +247,7 @@ static int scene_teardown(void **state)
 
 static void settle(struct scene *sc)
 {
-    world_run(sc->w, world_never, NULL, (sc->w->virtual ? 200 : 40) * US_PER_MS);
+    world_run(sc->w, world_never, NULL, (sc->w->virtual ? 200 : 15) * US_PER_MS);
 }
 
 /* --- the promises --- */
