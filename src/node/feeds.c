@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+/* Event streams of offers and load, read; see feeds.h. */
+#include "node/feeds.h"
+
+#include "base/mem.h"
+#include "base/trace.h"
+#include "codec/json.h"
+#include "codec/multibase.h"
+#include "http/sse.h"
+#include "route/choose.h"
+
+#include <stdlib.h>
+
+#define RETRY_US (2 * US_PER_S)
+#define STALL_US (45 * US_PER_S) /* load is told every 10 s */
+
+struct feed {
+    struct feeds *f;
+    struct peer_id peer;
+    struct p2p_open open;
+    bool is_opening, is_known;
+    struct http_call *call;
+    struct sse sse;
+    struct timer retry;
+    unsigned failures;
+};
+
+static void feed_open(struct feed *w);
+
+static void tell(struct feeds *f, const struct peer_id *peer)
+{
+    LIST_FOREACH_SAFE(&f->waiters, it) {
+        struct feeds_waiter *w = LIST_ENTRY(it, struct feeds_waiter, link);
+        w->news(w, peer);
+    }
+}
+
+static void feed_free(struct feed *w)
+{
+    if (w->is_opening)
+        p2p_open_cancel(&w->open);
+    if (w->call)
+        http_call_cancel(w->call);
+    timer_clear(w->f->sched, &w->retry);
+    sse_fini(&w->sse);
+    free(w);
+}
+
+/* --- events ------------------------------------------------------------------------------------------- */
+
+static int take_offer(struct feed *w, const struct json *root)
+{
+    struct buf signed_offer;
+    struct offer o;
+    buf_init(&signed_offer, LIMIT_OFFER);
+    int err = base_decode(BASE_64URL, json_get_str(root, "offer"), &signed_offer);
+    if (!err)
+        err = offer_verify(buf_view(&signed_offer), &w->peer, sched_wall_ms(w->f->sched), &o);
+    if (!err)
+        err = catalogue_put(w->f->offers, &o, false);
+    buf_fini(&signed_offer);
+    return err == E_DUPLICATE ? 0 : err;
+}
+
+static uint32_t number(const struct json *root, const char *key)
+{
+    uint64_t v = 0;
+    (void)json_u64(json_get(root, key), &v);
+    return v > 1000000 ? 1000000 : (uint32_t)v;
+}
+
+/* Load counts for the offer it names, and only as said by the peer itself over its own connection. */
+static void take_load(struct feed *w, const struct json *root)
+{
+    struct bytes id = json_get_str(root, "offer");
+    for (const struct catalogue_offer *o = catalogue_next(w->f->offers, NULL); o;
+         o = catalogue_next(w->f->offers, o)) {
+        struct route_key key;
+        if (!peer_id_eq(&o->offer.peer, &w->peer) || !bytes_eq_str(id, o->offer.id))
+            continue;
+        struct measure *m = measures_of(w->f->measures, route_key_of(&o->offer, &key));
+        struct p2p_peer_view view;
+        void *cursor = NULL;
+        measure_told(m, number(root, "slots"), number(root, "busy"), number(root, "queued"),
+                     json_number(json_get(root, "tokens_per_s"), 0), sched_now(w->f->sched));
+        while (p2p_host_peers(w->f->host, &cursor, &view))
+            if (peer_id_eq(view.id, &w->peer))
+                m->rtt_us = (double)view.rtt_us;
+    }
+}
+
+static void take_withdrawal(struct feed *w, const struct json *root)
+{
+    char id[OFFER_ID];
+    struct bytes v = json_get_str(root, "offer");
+    if (v.n >= sizeof id)
+        return;
+    memcpy(id, v.p, v.n);
+    id[v.n] = 0;
+    (void)catalogue_withdraw(w->f->offers, &w->peer, id);
+}
+
+static void take_event(struct feed *w, const struct sse_item *item)
+{
+    struct json_doc *doc;
+    char who[16];
+    if (json_parse(item->data, 2 * LIMIT_OFFER, &doc, NULL))
+        return;
+    const struct json *root = json_root(doc);
+    if (bytes_eq_str(item->name, "offer")) {
+        int err = take_offer(w, root);
+        if (err)
+            TRACE(NODE, WARN, "offer of %s is not good: %s -> ignored",
+                  peer_id_short(&w->peer, who), err_text(err));
+    } else if (bytes_eq_str(item->name, "load")) {
+        take_load(w, root);
+    } else if (bytes_eq_str(item->name, "withdraw")) {
+        take_withdrawal(w, root);
+    } else if (bytes_eq_str(item->name, "snapshot")) {
+        w->is_known = true;
+        w->failures = 0;
+    }
+    json_free(doc);
+}
+
+/* --- the call ------------------------------------------------------------------------------------------- */
+
+static void again(struct feed *w)
+{
+    struct feeds *f = w->f;
+    struct peer_id peer = w->peer;
+    w->is_known = true; /* as far as it goes */
+    w->failures++;
+    unsigned doublings = w->failures < 5 ? w->failures : 5;
+    timer_after(f->sched, &w->retry, RETRY_US << doublings);
+    tell(f, &peer);
+}
+
+static void on_head(void *ctx, const struct http_head *head)
+{
+}
+
+static void on_body(void *ctx, struct bytes piece)
+{
+    struct feed *w = ctx;
+    struct peer_id peer = w->peer;
+    struct feeds *f = w->f;
+    struct sse_item item;
+    uint64_t before = f->offers->changes;
+    bool was_known = w->is_known;
+    while (sse_next(&w->sse, &piece, &item) == 1)
+        if (item.kind == SSE_EVENT && item.data_lines)
+            take_event(w, &item);
+    if (f->offers->changes != before || was_known != w->is_known)
+        tell(f, &peer);
+}
+
+static void on_done(void *ctx, const struct http_call_result *r)
+{
+    struct feed *w = ctx;
+    w->call = NULL;
+    again(w);
+}
+
+static const struct http_call_events call_events = {.head = on_head, .body = on_body, .done = on_done};
+
+static void on_opened(struct p2p_open *r, int err, struct stream *s)
+{
+    struct feed *w = CONTAINER_OF(r, struct feed, open);
+    char host[PEER_ID_TEXT];
+    struct http_header accept = {BYTES_LIT("accept"), BYTES_LIT("text/event-stream")};
+    w->is_opening = false;
+    if (err) {
+        again(w);
+        return;
+    }
+    struct http_request req = {
+        .method = "GET",
+        .target = BYTES_LIT("/conduit/v1/offers"),
+        .host = bytes_str(peer_id_text(&w->peer, host, sizeof host)),
+        .headers = &accept,
+        .header_count = 1,
+        .must_close = true,
+        .first_byte_us = 20 * US_PER_S,
+        .stall_us = STALL_US,
+    };
+    sse_fini(&w->sse);
+    sse_init(&w->sse, 2 * LIMIT_OFFER);
+    w->call = http_call_open(w->f->client, s, &req, &call_events, w, &err);
+    if (!w->call)
+        again(w);
+}
+
+static void feed_open(struct feed *w)
+{
+    w->is_opening = true;
+    w->open = (struct p2p_open){
+        .peer = w->peer,
+        .protocol = HTTP_PROTOCOL,
+        .timeout_us = 20 * US_PER_S,
+        .is_background = true,
+        .only_connected = true,
+        .done = on_opened,
+    };
+    p2p_host_open(w->f->host, &w->open);
+}
+
+static void on_retry(struct timer *t)
+{
+    feed_open(CONTAINER_OF(t, struct feed, retry));
+}
+
+/* --- peers come and go -------------------------------------------------------------------------------------- */
+
+static void on_identified(struct p2p_watch *watch, const struct known_peer *peer)
+{
+    struct feeds *f = CONTAINER_OF(watch, struct feeds, watch);
+    if (strncmp(peer->version, "/conduit/", 9) != 0 ||
+        !known_peer_has_protocol(peer, HTTP_PROTOCOL) ||
+        map_get(&f->by_peer, peer_id_bytes(&peer->id)) ||
+        map_count(&f->by_peer) >= LIMIT_CATALOGUE_PEERS)
+        return;
+    struct feed *w = MEM_NEW(struct feed);
+    w->f = f;
+    w->peer = peer->id;
+    timer_init(&w->retry, on_retry);
+    sse_init(&w->sse, 2 * LIMIT_OFFER);
+    (void)map_put(&f->by_peer, peer_id_bytes(&peer->id), w);
+    feed_open(w);
+}
+
+static void on_disconnected(struct p2p_watch *watch, const struct peer_id *peer, int err)
+{
+    struct feeds *f = CONTAINER_OF(watch, struct feeds, watch);
+    struct peer_id id = *peer;
+    struct feed *w = map_take(&f->by_peer, peer_id_bytes(&id));
+    if (w)
+        feed_free(w);
+    catalogue_drop_peer(f->offers, &id);
+    tell(f, &id);
+}
+
+void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,
+                struct http_client *client, struct catalogue *offers, struct measures *measures,
+                uint64_t seed)
+{
+    *f = (struct feeds){.host = host,
+                        .sched = sched,
+                        .client = client,
+                        .offers = offers,
+                        .measures = measures};
+    map_init(&f->by_peer, seed);
+    list_init(&f->waiters);
+    f->watch = (struct p2p_watch){.disconnected = on_disconnected, .identified = on_identified};
+    p2p_host_watch(host, &f->watch);
+}
+
+void feeds_fini(struct feeds *f)
+{
+    p2p_host_unwatch(&f->watch);
+    for (struct map_entry *e = map_first(&f->by_peer); e; e = map_next(&f->by_peer, e))
+        feed_free(e->value);
+    map_fini(&f->by_peer);
+}
+
+void feeds_wait(struct feeds *f, struct feeds_waiter *w)
+{
+    list_append(&f->waiters, &w->link);
+}
+
+void feeds_unwait(struct feeds_waiter *w)
+{
+    list_remove(&w->link);
+}
+
+bool feeds_is_known(const struct feeds *f, const struct peer_id *peer)
+{
+    const struct feed *w = map_get(&f->by_peer, peer_id_bytes(peer));
+    return w && w->is_known;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/* The offers of others: one event stream per connected Conduit node (GET /conduit/v1/offers), at most
+ * LIMIT_CATALOGUE_PEERS, written into the catalogue and the measurements. A peer that leaves takes its
+ * offers with it at once; a stream that ends while the peer stays is opened again after a pause.
+ *
+ *   identified -> OPENING -> READING --ended--> WAITING --> OPENING …      disconnected: gone */
+#ifndef CONDUIT_NODE_FEEDS_H
+#define CONDUIT_NODE_FEEDS_H
+
+#include "http/client.h"
+#include "offer/catalogue.h"
+#include "p2p/host.h"
+#include "route/measure.h"
+
+#define HTTP_PROTOCOL "/http/1.1"
+
+struct feeds {
+    struct p2p_host *host;
+    struct sched *sched;
+    struct http_client *client;
+    struct catalogue *offers;
+    struct measures *measures;
+    struct map by_peer; /* peer id -> struct feed */
+    struct p2p_watch watch;
+    struct list waiters; /* struct feeds_waiter */
+};
+
+/* Somebody who waits for news: called after each snapshot and each change, and when a feed fails. */
+struct feeds_waiter {
+    struct list link;
+    void (*news)(struct feeds_waiter *w, const struct peer_id *peer);
+};
+
+void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,
+                struct http_client *client, struct catalogue *offers, struct measures *measures,
+                uint64_t seed);
+void feeds_fini(struct feeds *f);
+void feeds_wait(struct feeds *f, struct feeds_waiter *w);
+void feeds_unwait(struct feeds_waiter *w);
+/* Its first snapshot has come (or will never: the feed has failed since). */
+bool feeds_is_known(const struct feeds *f, const struct peer_id *peer);
+
+#endif
