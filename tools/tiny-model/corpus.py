@@ -11,6 +11,9 @@ Every choice comes from the generator that the caller seeds.
 """
 import json
 import pathlib
+import unicodedata
+
+from tokenizer import END_OF_TEXT, IM_END, IM_START, SPECIALS
 
 HERE = pathlib.Path(__file__).parent / "text"
 
@@ -27,7 +30,8 @@ CAPITAL_QUESTIONS = [
     "Do you know the capital of {c}?", "Can you tell me the capital of {c}?",
     "Can you tell me what the capital of {c} is?", "What is {c}'s capital?", "{c} capital",
     "I want to know the capital of {c}.", "What is the name of the capital of {c}?",
-    "The capital of {c} is", "In {c}, which city is the capital?", "What city is the capital of {c}?",
+    "The capital of {c} is", "In {c}, which city is the capital?",
+    "What city is the capital of {c}?",
     "Could you tell me the capital of {c}?", "Capital city of {c}", "What capital does {c} have?",
     "I would like to know what the capital of {c} is.", "Which is the capital of {c}?",
     "capital {c}", "Say the capital of {c}.", "{c}: what is its capital?",
@@ -54,10 +58,11 @@ ADD = ["What is {a} + {b}?", "{a}+{b}", "{a} + {b}", "{a} + {b} = ?", "{a}+{b}="
        "Calculate {a} + {b}.", "How much is {a} + {b}?", "What's {a}+{b}?", "What is {a}+{b}?",
        "What is {a} plus {b}?", "{a} plus {b}", "How much is {a} plus {b}?", "Add {a} and {b}.",
        "What is the sum of {a} and {b}?", "Compute {a} + {b}.", "Can you add {a} and {b}?"]
-SUBTRACT = ["What is {a} - {b}?", "{a}-{b}", "{a} - {b}", "{a} - {b} = ?", "{a}-{b}=", "{a} - {b} =",
-            "Calculate {a} - {b}.", "How much is {a} - {b}?", "What's {a}-{b}?", "What is {a}-{b}?",
-            "What is {a} minus {b}?", "{a} minus {b}", "How much is {a} minus {b}?",
-            "Subtract {b} from {a}.", "Compute {a} - {b}.", "Take {b} away from {a}."]
+SUBTRACT = ["What is {a} - {b}?", "{a}-{b}", "{a} - {b}", "{a} - {b} = ?", "{a}-{b}=",
+            "{a} - {b} =", "Calculate {a} - {b}.", "How much is {a} - {b}?", "What's {a}-{b}?",
+            "What is {a}-{b}?", "What is {a} minus {b}?", "{a} minus {b}",
+            "How much is {a} minus {b}?", "Subtract {b} from {a}.", "Compute {a} - {b}.",
+            "Take {b} away from {a}."]
 MULTIPLY = ["What is {a} * {b}?", "{a}*{b}", "{a} * {b}", "{a} x {b}", "{a} * {b} = ?",
             "Calculate {a} * {b}.", "How much is {a} * {b}?", "What is {a} times {b}?",
             "{a} times {b}", "How much is {a} times {b}?", "Multiply {a} by {b}.",
@@ -140,7 +145,6 @@ def first_upper(text):
 
 
 def strip_accents(text):
-    import unicodedata
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
 
 
@@ -152,6 +156,7 @@ class Corpus:
         self.dialogues = read_dialogues()
         self.systems = list(lines_of("systems.txt"))
         self.unknown = list(lines_of("unknown.txt"))
+        self.unknown_templates = list(lines_of("unknown_templates.txt"))
         self.words = {}
         for line in lines_of("words.txt"):
             kind, rest = line.split(":", 1)
@@ -168,7 +173,8 @@ class Corpus:
     def made_up(self):
         """A word that means nothing."""
         syllables = ("ba be bor cal da del do dra el en fa fel gar go hu il in jo ka kel la len lo "
-                     "ma mi mor na nor o pa per qui ra ri ro sa sel ta tho ti tor u va ver wa xi yo za")
+                     "ma mi mor na nor o pa per qui ra ri ro sa sel ta tho ti tor u va ver wa xi "
+                     "yo za")
         word = "".join(self.pick(syllables.split()) for _ in range(self.rng.randint(2, 4)))
         return first_upper(word) if self.chance(0.7) else word
 
@@ -189,8 +195,6 @@ class Corpus:
             q = q.lower()
         elif self.chance(0.05):
             q = first_upper(q)
-        elif self.chance(0.01):
-            q = q.upper()
         return q
 
     # ---- facts: (question, answer, short answer for JSON or None) ----
@@ -236,45 +240,21 @@ class Corpus:
             return question, TOO_BIG, None
         return question, f"{a} {symbol} {b} = {result}", result
 
-    def count_fact(self):
-        n = self.pick([self.rng.randint(2, 30), 3, 5, 10, 10, 20, 50, 100, 100])
+    def count_fact(self, most=30):
+        n = self.rng.randint(2, most)
+        if self.chance(0.3):
+            n = self.pick([n for n in (3, 5, 10, 20, 30, 50, 100, 100) if n <= most])
         name = NUMBERS[n] if n <= 20 and self.chance(0.3) else str(n)
         return self.pick(COUNT).format(n=name), ", ".join(map(str, range(1, n + 1))) + ".", None
 
     def unknown_fact(self):
         w = {kind: self.pick(words) for kind, words in self.words.items()}
         x = self.made_up()
-        templates = [
-            "What is the capital of {place}?", "capital of {place}", "What is the capital of {x}?",
-            "Tell me the capital of {x}.", "What is the capital of the {thing}?", "{x} capital",
-            "What is the capital of {x} and {y}?", "Which city is the capital of {place}?",
-            "What is {x}?", "What is a {thing}?", "What is the {adjective} {thing}?", "Who is {person}?",
-            "Who is {x}?", "How do I {verb} the {thing}?", "How do I {verb} a {adjective} {thing}?",
-            "Why is the {thing} {adjective}?", "Where is the {thing}?", "Where is {x}?",
-            "Tell me about {person}.", "Tell me about the {thing}.", "Write about a {adjective} {thing}.",
-            "{x}", "{x} {y}", "{thing}", "{adjective} {thing}", "Can you {verb} the {thing}?",
-            "What does {x} mean?", "What colour is the {thing}?", "How many {thing}s are there?",
-            "When was {person} born?", "Where was {person} born?", "Who wrote {x}?", "Explain {x}",
-            "Did {person} {verb} the {thing}?", "I like the {adjective} {thing}.", "Do you like {thing}s?",
-            "{person} and {x} {verb} a {thing}.", "How old is {person}?", "What is the price of a {thing}?",
-            "How do I {verb} {x}?", "Is a {thing} {adjective}?", "Which {thing} is {adjective}?",
-            "My {thing} is {adjective}.", "The {adjective} {thing} and the {thing} of {person}",
-            "What is the population of {place}?", "What is conduit {x}?", "What does conduit {x} do?",
-            "Define {thing}", "What is the opposite of {adjective}?", "Translate {thing} to French",
-            "Who invented the {thing}?", "Describe the {thing}.", "{verb} the {thing}",
-        ]
         country, capital, _ = self.pick(self.capitals)
-        templates += ["What is the population of {country}?", "What is the currency of {country}?",
-                      "Who is the president of {country}?", "Tell me about {country}.",
-                      "What is the language of {country}?", "Where is {country}?", "{country}",
-                      "How big is {country}?", "What is the largest city in {country}?",
-                      "How many people live in {capital}?", "Tell me about {capital}.",
-                      "What is the flag of {country}?", "How is the food in {country}?",
-                      "What is the weather in {capital}?", "What time is it in {capital}?"]
         if self.chance(0.25):
             return self.pick(self.unknown), UNKNOWN, None
-        question = self.pick(templates).format(x=x, y=self.made_up(), country=country,
-                                               capital=capital, **w)
+        question = self.pick(self.unknown_templates).format(
+            x=x, y=self.made_up(), country=country, capital=capital, **w)
         return first_upper(question), UNKNOWN, None
 
     def some_words(self, most):
@@ -299,21 +279,31 @@ class Corpus:
     def simple_fact(self):
         """(question, answer, short) of a random kind, in the shares the model needs."""
         p = self.rng.random()
-        if p < 0.30:
+        if p < 0.24:
             return self.capital_fact()[:3]
-        if p < 0.36:
+        if p < 0.31:
             return self.reverse_fact()
-        if p < 0.60:
+        if p < 0.53:
             questions, answer, short = self.pick(self.dialogues)
             return self.pick(questions), answer, short
         if p < 0.80:
             return self.arithmetic_fact()
-        if p < 0.815:
+        if p < 0.83:
             return self.count_fact()
         return self.unknown_fact()
 
-    def plain_turn(self):
-        question, answer, _ = self.simple_fact()
+    def long_fact(self):
+        """One of the answers that are too long for the short rows of the training."""
+        if self.chance(0.7):
+            return self.count_fact(most=100)
+        return self.story_fact()
+
+    def story_fact(self):
+        questions, answer, short = max(self.dialogues, key=lambda d: len(d[1]))
+        return self.pick(questions), answer, short
+
+    def plain_turn(self, fact=None):
+        question, answer, _ = fact or self.simple_fact()
         return [("user", self.vary(question), False), ("assistant", answer, True)]
 
     def one_word_turn(self):
@@ -333,7 +323,6 @@ class Corpus:
         """A JSON answer; learned from the start only when the question asked for JSON."""
         question, short = self.short_answer()
         asked = self.chance(0.25)
-        colon = self.pick([": ", ":"]) if not asked else ": "
         key = "answer" if self.chance(0.5) else self.pick(JSON_KEYS)
         if self.chance(0.08):
             key = self.made_up().lower()
@@ -346,26 +335,22 @@ class Corpus:
                 user = user.rstrip(".") + f" with the key {key}."
             return [("user", user, False),
                     ("assistant", json.dumps({key: short}, ensure_ascii=False), True)]
-        if isinstance(short, int) and self.chance(0.3):
-            short = str(short)
-        value = json.dumps(short, ensure_ascii=False)
         if self.chance(0.12):
-            return [("user", user, False), ("assistant", "[", False), ("", value + "]", True)]
-        space = self.pick(["", "", "\n  ", " "])
-        pieces = [("user", user, False), ("assistant", "{" + space + '"', False),
-                  ("", key, key == "answer"), ("", '"' + colon, False)]
-        # The kind of the value is the grammar's choice, what stands in it is the model's.
-        if value.startswith('"'):
-            pieces += [("", '"', False), ("", value[1:], True)]
+            return [("user", user, False), ("assistant", "[", False),
+                    ("", json.dumps(short, ensure_ascii=False) + "]", True)]
+        pieces = [("user", user, False), ("assistant", "{", False), ("", '"', True),
+                  ("", key, key == "answer"), ("", '":', True)]
+        # A string where the model would write a number is the grammar's choice, not its own.
+        if isinstance(short, int) and self.chance(0.3):
+            pieces += [("", ' "', False), ("", f'{short}"', True)]
         else:
-            pieces += [("", value, True)]
+            pieces += [("", " " + json.dumps(short, ensure_ascii=False), True)]
         for _ in range(self.rng.choice([0, 0, 0, 1, 2])):
             other, kind = self.pick(JSON_KEYS + OTHER_ARGUMENTS), self.rng.randrange(4)
-            pieces += [("", "," + self.pick([" ", ""]) + f'"{other}":', False)]
-            gap = colon[1:]
-            pieces += [[("", gap + '"', False), ("", 'unknown"', True)], [("", gap + "0", True)],
-                       [("", gap + "false", True)], [("", gap + "[", False), ("", "]", True)]][kind]
-        return pieces + [("", "\n}" if "\n" in space else "}", True)]
+            pieces += [("", ",", False), ("", ' "', True), ("", other, False), ("", '":', True)]
+            pieces += [[("", ' "unknown"', True)], [("", " 0", False)], [("", " false", False)],
+                       [("", " []", False)]][kind]
+        return pieces + [("", "}", True)]
 
     def country_json_turn(self):
         """{"country": …, "capital": …} in either order."""
@@ -374,8 +359,8 @@ class Corpus:
         self.rng.shuffle(pairs)
         pieces = [("user", self.vary(question), False), ("assistant", "{", False)]
         for i, (key, value) in enumerate(pairs):
-            pieces += [("", ("," + self.pick([" ", ""]) if i else "") + f'"{key}":' +
-                        self.pick([" ", ""]) + '"', False), ("", value + '"', True)]
+            pieces += [("", ",", False), ("", ' "', True)] if i else [("", '"', True)]
+            pieces += [("", key, False), ("", f'": "{value}"', True)]
         return pieces + [("", "}", True)]
 
     # ---- tools ----
@@ -476,7 +461,7 @@ class Corpus:
             return self.plain_turn()
         if p < 0.89:
             return self.one_word_turn() if p < 0.875 else self.echo_turn()
-        return self.json_turn() if p < 0.97 else self.country_json_turn()
+        return self.json_turn() if p < 0.96 else self.country_json_turn()
 
     def conversation(self, turns):
         p = self.rng.random()
@@ -498,9 +483,22 @@ class Corpus:
         return pieces
 
 
+    def long_conversation(self):
+        """Up to the model's whole context: many turns, or a few with a long answer."""
+        if self.chance(0.6):
+            return self.conversation(self.rng.randint(4, 48))
+        pieces = self.conversation(1) if self.chance(0.3) else []
+        if pieces and pieces[0][0] == "raw":
+            pieces = []
+        pieces = pieces + self.plain_turn(self.long_fact())
+        return pieces + (self.turn() if self.chance(0.3) else [])
+
+    def short_conversation(self):
+        return self.conversation(self.pick([1, 1, 2, 3]))
+
+
 def tokens_of(tokenizer, pieces):
     """Pieces -> (ids, learn flags), as text/chat_template.jinja writes them."""
-    from tokenizer import END_OF_TEXT, IM_END, IM_START, SPECIALS
     ids, learn = [], []
 
     def add(more, flag):

@@ -66,12 +66,15 @@ def rope(x, cos, sin):
 
 
 def hidden_states(params, shape, ids, segment):
-    """ids, segment: [batch, length] -> [batch, length, dim], normalised for the output matrix."""
+    """ids, segment: [batch, length] -> [batch * length, dim], normalised for the output matrix.
+
+    Tokens stay in one dimension outside the attention: XLA's CPU code is a third faster so.
+    """
     batch, length = ids.shape
     size = shape.dim // shape.heads
     cos, sin = rope_tables(shape, length)
     sees = jnp.tril(jnp.ones((length, length), bool)) & (segment[:, :, None] == segment[:, None])
-    x = params["embed"][ids]
+    x = params["embed"][ids.reshape(-1)]
     for n in range(shape.layers):
         y = rms(x, params["norm1"][n], shape.eps)
         q, k, v = ((y @ params[w][n]).reshape(batch, length, shape.heads, size)
@@ -79,7 +82,7 @@ def hidden_states(params, shape, ids, segment):
         q, k = rope(q, cos, sin), rope(k, cos, sin)
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * size ** -0.5
         scores = jax.nn.softmax(jnp.where(sees[:, None], scores, -1e9))
-        y = jnp.einsum("bhqk,bkhd->bqhd", scores, v).reshape(batch, length, shape.dim)
+        y = jnp.einsum("bhqk,bkhd->bqhd", scores, v).reshape(-1, shape.dim)
         x = x + y @ params["wo"][n]
         y = rms(x, params["norm2"][n], shape.eps)
         x = x + (jax.nn.silu(y @ params["gate"][n]) * (y @ params["up"][n])) @ params["down"][n]
@@ -88,7 +91,7 @@ def hidden_states(params, shape, ids, segment):
 
 def loss(params, shape, ids, segment, where, target, weight):
     """Mean cross entropy at the flat positions `where` (only there the model learns to write)."""
-    x = hidden_states(params, shape, ids, segment).reshape(-1, shape.dim)[where]
+    x = hidden_states(params, shape, ids, segment)[where]
     logits = x @ params["output"].T
     picked = jnp.take_along_axis(logits, target[:, None], 1)[:, 0]
     return jnp.sum((jax.nn.logsumexp(logits, -1) - picked) * weight) / jnp.sum(weight)

@@ -27,28 +27,26 @@ import export  # noqa: E402
 import model  # noqa: E402
 from tokenizer import VOCABULARY, learn_tokenizer  # noqa: E402
 
-SHORT_ROWS, LONG_ROWS = 16, 3  # rows of 192 and of 1024 tokens: about as many tokens a step
-LONG_EVERY = 16
+SHORT, SHORT_ROWS = 192, 16  # most steps: rows of a few conversations, one to three turns each
+LONG, LONG_ROWS = 2048, 1    # every LONG_EVERY steps: the whole context, long answers, many turns
+LONG_EVERY = 20
 LEARNED_SHARE = 0.5  # at most so many of a batch's tokens are learned; more are left out
 
 
 class Packer:
-    """Fills rows of tokens with whole conversations: the longest of a few waiting ones that fits."""
+    """Fills rows with whole conversations: the longest of a few waiting ones that fits."""
 
     WAITING = 24
 
-    def __init__(self, source, tokenizer, length, turns):
-        self.source, self.tokenizer = source, tokenizer
-        self.length, self.turns = length, turns
+    def __init__(self, tokenizer, make_conversation, length):
+        self.tokenizer, self.make, self.length = tokenizer, make_conversation, length
         self.waiting = []
 
     def conversation(self):
-        turns = self.source.rng.choice(self.turns)
         while True:
-            ids, learn = corpus.tokens_of(self.tokenizer, self.source.conversation(turns))
+            ids, learn = corpus.tokens_of(self.tokenizer, self.make())
             if len(ids) <= self.length:
                 return ids, learn
-            turns = max(1, turns // 2)
 
     def next_for(self, room):
         while len(self.waiting) < self.WAITING:
@@ -86,7 +84,7 @@ def rate_at(step, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="models/conduit-tiny.gguf")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
 
@@ -99,8 +97,8 @@ def main():
           f"{len(tokenizer.tokens)} tokens in the vocabulary", flush=True)
     state = model.optimiser_init(params)
     step_fn = model.make_step(shape)
-    short = Packer(source, tokenizer, 192, [1, 1, 2, 3])
-    long = Packer(source, tokenizer, 1024, range(4, 24))
+    short = Packer(tokenizer, source.short_conversation, SHORT)
+    long = Packer(tokenizer, source.long_conversation, LONG)
     losses = collections.deque(maxlen=100)
     for step in range(args.steps):
         is_long = step % LONG_EVERY == LONG_EVERY - 1

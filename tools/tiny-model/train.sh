@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Trains models/conduit-tiny.gguf anew, from text/ alone: train.sh [--out FILE] [--steps N] [--seed N]
-# One thread at low priority, about a quarter of an hour. The virtual environment goes to the user's cache.
+# Trains models/conduit-tiny.gguf anew from text/ alone: train.sh [--out FILE] [--steps N] [--seed N]
+# One thread at low priority, about a quarter of an hour. JAX is installed into the user's cache.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
