@@ -74,7 +74,6 @@ struct dht_query {
     uint8_t key[LIMIT_DHT_KEY];
     size_t key_len;
     struct buf request;
-    struct list asks;         /* ours: dht_query_ask */
     struct timer deadline;
     struct task step;
     struct map seen;          /* providers told already */

@@ -18,9 +18,11 @@ static void pump(struct dht_query *q);
 void dht_query_free(struct dht_query *q)
 {
     struct sched *s = q->d->cfg.sched;
-    for (int i = 0; i < q->lookup.count; i++)
+    for (int i = 0; i < q->lookup.count; i++) {
         if (q->lookup.sorted[i]->asked)
             dht_ask_cancel(q->lookup.sorted[i]->asked);
+        q->lookup.sorted[i]->asked = NULL;
+    }
     timer_clear(s, &q->deadline);
     task_cancel(&q->step);
     if (!list_is_empty(&q->link))

@@ -1,0 +1,617 @@
+// SPDX-License-Identifier: MIT
+/* Whole DHT nodes: what a server answers, what a user is told; and two hundred of them in virtual
+ * time, of which three in ten fall silent. A request takes a round trip or four (dialling), never
+ * less than the two peers' distance; a silent peer takes it and says nothing, for ever. */
+#include "dht/core.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct world;
+
+struct node {
+    struct world *w;
+    struct dht *d;
+    struct peer_id id;
+    uint8_t addr[8];
+    struct bytes addr_v;
+    bool is_silent;
+    int number;
+};
+
+/* A request on its way there, or the answer on its way back. */
+struct flight {
+    struct list link;
+    struct world *w;
+    struct dht_rpc *rpc;
+    struct node *from, *to;
+    struct timer timer;
+    struct buf reply;
+    int err;
+    bool is_back;
+};
+
+struct world {
+    struct sched s;
+    struct rng rng;
+    struct node *nodes;
+    int n;
+    struct map by_id;
+    struct list flights;
+    uint64_t fixed_rtt_us; /* 0: as on the internet */
+};
+
+static void flight_free(struct flight *f)
+{
+    timer_clear(&f->w->s, &f->timer);
+    list_remove(&f->link);
+    buf_fini(&f->reply);
+    free(f);
+}
+
+/* Round trips like those of the internet: lognormal, median 60 ms; dialling makes it four of them. */
+static uint64_t way_us(struct world *w)
+{
+    if (w->fixed_rtt_us)
+        return w->fixed_rtt_us / 2;
+    double u = rng_unit(&w->rng), v = rng_unit(&w->rng);
+    double gauss = sqrt(-2 * log(u + 1e-12)) * cos(2 * 3.14159265358979 * v);
+    double rtt_ms = 60 * exp(0.6 * gauss);
+    return (uint64_t)(rtt_ms * 1000 * 4 / 2);
+}
+
+static struct dht_peer peer_of(struct node *n)
+{
+    return (struct dht_peer){n->id, &n->addr_v, 1};
+}
+
+static void on_flight(struct timer *t)
+{
+    struct flight *f = CONTAINER_OF(t, struct flight, timer);
+    if (f->is_back) {
+        struct dht_rpc *rpc = f->rpc;
+        struct buf reply = f->reply;
+        int err = f->err;
+        buf_init(&f->reply, 0);
+        flight_free(f);
+        dht_rpc_done(rpc, err, buf_view(&reply));
+        buf_fini(&reply);
+        return;
+    }
+    if (f->to->is_silent || f->from->is_silent)
+        return; /* it hangs until it is cancelled */
+    struct dht_peer from = peer_of(f->from);
+    if (f->from->d->cfg.is_server)
+        dht_peer_seen(f->to->d, &from); /* what identify would have said */
+    f->err = dht_serve(f->to->d, &f->from->id, f->rpc->request, &f->reply);
+    if (!f->rpc->wants_reply)
+        buf_clear(&f->reply);
+    f->is_back = true;
+    timer_after(&f->w->s, &f->timer, way_us(f->w));
+}
+
+static void port_send(void *ctx, struct dht_rpc *rpc)
+{
+    struct node *n = ctx;
+    struct flight *f = MEM_NEW(struct flight);
+    f->w = n->w;
+    f->rpc = rpc;
+    f->from = n;
+    f->to = map_get(&n->w->by_id, peer_id_bytes(&rpc->peer.id));
+    buf_init(&f->reply, 0);
+    rpc->port = f;
+    list_append(&n->w->flights, &f->link);
+    timer_init(&f->timer, on_flight);
+    if (!f->to) { /* nobody is there: refused at once */
+        f->is_back = true;
+        f->err = E_REFUSED;
+    }
+    timer_after(&n->w->s, &f->timer, way_us(n->w));
+}
+
+static void port_cancel(void *ctx, struct dht_rpc *rpc)
+{
+    flight_free(rpc->port);
+}
+
+static int own_addrs(void *ctx, const struct bytes **addrs)
+{
+    struct node *n = ctx;
+    *addrs = &n->addr_v;
+    return 1;
+}
+
+static void node_init(struct world *w, int i)
+{
+    struct node *n = &w->nodes[i];
+    uint8_t id[34] = {0x12, 0x20, (uint8_t)(i >> 8), (uint8_t)i};
+    const uint8_t addr[8] = {4, 10, (uint8_t)(i >> 8), (uint8_t)i, 1, 6, 0x0f, 0xa1};
+    *n = (struct node){.w = w, .number = i};
+    peer_id_decode(bytes_of(id, sizeof id), &n->id);
+    memcpy(n->addr, addr, sizeof addr);
+    n->addr_v = bytes_of(n->addr, sizeof n->addr);
+    struct dht_cfg cfg = {.self = n->id,
+                          .sched = &w->s,
+                          .rng = &w->rng,
+                          .is_server = true,
+                          .own_addrs = own_addrs,
+                          .port = {n, port_send, port_cancel, NULL}};
+    n->d = dht_new(&cfg);
+    map_put(&w->by_id, peer_id_bytes(&n->id), n);
+}
+
+static struct world *world_new(int n, uint64_t seed)
+{
+    struct world *w = MEM_NEW(struct world);
+    sched_init(&w->s, 1, 0);
+    rng_init_seeded(&w->rng, seed);
+    map_init(&w->by_id, seed);
+    list_init(&w->flights);
+    w->n = n;
+    w->nodes = mem_array((size_t)n, sizeof *w->nodes);
+    for (int i = 0; i < n; i++)
+        node_init(w, i);
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    for (int i = 0; i < w->n; i++)
+        dht_free(w->nodes[i].d);
+    assert_true(list_is_empty(&w->flights)); /* everything under way was cancelled */
+    assert_true(list_is_empty(&w->s.tasks));
+    assert_int_equal(w->s.timers.n, 0);
+    map_fini(&w->by_id);
+    sched_fini(&w->s);
+    free(w->nodes);
+    free(w);
+}
+
+static void run_until(struct world *w, uint64_t at)
+{
+    for (;;) {
+        sched_run_tasks(&w->s);
+        uint64_t next = sched_deadline(&w->s);
+        if (next > at)
+            break;
+        sched_set_now(&w->s, next, next / 1000);
+        sched_run_timers(&w->s);
+    }
+    sched_set_now(&w->s, at, at / 1000);
+}
+
+static void run_for(struct world *w, uint64_t us)
+{
+    run_until(w, w->s.now_us + us);
+}
+
+static void meet(struct node *a, struct node *b)
+{
+    struct dht_peer pa = peer_of(a), pb = peer_of(b);
+    dht_peer_seen(a->d, &pb);
+    dht_peer_seen(b->d, &pa);
+}
+
+/* What a user is told. */
+struct told {
+    int peers, done, err;
+    struct peer_id last;
+    uint64_t at_us;
+    struct world *w;
+    struct dht_query *cancel_me;
+    struct dht *d;
+};
+
+static void on_peer(void *ctx, const struct dht_peer *p)
+{
+    struct told *t = ctx;
+    assert_int_equal(t->done, 0);
+    t->peers++;
+    t->last = p->id;
+    if (t->cancel_me) {
+        dht_cancel(t->d, t->cancel_me);
+        t->cancel_me = NULL;
+    }
+}
+
+static void on_done(void *ctx, int err)
+{
+    struct told *t = ctx;
+    t->done++;
+    t->err = err;
+    if (t->w)
+        t->at_us = t->w->s.now_us;
+}
+
+/* --- a few nodes ------------------------------------------------------------------------------ */
+
+static void provide_and_find(void **state)
+{
+    struct world *w = world_new(4, 1);
+    uint8_t key[DHT_KEY_TEXT];
+    struct told t = {0};
+    dht_key_text(BYTES_LIT("model:conduit-tiny"), key);
+    struct bytes k = bytes_of(key, sizeof key);
+    for (int i = 1; i < 4; i++)
+        meet(&w->nodes[0], &w->nodes[i]); /* 0 is the bootstrap node */
+    assert_int_equal(dht_provide(w->nodes[1].d, k), 0);
+    assert_int_equal(dht_provide(w->nodes[1].d, k), 0);
+    run_for(w, 5 * US_PER_S);
+    dht_find_providers(w->nodes[2].d, k, 0, on_peer, on_done, &t);
+    assert_int_equal(t.done + t.peers, 0); /* never from inside the call */
+    run_for(w, 5 * US_PER_S);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.err, 0);
+    assert_int_equal(t.peers, 1); /* several told of it; the user once */
+    assert_true(peer_id_eq(&t.last, &w->nodes[1].id));
+    /* republished before it runs out, and gone two hours after it was withdrawn */
+    run_for(w, 5 * 3600 * US_PER_S);
+    t = (struct told){0};
+    dht_find_providers(w->nodes[3].d, k, 1, on_peer, on_done, &t);
+    run_for(w, 5 * US_PER_S);
+    assert_int_equal(t.peers, 1);
+    assert_int_equal(dht_withdraw(w->nodes[1].d, k), 0);
+    assert_int_equal(dht_withdraw(w->nodes[1].d, k), E_NOT_FOUND);
+    run_for(w, 2 * 3600 * US_PER_S + 60 * US_PER_S);
+    t = (struct told){0};
+    dht_find_providers(w->nodes[3].d, k, 0, on_peer, on_done, &t);
+    run_for(w, 20 * US_PER_S);
+    assert_int_equal(t.peers, 0);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.err, 0);
+    world_free(w);
+}
+
+static void announced_as_soon_as_somebody_comes(void **state)
+{
+    struct world *w = world_new(2, 1);
+    dht_provide(w->nodes[0].d, BYTES_LIT("\x12\x20key"));
+    run_for(w, 10 * US_PER_S);
+    assert_int_equal(dht_stats(w->nodes[1].d).provider_records, 0);
+    meet(&w->nodes[0], &w->nodes[1]);
+    run_for(w, 3 * US_PER_S);
+    assert_int_equal(dht_stats(w->nodes[1].d).provider_records, 1);
+    world_free(w);
+}
+
+static void find_peer(void **state)
+{
+    struct world *w = world_new(12, 3);
+    struct told t = {0};
+    struct peer_id nobody;
+    uint8_t id[34] = {0x12, 0x20, 0xff};
+    for (int i = 1; i < 12; i++)
+        meet(&w->nodes[i - 1], &w->nodes[i]); /* a chain */
+    run_for(w, 30 * US_PER_S);
+    dht_find_peer(w->nodes[0].d, &w->nodes[11].id, on_peer, on_done, &t);
+    run_for(w, 20 * US_PER_S);
+    assert_int_equal(t.peers, 1);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.err, 0);
+    assert_true(peer_id_eq(&t.last, &w->nodes[11].id));
+    peer_id_decode(bytes_of(id, sizeof id), &nobody);
+    t = (struct told){0};
+    dht_find_peer(w->nodes[0].d, &nobody, on_peer, on_done, &t);
+    run_for(w, 20 * US_PER_S);
+    assert_int_equal(t.peers, 0);
+    assert_int_equal(t.err, E_NOT_FOUND);
+    world_free(w);
+}
+
+static void errors_come_by_done(void **state)
+{
+    struct world *w = world_new(1, 1);
+    struct told t = {0};
+    uint8_t big[LIMIT_DHT_KEY + 1] = {0};
+    dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    run_for(w, 1);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.err, E_UNAVAILABLE); /* an empty table */
+    dht_find_providers(w->nodes[0].d, bytes_of(big, sizeof big), 0, on_peer, on_done, &t);
+    run_for(w, 1);
+    assert_int_equal(t.done, 2);
+    assert_int_equal(t.err, E_INVALID);
+    assert_int_equal(dht_provide(w->nodes[0].d, bytes_of(big, sizeof big)), E_INVALID);
+    assert_int_equal(dht_provide(w->nodes[0].d, BYTES_LIT("")), E_INVALID);
+    t = (struct told){0};
+    for (int i = 0; i <= LIMIT_DHT_QUERIES; i++)
+        dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    run_for(w, 1);
+    assert_int_equal(t.done, LIMIT_DHT_QUERIES + 1);
+    assert_int_equal(t.err, E_BUSY);
+    for (uint32_t i = 0; i < LIMIT_DHT_OWN_KEYS; i++)
+        assert_int_equal(dht_provide(w->nodes[0].d, bytes_of(&i, sizeof i)), 0);
+    assert_int_equal(dht_provide(w->nodes[0].d, BYTES_LIT("one more")), E_LIMIT);
+    world_free(w);
+}
+
+static void cancelled_in_every_way(void **state)
+{
+    struct world *w = world_new(3, 1);
+    struct told t = {0};
+    struct dht_peer server = peer_of(&w->nodes[0]);
+    meet(&w->nodes[0], &w->nodes[1]);
+    run_for(w, 5 * US_PER_S);
+    dht_provide(w->nodes[1].d, BYTES_LIT("k"));
+    run_for(w, 5 * US_PER_S);
+    struct dht *d = w->nodes[2].d; /* a client: it keeps no records of others */
+    dht_set_server(d, false);
+    dht_peer_seen(d, &server);
+    run_for(w, 5 * US_PER_S);
+    dht_cancel(d, dht_find_providers(d, BYTES_LIT("k"), 0, on_peer, on_done, &t)); /* at once */
+    struct dht_query *q = dht_find_providers(d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    run_for(w, 1000);
+    dht_cancel(d, q); /* under way */
+    run_for(w, 5 * US_PER_S);
+    assert_int_equal(t.done + t.peers, 0);
+    for (int i = 0; i < 2; i++) { /* from inside of its own callback: a reply's, our own record's */
+        t = (struct told){.d = d};
+        t.cancel_me = dht_find_providers(d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+        run_for(w, 5 * US_PER_S);
+        assert_int_equal(t.peers, 1);
+        assert_int_equal(t.done, 0);
+        assert_int_equal(dht_stats(d).queries, 0);
+        struct dht_peer provider = peer_of(&w->nodes[1]);
+        dht_providers_add(&d->providers, BYTES_LIT("k"), &provider, w->s.now_us);
+    }
+    t = (struct told){0};
+    dht_find_providers(d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    world_free(w); /* and by the end of everything */
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.err, E_CANCELLED);
+}
+
+/* A dead peer costs the adaptive timeout, not the query's deadline, and leaves the table. */
+static void silent_peers_cost_a_second(void **state)
+{
+    struct world *w = world_new(6, 1);
+    struct told t = {.w = w};
+    w->fixed_rtt_us = 40000;
+    for (int i = 1; i < 6; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    run_for(w, 30 * US_PER_S);
+    for (int i = 1; i < 4; i++)
+        w->nodes[i].is_silent = true;
+    uint64_t start = w->s.now_us;
+    dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    run_for(w, 20 * US_PER_S);
+    assert_int_equal(t.done, 1);
+    assert_true(t.at_us - start <= 1100 * US_PER_MS);
+    dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    run_for(w, 20 * US_PER_S);
+    assert_int_equal(dht_stats(w->nodes[0].d).table_peers, 2);
+    world_free(w);
+}
+
+/* --- what a server answers -------------------------------------------------------------------- */
+
+static int serve(struct node *n, struct node *from, enum dht_type type, struct bytes key,
+                 struct buf *reply)
+{
+    struct buf request;
+    buf_clear(reply);
+    buf_init(&request, 0);
+    dht_message_begin(&request, type, key);
+    int err = dht_serve(n->d, &from->id, buf_view(&request), reply);
+    buf_fini(&request);
+    return err;
+}
+
+static int count_peers(struct buf *reply, enum dht_field field)
+{
+    struct dht_message m;
+    struct dht_message_peer p;
+    int n = 0;
+    assert_int_equal(dht_message_decode(buf_view(reply), &m), 0);
+    for (struct bytes rest = m.whole; dht_message_next(field, &rest, &p);)
+        n++;
+    return n;
+}
+
+static void server_answers(void **state)
+{
+    struct world *w = world_new(30, 1);
+    struct node *me = &w->nodes[0], *you = &w->nodes[1];
+    struct buf reply;
+    buf_init(&reply, 0);
+    for (int i = 1; i < 30; i++) {
+        struct dht_peer p = peer_of(&w->nodes[i]);
+        dht_peer_seen(me->d, &p);
+    }
+    int known = (int)dht_stats(me->d).table_peers; /* a bucket takes 20 */
+    assert_true(known > 20);
+    assert_int_equal(serve(me, you, DHT_FIND_NODE, peer_id_bytes(&w->nodes[9].id), &reply), 0);
+    assert_int_equal(count_peers(&reply, DHT_CLOSER), 20);
+    /* asked for himself, and for us: nearer peers all the same, never who asks */
+    struct node *selves[] = {you, me};
+    for (int i = 0; i < 2; i++) {
+        struct dht_message m;
+        struct dht_message_peer p;
+        assert_int_equal(serve(me, you, DHT_FIND_NODE, peer_id_bytes(&selves[i]->id), &reply), 0);
+        assert_int_equal(count_peers(&reply, DHT_CLOSER), 20);
+        dht_message_decode(buf_view(&reply), &m);
+        for (struct bytes rest = m.whole; dht_message_next(DHT_CLOSER, &rest, &p);)
+            assert_false(peer_id_eq(&p.peer.id, &you->id));
+    }
+    assert_int_equal(serve(me, you, DHT_GET_VALUE, BYTES_LIT("/pk/x"), &reply), 0);
+    assert_int_equal(count_peers(&reply, DHT_CLOSER), 20);
+    assert_int_equal(serve(me, you, DHT_PING, BYTES_LIT(""), &reply), 0);
+    assert_int_equal(buf_len(&reply), 2);
+    assert_memory_equal(buf_view(&reply).p, "\x08\x05", 2);
+    assert_int_equal(serve(me, you, DHT_PUT_VALUE, BYTES_LIT("/pk/x"), &reply), E_DENIED);
+    assert_int_equal(serve(me, you, (enum dht_type)17, BYTES_LIT("k"), &reply), E_UNSUPPORTED);
+    assert_int_equal(serve(me, you, DHT_FIND_NODE, BYTES_LIT(""), &reply), E_MALFORMED);
+    assert_int_equal(buf_len(&reply), 0);
+    dht_set_server(me->d, false);
+    assert_int_equal(serve(me, you, DHT_PING, BYTES_LIT(""), &reply), E_DENIED);
+    buf_fini(&reply);
+    world_free(w);
+}
+
+static void only_for_oneself(void **state)
+{
+    struct world *w = world_new(3, 1);
+    struct node *me = &w->nodes[0], *you = &w->nodes[1], *third = &w->nodes[2];
+    struct buf m, reply;
+    struct dht_peer p = peer_of(third), self = peer_of(you);
+    buf_init(&m, 0);
+    buf_init(&reply, 0);
+    dht_message_begin(&m, DHT_ADD_PROVIDER, BYTES_LIT("raw model name")); /* any key: rust does so */
+    dht_message_add(&m, DHT_PROVIDERS, &p, LIMIT_DHT_REPLY);
+    assert_int_equal(dht_serve(me->d, &you->id, buf_view(&m), &reply), 0);
+    assert_int_equal(dht_stats(me->d).provider_records, 0); /* of somebody else */
+    self.addr_count = 0;
+    dht_message_add(&m, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY);
+    dht_serve(me->d, &you->id, buf_view(&m), &reply);
+    assert_int_equal(dht_stats(me->d).provider_records, 0); /* without an address */
+    self.addr_count = 1;
+    dht_message_add(&m, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY);
+    assert_int_equal(dht_serve(me->d, &you->id, buf_view(&m), &reply), 0);
+    assert_int_equal(dht_stats(me->d).provider_records, 1);
+    assert_int_equal(buf_len(&reply), 0); /* ADD_PROVIDER is not answered */
+    assert_int_equal(serve(me, third, DHT_GET_PROVIDERS, BYTES_LIT("raw model name"), &reply), 0);
+    assert_int_equal(count_peers(&reply, DHT_PROVIDERS), 1);
+    buf_fini(&m);
+    buf_fini(&reply);
+    world_free(w);
+}
+
+static void rate_is_limited_per_peer(void **state)
+{
+    struct world *w = world_new(3, 1);
+    struct node *me = &w->nodes[0];
+    struct buf reply;
+    buf_init(&reply, 0);
+    for (int i = 0; i < LIMIT_DHT_RATE; i++)
+        assert_int_equal(serve(me, &w->nodes[1], DHT_PING, BYTES_LIT(""), &reply), 0);
+    assert_int_equal(serve(me, &w->nodes[1], DHT_PING, BYTES_LIT(""), &reply), E_LIMIT);
+    assert_int_equal(serve(me, &w->nodes[2], DHT_PING, BYTES_LIT(""), &reply), 0);
+    run_for(w, US_PER_S / LIMIT_DHT_RATE);
+    assert_int_equal(serve(me, &w->nodes[1], DHT_PING, BYTES_LIT(""), &reply), 0);
+    assert_int_equal(serve(me, &w->nodes[1], DHT_PING, BYTES_LIT(""), &reply), E_LIMIT);
+    for (uint32_t i = 0; i < 2 * LIMIT_DHT_RATED; i++) { /* strangers without number */
+        struct node n = {0};
+        uint8_t id[34] = {0x12, 0x20, 0xaa, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+        peer_id_decode(bytes_of(id, sizeof id), &n.id);
+        assert_int_equal(serve(me, &n, DHT_PING, BYTES_LIT(""), &reply), 0);
+    }
+    assert_int_equal(map_count(&me->d->rates), LIMIT_DHT_RATED);
+    buf_fini(&reply);
+    world_free(w);
+}
+
+/* 64 providers with 8 long addresses each, and full buckets: still under 16,000 bytes, still both. */
+static void reply_keeps_its_limit(void **state)
+{
+    struct world *w = world_new(1, 1);
+    struct buf reply;
+    uint8_t long_addr[LIMIT_DHT_ADDRS][200] = {{0}};
+    struct bytes addrs[LIMIT_DHT_ADDRS];
+    struct node asker = {0};
+    uint8_t id[34] = {0x12, 0x20, 0xcc};
+    peer_id_decode(bytes_of(id, sizeof id), &asker.id);
+    buf_init(&reply, 0);
+    for (int i = 0; i < LIMIT_DHT_ADDRS; i++) {
+        long_addr[i][0] = 0x36;
+        long_addr[i][1] = (uint8_t)i;
+        addrs[i] = bytes_of(long_addr[i], sizeof long_addr[i]);
+    }
+    for (int i = 0; i < LIMIT_DHT_PROVIDERS; i++) {
+        struct dht_peer p = {.addrs = addrs, .addr_count = LIMIT_DHT_ADDRS};
+        id[3] = (uint8_t)(i + 1);
+        peer_id_decode(bytes_of(id, sizeof id), &p.id);
+        dht_peer_seen(w->nodes[0].d, &p);
+        dht_providers_add(&w->nodes[0].d->providers, BYTES_LIT("k"), &p, 1);
+    }
+    assert_int_equal(serve(&w->nodes[0], &asker, DHT_GET_PROVIDERS, BYTES_LIT("k"), &reply), 0);
+    assert_true(buf_len(&reply) <= LIMIT_DHT_REPLY && buf_len(&reply) > LIMIT_DHT_REPLY / 2);
+    assert_true(count_peers(&reply, DHT_PROVIDERS) >= 4 && count_peers(&reply, DHT_CLOSER) >= 4);
+    buf_fini(&reply);
+    world_free(w);
+}
+
+/* --- many nodes ------------------------------------------------------------------------------- */
+
+enum { NODES = 200, KEYS = 20, LOOKUPS = 400 };
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void join_all(struct world *w)
+{
+    for (int i = 1; i < w->n; i++) { /* everybody knows one who came before */
+        meet(&w->nodes[i], &w->nodes[rng_below(&w->rng, (uint64_t)i)]);
+        run_for(w, 200 * US_PER_MS);
+    }
+    run_for(w, 30 * US_PER_S);
+}
+
+static void two_hundred_nodes(void **state)
+{
+    const char *env = getenv("SEED");
+    uint64_t seed = env ? strtoull(env, NULL, 10) : 1, times[LOOKUPS];
+    struct world *w = world_new(NODES, seed);
+    uint8_t key[KEYS][DHT_KEY_TEXT];
+    int found = 0;
+    join_all(w);
+    for (int k = 0; k < KEYS; k++) {
+        dht_key_text(bytes_of(&k, sizeof k), key[k]);
+        assert_int_equal(dht_provide(w->nodes[k].d, bytes_of(key[k], DHT_KEY_TEXT)), 0);
+    }
+    run_for(w, 30 * US_PER_S);
+    for (int silent = 0; silent < NODES * 3 / 10;) { /* anybody but the providers */
+        struct node *n = &w->nodes[KEYS + rng_below(&w->rng, NODES - KEYS)];
+        silent += !n->is_silent;
+        n->is_silent = true;
+    }
+    for (int i = 0; i < LOOKUPS; i++) {
+        struct told t = {.w = w};
+        struct node *n = &w->nodes[rng_below(&w->rng, NODES)];
+        int k = i % KEYS;
+        uint64_t start = w->s.now_us;
+        while (n->is_silent || n->number == k)
+            n = &w->nodes[rng_below(&w->rng, NODES)];
+        dht_find_providers(n->d, bytes_of(key[k], DHT_KEY_TEXT), 1, on_peer, on_done, &t);
+        for (int s = 0; s < 200 && !t.done; s++)
+            run_for(w, 100 * US_PER_MS);
+        assert_int_equal(t.done, 1); /* by its deadline at the latest */
+        found += t.peers == 1 && peer_id_eq(&t.last, &w->nodes[k].id);
+        times[i] = t.at_us - start;
+    }
+    qsort(times, LOOKUPS, sizeof *times, compare_u64);
+    print_message("%d nodes, 30%% silent, seed %llu: %d of %d found; p50 %.2f s, p95 %.2f s\n", NODES,
+                  (unsigned long long)seed, found, LOOKUPS, (double)times[LOOKUPS / 2] * 1e-6,
+                  (double)times[LOOKUPS * 95 / 100] * 1e-6);
+    if (found * 100 < LOOKUPS * 95)
+        fail_msg("only %d of %d; again with SEED=%llu", found, LOOKUPS, (unsigned long long)seed);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(provide_and_find),
+        cmocka_unit_test(announced_as_soon_as_somebody_comes),
+        cmocka_unit_test(find_peer),
+        cmocka_unit_test(errors_come_by_done),
+        cmocka_unit_test(cancelled_in_every_way),
+        cmocka_unit_test(silent_peers_cost_a_second),
+        cmocka_unit_test(server_answers),
+        cmocka_unit_test(only_for_oneself),
+        cmocka_unit_test(rate_is_limited_per_peer),
+        cmocka_unit_test(reply_keeps_its_limit),
+        cmocka_unit_test(two_hundred_nodes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
