@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, NO_FILES_PAUSE_US = 100000 };
+enum { BACKLOG = 1024, PAUSE_US = 100000 };
 
 struct listener {
     struct loop_listener base;
@@ -67,9 +67,9 @@ static void accept_again(struct timer *t)
 static void out_of_files(struct listener *ln, int sys_errno)
 {
     TRACE(LOOP, WARN, "accept: %s -> pausing %d ms", err_text(err_from_errno(sys_errno)),
-          NO_FILES_PAUSE_US / 1000);
+          PAUSE_US / 1000);
     uv_poll_stop(&ln->poll);
-    timer_after(&ln->base.loop->sched, &ln->again, NO_FILES_PAUSE_US);
+    timer_after(&ln->base.loop->sched, &ln->again, PAUSE_US);
 }
 
 /* One connection: false when there is none, or none can be had now. */
@@ -96,6 +96,10 @@ static void listener_event(uv_poll_t *poll, int status, int events)
 {
     struct listener *ln = CONTAINER_OF(poll, struct listener, poll);
     uvm_woke(poll->loop->data);
+    if (status < 0) { /* libuv has stopped watching; nothing better can be done than to go on */
+        timer_after(&ln->base.loop->sched, &ln->again, PAUSE_US);
+        return;
+    }
     for (uint64_t i = 0; i < LIMIT_LOOP_ACCEPTS; i++)
         if (ln->is_closed || ln->is_paused || !accept_one(ln))
             return;

@@ -63,17 +63,32 @@ int virtual_spawn(struct loop *l, const struct loop_spawn_options *opts, struct 
     return E_UNSUPPORTED;
 }
 
+struct catcher { /* waits for ever; known to the machine only to be freed with it */
+    struct loop_signal base;
+    struct virtual_request request;
+};
+
+static void catcher_discard(struct virtual_request *r)
+{
+    free(CONTAINER_OF(r, struct catcher, request));
+}
+
 int virtual_signal(struct loop *l, int signum, void (*caught)(void *ctx, int signum), void *ctx,
                    struct loop_signal **out)
 {
-    *out = MEM_NEW(struct loop_signal);
-    (*out)->loop = l;
+    struct catcher *c = MEM_NEW(struct catcher);
+    c->base.loop = l;
+    c->request.discard = catcher_discard;
+    list_append(&virtual_of(l)->requests, &c->request.link);
+    *out = &c->base;
     return 0;
 }
 
 void virtual_signal_close(struct loop_signal *s)
 {
-    free(s);
+    struct catcher *c = CONTAINER_OF(s, struct catcher, base);
+    list_remove(&c->request.link);
+    free(c);
 }
 
 /* --- datagrams --- */

@@ -445,6 +445,10 @@ static void work_runs_later_or_not_at_all(void **state)
     struct lan *n = *state;
     struct job j = {.w = {job_run, job_done}}, c = j;
     struct loop_child *child;
+    struct loop_signal *closed, *left;
+    assert_int_equal(loop_signal(n->a.loop, 15, NULL, NULL, &closed), 0);
+    assert_int_equal(loop_signal(n->a.loop, 15, NULL, NULL, &left), 0);
+    loop_signal_close(closed);
     loop_work(n->a.loop, &j.w);
     loop_work(n->a.loop, &c.w);
     loop_work_cancel(n->a.loop, &c.w);
