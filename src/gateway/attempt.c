@@ -332,8 +332,8 @@ enum { HEADERS_MAX = 24 };
 static struct bytes target_of(struct attempt *a, const struct gateway_way *way)
 {
     struct bytes path = a->req.path;
-    if (way->stream && !a->filter)
-        return path;
+    if (!way->base_path.p)
+        return path; /* another node: the path is ours */
     if (bytes_starts(path, BYTES_LIT("/v1/")))
         path = bytes_skip(path, 3);
     (void)buf_append_bytes(&a->path, way->base_path);
@@ -398,6 +398,7 @@ struct attempt *attempt_start(const struct attempt_env *env, const struct gatewa
         .ready = on_ready,
         .choice = &a->choice,
         .request = req->request,
+        .who = req->who,
     };
     sse_init(&a->sse, 0);
     terminal_init(&a->terminal, req->is_chat);

@@ -31,6 +31,7 @@ struct attempt_events {
 
 struct attempt_request {
     const struct gateway_request *request; /* for the port */
+    const struct principal *who;           /* likewise */
     struct bytes path;                 /* "/v1/chat/completions" */
     const struct http_header *headers; /* allowed ones; borrowed while the attempt lives */
     size_t header_count;

@@ -30,6 +30,7 @@ struct exchange {
     struct http_head *head; /* a copy; ours */
     struct buf body;
     struct gateway_request req;
+    struct principal who;
     bool is_peer, is_looking, has_looked, lookup_was_complete;
     struct answer answer;
     struct timer timer;
@@ -298,6 +299,7 @@ static void try_offer(struct exchange *e, const struct route_choice *c)
     e->first_event_us = e->events = 0;
     e->areq = (struct attempt_request){
         .request = &e->req,
+        .who = &e->who,
         .path = bytes_str(request_path(e->req.kind)),
         .headers = e->headers,
         .header_count = headers_allowed(e->head, e->headers, HEADERS_MAX - 1),
@@ -467,6 +469,7 @@ void exchange_start(struct gateway *g, struct http_exchange *x, const struct htt
         return;
     }
     make_request_id(e);
+    e->who = *http_exchange_principal(x);
     http_exchange_listen(x, &client_events, e);
     int err = request_read(&e->req, kind, buf_view(&e->body), &e->last);
     struct answer_config cfg = answer_settings(e);

@@ -21,7 +21,7 @@ struct gateway_way {
     struct stream *stream;            /* a stream for this request alone; ours from now on. Or NULL: */
     const struct http_origin *origin; /* a pooled connection; borrowed for the call of `ready` */
     struct bytes host;                /* the Host field; borrowed for the call */
-    struct bytes base_path;           /* what replaces "/v1" in front of the path; borrowed */
+    struct bytes base_path;           /* replaces "/v1" in front of the path; p NULL: the path stays */
     const struct http_header *headers; /* added to the request (a backend's key); borrowed */
     size_t header_count;
     const struct bytes *body;         /* instead of the request's own: borrowed until close */
@@ -34,6 +34,7 @@ struct gateway_open {
     void (*ready)(struct gateway_open *o, int err, const struct gateway_way *way);
     const struct gateway_choice *choice; /* set by the gateway; lives as long as the request */
     const struct gateway_request *request; /* as skimmed; lives as long as the request */
+    const struct principal *who;           /* whose request it is; lives as long */
     void *port;        /* private to the port */
 };
 
