@@ -7,8 +7,8 @@ Three sets: questions made as in training (corpus.py, another seed); counting an
 which it is known to be weak (README.md); and text/heldout.tsv, whose wording the training never
 shows. Exit 1 if the capital of France is not Paris at temperature 0, or fewer than 95 % of the
 first set are answered right; the other two are only reported. With --more also: stopping,
-streaming, JSON schema, tools, embeddings. With --tokens also that llama-server cuts text into the tokens that
-the training used (a Conduit node has no such route).
+streaming, JSON schema, tools, embeddings. With --tokens also that llama-server cuts text into the
+tokens that the training used (a Conduit node has no such route).
 
 Only the standard library is used, so that it can be run against any node, anywhere.
 """
