@@ -14,6 +14,8 @@
 #define LIMIT_KEY_MESSAGE       (2 * KIB) /* a serialised public key; RSA-8192 is 1.1 KiB */
 #define LIMIT_BASE58            1024    /* bytes or characters; the codec is quadratic */
 #define LIMIT_CBOR_DEPTH        16      /* containers in containers */
+#define LIMIT_CBOR_STRING       (4 * MIB) /* one string; what embeds it has smaller limits */
+#define LIMIT_CBOR_ITEMS        65536   /* items of one container */
 #define LIMIT_JSON_DEPTH        64      /* as deep as any API's bodies; the skimmer keeps bits */
 #define LIMIT_JSON_MEMBERS      256     /* top-level members of a request body */
 
@@ -126,5 +128,14 @@
 /* --- gateway --- */
 #define LIMIT_FEED_WATCHERS     1024        /* peers that watch our offers */
 #define LIMIT_FEED_BACKLOG      (256 * KIB) /* unsent events of one watcher; it is cut off beyond */
+
+/* --- commands --- */
+#define LIMIT_CLI_QUESTION     (8 * MIB)  /* a question from stdin, a line of chat */
+#define LIMIT_CLI_CONVERSATION (24 * MIB) /* messages that chat sends; under LIMIT_HTTP_BODY */
+#define LIMIT_CLI_ANSWER       (16 * MIB) /* text of one answer */
+#define LIMIT_CLI_USAGE        (64 * KIB) /* the usage object of an answer */
+#define LIMIT_CLI_DOCUMENT     (16 * MIB) /* a document of the node: models, peers, status */
+#define LIMIT_CLI_SENTENCE     2048       /* what is shown of somebody else's error message */
+#define LIMIT_CLI_CELL         512        /* what is shown of a value in a table */
 
 #endif
