@@ -37,8 +37,9 @@ int conn_stream_dial(struct conn *c, struct conn_open *r)
 {
     struct conn_stream *cs = conn_stream_new(c);
     int err = yamux_open(&c->yamux, &cs->y);
-    if (err) {
-        conn_stream_free(cs);
+    if (err) { /* it never was: nothing to release, and no reason for the task to look again */
+        list_remove(&cs->link);
+        free(cs);
         return err;
     }
     struct buf out;

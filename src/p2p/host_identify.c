@@ -335,7 +335,8 @@ static void push_all(struct timer *t)
     LIST_FOREACH(&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
         struct conn *c = host_peer_conn(p);
-        if (c && p->record && known_peer_has_protocol(p->record, ID_PUSH))
+        bool may_be_stale = c && c->since_us <= h->changed_us; /* else it is about to ask */
+        if (may_be_stale && p->record && known_peer_has_protocol(p->record, ID_PUSH))
             start(h, c, ID_PUSH, true);
     }
     HOST_WATCH(h, addrs_changed);
@@ -343,6 +344,7 @@ static void push_all(struct timer *t)
 
 void host_identify_changed(struct p2p_host *h)
 {
+    h->changed_us = sched_now(h->sched);
     if (!h->is_closing && !timer_is_set(&h->push_timer))
         timer_after(h->sched, &h->push_timer, PUSH_QUIET_US);
 }

@@ -74,6 +74,7 @@ struct p2p_host {
     size_t extra_count;
     struct host_observed observed[LIMIT_OBSERVED];
     size_t observed_count;
+    uint64_t changed_us;
     struct timer push_timer; /* what we are has changed: tell, once things are quiet */
     struct timer tend_timer; /* idle connections */
     bool (*may)(void *ctx, const struct peer_id *peer, const struct net_addr *from);

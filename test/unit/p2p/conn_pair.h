@@ -110,13 +110,19 @@ static inline void echo_serve(struct stream *s)
 struct client {
     struct conn_open open;
     struct stream *s;
-    struct rng send, check;
+    uint64_t seed;
     size_t total, sent, got;
     uint8_t out[4096];
     size_t out_at, out_n;
     int done_err, closed_err;
     bool is_done, is_complete, holds_finish;
 };
+
+/* What stands at a place of the sequence; no power of two is its period. */
+static inline uint8_t client_byte(const struct client *c, uint64_t at)
+{
+    return (uint8_t)((at * 167 + at / 251 + c->seed) >> 1);
+}
 
 static inline void client_write(struct client *c)
 {
@@ -125,7 +131,7 @@ static inline void client_write(struct client *c)
             c->out_at = 0;
             c->out_n = c->total - c->sent < sizeof c->out ? c->total - c->sent : sizeof c->out;
             for (size_t i = 0; i < c->out_n; i++)
-                c->out[i] = (uint8_t)rng_u64(&c->send);
+                c->out[i] = client_byte(c, c->sent + i);
         }
         ssize_t n = stream_write(c->s, bytes_of(c->out + c->out_at, c->out_n - c->out_at));
         assert_true(n >= 0);
@@ -155,7 +161,8 @@ static inline void client_read(struct client *c)
         }
         assert_true(n > 0);
         for (ssize_t i = 0; i < n; i++)
-            assert_int_equal(in[i], (uint8_t)rng_u64(&c->check));
+            if (in[i] != client_byte(c, c->got + (size_t)i))
+                assert_int_equal(in[i], client_byte(c, c->got + (size_t)i));
         c->got += (size_t)n;
     }
 }
@@ -201,9 +208,7 @@ static inline void client_opened(struct conn_open *o, int err, struct stream *s)
 
 static inline void client_init(struct client *c, uint64_t seed, size_t total)
 {
-    *c = (struct client){.total = total};
-    rng_init_seeded(&c->send, seed);
-    rng_init_seeded(&c->check, seed);
+    *c = (struct client){.total = total, .seed = seed};
 }
 
 static inline void client_start(struct client *c, struct conn *conn, const char *protocol,
