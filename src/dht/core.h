@@ -23,6 +23,7 @@ struct dht {
     struct list queries;
     size_t query_count;
     struct map own;           /* key -> dht_own */
+    uint64_t next_round_us;   /* of announcing: rounds keep a distance */
     struct map rates;         /* peer id -> dht_rate */
     uint64_t rtt_us;          /* what an answer takes, smoothed; 0 unknown */
     struct timer refresh, check;
@@ -61,6 +62,8 @@ uint64_t dht_ask_hard_us(const struct dht *d);
 
 /* A server proved that it lives. */
 void dht_heard_from(struct dht *d, const struct dht_peer *peer);
+/* It did not answer, and it was not our own fault. True when it left the table. */
+bool dht_silent(struct dht *d, const struct peer_id *id, int err);
 struct dht_peer dht_contact_peer(const struct dht_contact *c,
                                  struct bytes addrs[static LIMIT_DHT_ADDRS]);
 

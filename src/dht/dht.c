@@ -2,6 +2,7 @@
 /* The DHT's life: peers that come and go, liveness checks, refresh. See dht.h and core.h. */
 #include "dht/dht.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/trace.h"
 #include "dht/core.h"
@@ -78,8 +79,19 @@ static void on_checked(struct dht_ask *a, int err, struct bytes reply)
     struct dht *d = a->d;
     if (!err)
         dht_heard_from(d, &a->rpc.peer);
-    else if (dht_table_failed(&d->table, &a->rpc.peer.id, sched_now(d->cfg.sched)))
+    else if (dht_silent(d, &a->rpc.peer.id, err))
         TRACE(DHT, DEBUG, "a peer of the table is silent -> out");
+}
+
+bool dht_silent(struct dht *d, const struct peer_id *id, int err)
+{
+    if (err == E_CANCELLED || (err <= E_LIMIT && err > E_CANCELLED) || err == E_BUSY) {
+        struct dht_contact *c = dht_table_find(&d->table, id);
+        if (c)
+            c->is_checked = false; /* we could not ask; another time */
+        return false;
+    }
+    return dht_table_failed(&d->table, id, sched_now(d->cfg.sched));
 }
 
 /* PING is answered and never sent (spec): who is asked for himself shows life as well. */

@@ -12,13 +12,17 @@
 
 #include <stdlib.h>
 
-enum { RETRY_US = 30 * 1000 * 1000 };
+enum {
+    RETRY_US = 30 * 1000 * 1000,
+    PACE_US = 50 * 1000, /* between two rounds: what peers answer us in a second is limited */
+};
 
 struct dht_own {
     struct dht *d;
     struct timer timer;
     struct dht_query *query; /* the lookup under way */
     bool was_told;           /* the last round reached somebody */
+    bool has_turn;           /* the timer is set to this round's place in the line */
     uint8_t key[LIMIT_DHT_KEY];
     size_t key_len;
 };
@@ -43,7 +47,7 @@ static int own_peer(struct dht *d, struct dht_peer *self)
 static void on_told(struct dht_ask *a, int err, struct bytes reply)
 {
     if (err)
-        dht_table_failed(&a->d->table, &a->rpc.peer.id, sched_now(a->d->cfg.sched));
+        dht_silent(a->d, &a->rpc.peer.id, err);
 }
 
 static void on_nearest(struct dht_query *q, int err)
@@ -72,6 +76,23 @@ static void on_nearest(struct dht_query *q, int err)
     sleep_until_next(o);
 }
 
+/* Rounds that come due together line up, each with its own moment. */
+static bool is_my_turn(struct dht_own *o)
+{
+    struct dht *d = o->d;
+    uint64_t now = sched_now(d->cfg.sched);
+    if (!o->has_turn && d->next_round_us > now) {
+        o->has_turn = true;
+        timer_set(d->cfg.sched, &o->timer, d->next_round_us);
+        d->next_round_us += PACE_US;
+        return false;
+    }
+    if (!o->has_turn)
+        d->next_round_us = now + PACE_US;
+    o->has_turn = false;
+    return true;
+}
+
 static void begin_round(struct timer *t)
 {
     struct dht_own *o = CONTAINER_OF(t, struct dht_own, timer);
@@ -80,8 +101,9 @@ static void begin_round(struct timer *t)
     struct bytes key = bytes_of(o->key, o->key_len);
     own_peer(d, &self); /* those who ask us are told too */
     dht_providers_add(&d->providers, key, &self, sched_now(d->cfg.sched));
-    if (!o->query)
-        o->query = dht_query_nearest(d, key, on_nearest, o);
+    if (o->query || !is_my_turn(o))
+        return;
+    o->query = dht_query_nearest(d, key, on_nearest, o);
 }
 
 int dht_provide(struct dht *d, struct bytes key)
@@ -124,7 +146,7 @@ void dht_publish_kick(struct dht *d)
 {
     for (struct map_entry *e = map_first(&d->own); e; e = map_next(&d->own, e)) {
         struct dht_own *o = e->value;
-        if (!o->was_told && !o->query)
+        if (!o->was_told && !o->query && !o->has_turn)
             timer_after(d->cfg.sched, &o->timer, 0);
     }
 }

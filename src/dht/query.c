@@ -134,7 +134,7 @@ static void on_answer(struct dht_ask *a, int err, struct bytes reply)
     if (!err)
         err = dht_message_decode(reply, &m);
     if (err) {
-        dht_table_failed(&d->table, &c->id, sched_now(d->cfg.sched));
+        dht_silent(d, &c->id, err);
         dht_lookup_failed(&q->lookup, c);
     } else {
         dht_heard_from(d, &a->rpc.peer);

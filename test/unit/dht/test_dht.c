@@ -282,6 +282,25 @@ static void announced_as_soon_as_somebody_comes(void **state)
     world_free(w);
 }
 
+/* Many keys at once leave room for the user's own lookups, and are all announced in the end. */
+static void many_keys_take_turns(void **state)
+{
+    struct world *w = world_new(3, 1);
+    struct told t = {0};
+    for (uint32_t i = 0; i < 500; i++)
+        dht_provide(w->nodes[0].d, bytes_of(&i, sizeof i));
+    for (int i = 1; i < 3; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    run_for(w, US_PER_S / 2);
+    assert_in_range(dht_stats(w->nodes[0].d).queries, 1, 20);
+    dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    run_for(w, 10 * US_PER_S);
+    assert_int_equal(t.err, 0);
+    run_for(w, 120 * US_PER_S);
+    assert_int_equal(dht_stats(w->nodes[1].d).provider_keys, 500);
+    world_free(w);
+}
+
 static void find_peer(void **state)
 {
     struct world *w = world_new(12, 3);
@@ -603,6 +622,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(provide_and_find),
         cmocka_unit_test(announced_as_soon_as_somebody_comes),
+        cmocka_unit_test(many_keys_take_turns),
         cmocka_unit_test(find_peer),
         cmocka_unit_test(errors_come_by_done),
         cmocka_unit_test(cancelled_in_every_way),
