@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+/* What the node says of itself, as tables and lines. */
+#include "node/report.h"
+
+#include "base/limits.h"
+#include "codec/json.h"
+#include "node/chat_text.h"
+#include "node/text_table.h"
+
+#include <stdio.h>
+
+const char *report_duration(uint64_t s, char out[static 32])
+{
+    unsigned long long n = s;
+    if (n < 60)
+        snprintf(out, 32, "%llu s", n);
+    else if (n < 3600)
+        snprintf(out, 32, "%llu min", n / 60);
+    else if (n < 86400)
+        snprintf(out, 32, "%llu h %llu min", n / 3600, n / 60 % 60);
+    else
+        snprintf(out, 32, "%llu d %llu h", n / 86400, n / 3600 % 24);
+    return out;
+}
+
+/* The document when its `list` member is an array (NULL: when it is an object). */
+static struct json_doc *read_document(struct bytes text, const char *list)
+{
+    struct json_doc *doc;
+    if (json_parse(text, LIMIT_CLI_DOCUMENT, &doc, NULL) != 0)
+        return NULL;
+    const struct json *root = json_root(doc);
+    if (json_kind_of(root) == JSON_OBJECT &&
+        (!list || json_kind_of(json_get(root, list)) == JSON_ARRAY))
+        return doc;
+    json_free(doc);
+    return NULL;
+}
+
+static uint64_t number(const struct json *o, const char *key)
+{
+    double v = json_number(json_get(o, key), 0);
+    return v > 0 && v < 1e15 ? (uint64_t)v : 0;
+}
+
+/* A number as a cell; empty when absent, or when 0 means "not known". */
+static void add_number(struct text_table *t, const struct json *o, const char *key, bool zero)
+{
+    bool is_there = json_kind_of(json_get(o, key)) == JSON_NUMBER;
+    if (is_there && (zero || number(o, key) > 0))
+        text_table_addf(t, "%llu", (unsigned long long)number(o, key));
+    else
+        text_table_add(t, (struct bytes){0});
+}
+
+static void add_strings(struct text_table *t, const struct json *array)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_CLI_CELL);
+    for (struct json_iter it = json_iter(array); json_next(&it);) {
+        if (buf_len(&b) > 0)
+            (void)buf_append_byte(&b, ' ');
+        (void)buf_append_bytes(&b, json_str(it.value));
+    }
+    text_table_add(t, buf_view(&b));
+    buf_fini(&b);
+}
+
+static void print_and_fini(struct text_table *t, struct buf *out)
+{
+    text_table_print(t, out);
+    text_table_fini(t);
+}
+
+/* Who serves it: this node, others, or both. */
+static const char *who_serves(const struct json *c)
+{
+    if (!c)
+        return "";
+    bool own = json_bool(json_get(c, "own"), false);
+    bool others = number(c, "providers") > (own ? 1u : 0u);
+    return own ? (others ? "own and peers" : "own") : "peers";
+}
+
+int report_models(struct bytes text, struct buf *out)
+{
+    struct json_doc *doc = read_document(text, "data");
+    if (!doc)
+        return E_MALFORMED;
+    struct text_table t;
+    text_table_init(&t, "NAME,>PROVIDERS,>CONTEXT,QUANT,WHO,ABILITIES");
+    for (struct json_iter it = json_iter(json_get(json_root(doc), "data")); json_next(&it);) {
+        const struct json *c = json_get(it.value, "conduit");
+        text_table_add(&t, json_get_str(it.value, "id"));
+        add_number(&t, c, "providers", true);
+        add_number(&t, c, "context", false);
+        text_table_add(&t, json_get_str(c, "quantization"));
+        text_table_add(&t, c ? bytes_str(who_serves(c)) : json_get_str(it.value, "owned_by"));
+        add_strings(&t, json_get(c, "abilities"));
+    }
+    print_and_fini(&t, out);
+    json_free(doc);
+    return 0;
+}
+
+static void add_peer(struct text_table *t, const struct json *p)
+{
+    char since[32];
+    const struct json *inbound = json_get(p, "inbound");
+    text_table_add(t, json_get_str(p, "peer"));
+    text_table_add(t, json_str(json_at(json_get(p, "addresses"), 0)));
+    if (json_kind_of(json_get(p, "rtt_ms")) == JSON_NUMBER)
+        text_table_addf(t, "%.1f ms", json_number(json_get(p, "rtt_ms"), 0));
+    else
+        text_table_add(t, (struct bytes){0});
+    add_number(t, p, "offers", true);
+    if (json_kind_of(json_get(p, "connected_s")) == JSON_NUMBER)
+        text_table_add(t, bytes_str(report_duration(number(p, "connected_s"), since)));
+    else
+        text_table_add(t, (struct bytes){0});
+    text_table_add(t, bytes_str(!inbound ? "" : json_bool(inbound, false) ? "they" : "we"));
+    text_table_add(t, json_get_str(p, "agent"));
+}
+
+int report_peers(struct bytes text, struct buf *out)
+{
+    struct json_doc *doc = read_document(text, "peers");
+    if (!doc)
+        return E_MALFORMED;
+    struct text_table t;
+    text_table_init(&t, "PEER,ADDRESS,>RTT,>OFFERS,>CONNECTED,DIALLED,AGENT");
+    for (struct json_iter it = json_iter(json_get(json_root(doc), "peers")); json_next(&it);)
+        add_peer(&t, it.value);
+    print_and_fini(&t, out);
+    json_free(doc);
+    return 0;
+}
+
+/* "  uptime     3 min": a line of the status; nothing when there is nothing to say. */
+static void line(struct text_table *t, const char *name, struct bytes value)
+{
+    if (value.n == 0)
+        return;
+    text_table_add(t, bytes_str(name));
+    text_table_add(t, value);
+}
+
+/* The members of an object that are numbers or strings, as "served 12, failed 0". */
+static void line_object(struct text_table *t, const char *name, const struct json *o)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_CLI_CELL);
+    for (struct json_iter it = json_iter(o); json_next(&it);) {
+        struct bytes v = json_number_text(it.value);
+        if (v.n == 0)
+            v = json_str(it.value);
+        if (v.n > 0)
+            (void)buf_printf(&b, "%s%.*s %.*s", buf_len(&b) ? ", " : "", BYTES_FMT(it.key),
+                             BYTES_FMT(v));
+    }
+    line(t, name, buf_view(&b));
+    buf_fini(&b);
+}
+
+static void status_lines(const struct json *root, struct text_table *t)
+{
+    char since[32];
+    text_table_init_bare(t, 2);
+    line(t, "peer", json_get_str(root, "peer"));
+    line(t, "name", json_get_str(root, "node_id"));
+    line(t, "version", json_get_str(root, "version"));
+    if (json_get(root, "uptime_s"))
+        line(t, "running for", bytes_str(report_duration(number(root, "uptime_s"), since)));
+    line(t, "API", json_get_str(root, "api"));
+    for (struct json_iter it = json_iter(json_get(root, "addresses")); json_next(&it);)
+        line(t, it.i <= 1 ? "addresses" : " ", json_str(it.value));
+    line(t, "peers", json_number_text(json_get(root, "peers")));
+    line(t, "DHT peers", json_number_text(json_get(json_get(root, "dht"), "peers")));
+    line(t, "sharing", json_get_str(root, "sharing"));
+    line_object(t, "requests", json_get(root, "requests"));
+}
+
+static void add_model(struct text_table *t, const struct json *m)
+{
+    const struct json *shared = json_get(m, "shared");
+    text_table_add(t, json_get_str(m, "name"));
+    text_table_add(t, json_get_str(m, "state"));
+    add_number(t, m, "slots", true);
+    add_number(t, m, "busy", true);
+    add_number(t, m, "queued", true);
+    add_number(t, m, "context", false);
+    text_table_add(t, bytes_str(!shared ? "" : json_bool(shared, false) ? "yes" : "no"));
+}
+
+int report_status(struct bytes text, struct buf *out)
+{
+    struct json_doc *doc = read_document(text, NULL);
+    if (!doc)
+        return E_MALFORMED;
+    const struct json *root = json_root(doc), *models = json_get(root, "models");
+    struct text_table t;
+    status_lines(root, &t);
+    print_and_fini(&t, out);
+    if (json_count(models) > 0) {
+        (void)buf_append_byte(out, '\n');
+        text_table_init(&t, "MODEL,STATE,>SLOTS,>BUSY,>QUEUED,>CONTEXT,SHARED");
+        for (struct json_iter it = json_iter(models); json_next(&it);)
+            add_model(&t, it.value);
+        print_and_fini(&t, out);
+    }
+    json_free(doc);
+    return 0;
+}
