@@ -10,7 +10,7 @@ FUZZ_CC ?= $(firstword $(shell command -v clang clang-19 clang-16 clang-14 2>/de
 OPT_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
             -fno-omit-frame-pointer
 FUZZ_NAMES := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
-FUZZ_FLAGS := -rss_limit_mb=2048 -timeout=10 -print_final_stats=0 -verbosity=0
+FUZZ_FLAGS := -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 -verbosity=0
 
 build/fuzz/run_%: build/fuzz/test/fuzz/fuzz_%.o $(if $(filter fuzz,$(CFG)),$(call libs,$(ROOMS)))
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(call libs,$(ROOMS)) -Wl,--end-group $(LIBS)
@@ -19,7 +19,7 @@ define fuzz_one
 	mkdir -p build/fuzz/corpus/$(1) build/fuzz/crash && echo "fuzz $(1): $(2) s" && \
 	build/fuzz/run_$(1) $(FUZZ_FLAGS) -max_total_time=$(2) -artifact_prefix=build/fuzz/crash/$(1)- \
 	    build/fuzz/corpus/$(1) $(wildcard test/fuzz/seeds/$(1)) 2>&1 | \
-	    { grep -v '^INFO:' || true; }; [ $${PIPESTATUS[0]} -eq 0 ] || \
+	    { grep -vE '^(INFO:|#+|"|stat::([^n]|new))|NEW_FUNC' || true; }; [ $${PIPESTATUS[0]} -eq 0 ] || \
 	    { echo "repeat with: build/fuzz/run_$(1) build/fuzz/crash/$(1)-…"; exit 1; }
 endef
 
