@@ -76,7 +76,7 @@ int multiaddr_parse(struct bytes text, struct multiaddr *out)
     while (next_word(&text, &word)) {
         const struct ma_proto *p = ma_proto_by_name(word);
         if (!p)
-            return E_UNSUPPORTED;
+            return word.n ? E_UNSUPPORTED : E_MALFORMED;
         struct buf value;
         buf_init(&value, 0);
         int err = 0;
