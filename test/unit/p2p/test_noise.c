@@ -9,12 +9,16 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/pb.h"
+#include "codec/sha256.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <secp256k1.h>
 
 enum { I = 0, R = 1 };
 
@@ -285,6 +289,77 @@ static void payload_without_prefix_is_refused(void **state)
     buf_fini(&b);
 }
 
+/* A payload of key (type, data) and signature, verified; whose it is comes back in `claim`. */
+static int verify_as(uint8_t type, struct bytes data, struct bytes sig,
+                     const uint8_t static_key[static 32], struct noise_claim *claim)
+{
+    struct buf key, payload;
+    buf_init(&key, 0);
+    buf_init(&payload, 0);
+    struct pb_writer k = pb_write(&key), p = pb_write(&payload);
+    pb_put_u64(&k, 1, type);
+    pb_put_bytes(&k, 2, data);
+    pb_put_bytes(&p, 1, buf_view(&key));
+    pb_put_bytes(&p, 2, sig);
+    int err = noise_payload_verify(buf_view(&payload), static_key, "/x", claim);
+    buf_fini(&key);
+    buf_fini(&payload);
+    return err;
+}
+
+static void secp256k1_identity(void **state)
+{
+    static const uint8_t secret[32] = {1, 2, 3};
+    uint8_t static_key[32] = {7}, message[24 + 32] = "noise-libp2p-static-key:", hash[32];
+    uint8_t pub[33], der[80];
+    size_t pub_n = sizeof pub, der_n = sizeof der;
+    secp256k1_context *ctx = secp256k1_context_create(SECP256K1_CONTEXT_SIGN);
+    secp256k1_pubkey key;
+    secp256k1_ecdsa_signature sig;
+    struct noise_claim claim;
+    memcpy(message + 24, static_key, 32);
+    sha256(bytes_of(message, sizeof message), hash);
+    assert_int_equal(secp256k1_ec_pubkey_create(ctx, &key, secret), 1);
+    assert_int_equal(secp256k1_ecdsa_sign(ctx, &sig, hash, secret, NULL, NULL), 1);
+    secp256k1_ec_pubkey_serialize(ctx, pub, &pub_n, &key, SECP256K1_EC_COMPRESSED);
+    secp256k1_ecdsa_signature_serialize_der(ctx, der, &der_n, &sig);
+    struct bytes k = bytes_of(pub, pub_n), d = bytes_of(der, der_n);
+    assert_int_equal(verify_as(2, k, d, static_key, &claim), 0);
+    assert_int_equal(claim.peer.len, 39);
+    static_key[31] ^= 1;
+    assert_int_equal(verify_as(2, k, d, static_key, &claim), E_AUTH);
+    secp256k1_context_destroy(ctx);
+}
+
+/* RSA and ECDSA sign the same bytes; their keys go as SubjectPublicKeyInfo. */
+static void openssl_identity(uint8_t type, EVP_PKEY *key)
+{
+    uint8_t static_key[32] = {7}, message[24 + 32] = "noise-libp2p-static-key:", sig[512];
+    size_t sig_n = sizeof sig;
+    uint8_t *spki = NULL;
+    struct noise_claim claim;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    memcpy(message + 24, static_key, 32);
+    assert_int_equal(EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, key), 1);
+    assert_int_equal(EVP_DigestSign(md, sig, &sig_n, message, sizeof message), 1);
+    int spki_n = i2d_PUBKEY(key, &spki);
+    assert_true(spki_n > 0);
+    struct bytes k = bytes_of(spki, (size_t)spki_n), s = bytes_of(sig, sig_n);
+    assert_int_equal(verify_as(type, k, s, static_key, &claim), 0);
+    assert_int_equal(claim.peer.len, 34); /* too long to stand in the id itself */
+    static_key[31] ^= 1;
+    assert_int_equal(verify_as(type, k, s, static_key, &claim), E_AUTH);
+    EVP_MD_CTX_free(md);
+    OPENSSL_free(spki);
+    EVP_PKEY_free(key);
+}
+
+static void rsa_and_ecdsa_identities(void **state)
+{
+    openssl_identity(0, EVP_RSA_gen(2048));
+    openssl_identity(3, EVP_EC_gen("P-256"));
+}
+
 static void too_many_muxers(void **state)
 {
     struct rng rng;
@@ -341,6 +416,8 @@ int main(void)
         cmocka_unit_test(replay_is_refused),
         cmocka_unit_test(payload_is_what_the_spec_says),
         cmocka_unit_test(payload_without_prefix_is_refused),
+        cmocka_unit_test(secp256k1_identity),
+        cmocka_unit_test(rsa_and_ecdsa_identities),
         cmocka_unit_test(too_many_muxers),
         cmocka_unit_test(secrets_are_wiped),
     };
