@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+/* Joining the network: each bootstrap address is connected to, kept, and connected to again when it was lost or
+ * could not be reached, with a pause that doubles up to a minute. The first one that answers fills the
+ * DHT's table. An address without /p2p is pinned to whoever answers first. */
+#ifndef CONDUIT_NODE_JOIN_H
+#define CONDUIT_NODE_JOIN_H
+
+#include "dht/dht.h"
+#include "node/config.h"
+#include "p2p/host.h"
+
+struct join {
+    struct p2p_host *host;
+    struct dht *dht;
+    struct sched *sched;
+    struct list entries;
+    struct p2p_watch watch;
+    bool has_tried_all; /* each address was tried once */
+};
+
+/* 0, or E_INVALID with a sentence about the address that is wrong. */
+int join_init(struct join *j, struct p2p_host *host, struct dht *dht, struct sched *sched,
+              const struct strlist *addrs, char why[static CONFIG_WHY]);
+void join_fini(struct join *j);
+/* In the network (or there is none to join): searches are worth believing. */
+bool join_is_in(const struct join *j);
+
+#endif

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+/* The parts of a node, for its own files. */
+#ifndef CONDUIT_NODE_IMPL_H
+#define CONDUIT_NODE_IMPL_H
+
+#include "gateway/gateway.h"
+#include "http/client_shell.h"
+#include "loop/loop.h"
+#include "node/announce.h"
+#include "node/datadir.h"
+#include "node/discover.h"
+#include "node/feeds.h"
+#include "node/join.h"
+#include "node/kad_port.h"
+#include "node/node.h"
+#include "node/ways.h"
+
+struct node {
+    struct loop *loop;
+    struct sched *sched;
+    struct rng *rng;
+    const struct config *cfg;
+    char *const *env;
+    const char *version;
+    uint64_t started_us;
+    struct datadir dir;
+    struct key_pair key;
+    char peer[PEER_ID_TEXT], api[160];
+    /* state */
+    struct catalogue offers;
+    struct measures measures;
+    struct guard guard;
+    /* http */
+    struct http_client *client;
+    struct http_net *net;
+    struct http_pool *pool;
+    struct http_server *local_server, *control_server, *peer_server;
+    struct loop_listener *local, *control;
+    /* network */
+    struct p2p_host *host;
+    struct kad_port kad;
+    struct feeds feeds;
+    struct discover discover;
+    struct join join;
+    /* serving */
+    struct engine *engine;
+    struct ways ways;
+    struct announce announce;
+    struct gateway *gateway;
+    bool has_kad, has_feeds, has_discover, has_join, has_announce, has_guard, has_ways;
+    /* stopping */
+    struct timer drain;
+    uint64_t drain_until_us;
+    bool is_stopping, is_closing;
+    void (*stopped)(void *ctx);
+    void *stopped_ctx;
+};
+
+/* pages.c: the documents that the gateway serves. */
+int node_render(void *node, enum gateway_page page, struct buf *out);
+/* identity.c: reads or makes identity.key. */
+int identity_load(const char *dir, struct rng *rng, struct key_pair *out, char *why);
+/* listen.c: the local HTTP address and the control socket. */
+int node_listen(struct node *n, char *why);
+void node_unlisten(struct node *n);
+
+#endif

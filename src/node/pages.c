@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/* The documents a node shows of itself: status, peers, offers, metrics. Field names here are what
+ * `conduit status` and `conduit peers` read; they only grow. */
+#include "node/node_impl.h"
+
+#include "codec/json.h"
+#include "codec/multiaddr.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void put_addresses(struct node *n, struct json_writer *w)
+{
+    char text[512];
+    json_key(w, "addresses");
+    json_open_array(w);
+    for (size_t i = 0; *p2p_host_addr_text(n->host, i, text, sizeof text); i++)
+        json_put_str(w, text);
+    json_close_array(w);
+}
+
+static void put_models(struct node *n, struct json_writer *w)
+{
+    json_key(w, "models");
+    json_open_array(w);
+    for (size_t i = 0; i < engine_model_count(n->engine); i++) {
+        const struct engine_model *m = engine_model_at(n->engine, i);
+        uint32_t busy, queued;
+        ways_load(&n->ways, m->name, &busy, &queued);
+        json_open_object(w);
+        json_member_str(w, "name", m->name);
+        json_member_str(w, "state", m->is_ready ? "ready" : "not ready");
+        json_member_u64(w, "slots", m->slots);
+        json_member_u64(w, "busy", busy > m->busy ? busy : m->busy);
+        json_member_u64(w, "queued", queued + m->waiting);
+        json_member_bool(w, "shared", announce_is_shared(&n->announce, m));
+        json_member_u64(w, "context", m->ctx);
+        json_member_str(w, "quantization", m->quant);
+        json_member_str(w, "digest", m->digest);
+        json_close_object(w);
+    }
+    json_close_array(w);
+}
+
+static void put_requests(struct node *n, struct json_writer *w)
+{
+    const struct gateway_counters *c = gateway_counters(n->gateway);
+    json_key(w, "requests");
+    json_open_object(w);
+    json_member_u64(w, "total", c->requests);
+    json_member_u64(w, "ok", c->ok);
+    json_member_u64(w, "failed", c->errors);
+    json_member_u64(w, "cancelled", c->cancelled);
+    json_member_u64(w, "from_peers", c->peer_requests);
+    json_member_u64(w, "refused", c->refused);
+    json_member_u64(w, "failovers", c->failovers);
+    json_member_u64(w, "running", gateway_running(n->gateway));
+    json_close_object(w);
+}
+
+static int status_page(struct node *n, struct buf *out)
+{
+    struct json_writer w = json_write(out);
+    struct dht_stats dht = dht_stats(n->kad.dht);
+    json_open_object(&w);
+    json_member_str(&w, "peer", n->peer);
+    json_member_str(&w, "version", n->version);
+    json_member_u64(&w, "uptime_s", (sched_now(n->sched) - n->started_us) / US_PER_S);
+    json_member_str(&w, "node_id", n->cfg->node_id);
+    json_member_str(&w, "api", n->api);
+    json_member_str(&w, "data_dir", n->dir.path);
+    put_addresses(n, &w);
+    json_member_u64(&w, "peers", p2p_host_counts(n->host).peers);
+    json_member_bool(&w, "joined", join_is_in(&n->join));
+    json_member_str(&w, "sharing", n->guard.is_paused ? "paused"
+                                   : guard_is_open(&n->guard, n->announce.minute_of_day(n)) ? "open"
+                                                                                            : "closed");
+    put_models(n, &w);
+    put_requests(n, &w);
+    json_key(&w, "dht");
+    json_open_object(&w);
+    json_member_u64(&w, "peers", dht.table_peers);
+    json_member_u64(&w, "provider_keys", dht.provider_keys);
+    json_member_u64(&w, "own_keys", dht.own_keys);
+    json_close_object(&w);
+    json_close_object(&w);
+    return w.err;
+}
+
+static uint64_t offers_of(const struct node *n, const struct peer_id *peer)
+{
+    uint64_t count = 0;
+    for (const struct catalogue_offer *o = catalogue_next(&n->offers, NULL); o;
+         o = catalogue_next(&n->offers, o))
+        count += peer_id_eq(&o->offer.peer, peer);
+    return count;
+}
+
+static void put_peer(struct node *n, struct json_writer *w, const struct p2p_peer_view *v)
+{
+    char text[512];
+    json_open_object(w);
+    json_member_str(w, "peer", peer_id_text(v->id, text, sizeof text));
+    json_member_str(w, "remote", net_addr_format(&v->remote, text));
+    json_key(w, "addresses");
+    json_open_array(w);
+    for (int i = 0; v->record && i < v->record->addr_count; i++)
+        json_put_str(w, multiaddr_text(bytes_of(v->record->addrs[i].p, v->record->addrs[i].n), text,
+                                       sizeof text));
+    json_close_array(w);
+    json_member_str(w, "agent", v->record ? v->record->agent : "");
+    json_member_double(w, "rtt_ms", (double)v->rtt_us / 1000);
+    json_member_u64(w, "connected_s", (sched_now(n->sched) - v->since_us) / US_PER_S);
+    json_member_u64(w, "connections", v->conns);
+    json_member_u64(w, "streams", v->streams);
+    json_member_u64(w, "protocols", v->record ? v->record->protocol_count : 0);
+    json_member_u64(w, "offers", offers_of(n, v->id));
+    json_member_bool(w, "inbound", v->is_inbound);
+    json_close_object(w);
+}
+
+static int peers_page(struct node *n, struct buf *out)
+{
+    struct json_writer w = json_write(out);
+    struct p2p_peer_view v;
+    void *cursor = NULL;
+    json_open_object(&w);
+    json_key(&w, "peers");
+    json_open_array(&w);
+    while (p2p_host_peers(n->host, &cursor, &v))
+        put_peer(n, &w, &v);
+    json_close_array(&w);
+    json_close_object(&w);
+    return w.err;
+}
+
+static int network_page(const struct node *n, struct buf *out)
+{
+    bool comma = false;
+    int err = buf_append_str(out, "{\"offers\":[");
+    for (const struct catalogue_offer *o = catalogue_next(&n->offers, NULL); o && !err;
+         o = catalogue_next(&n->offers, o)) {
+        if (comma)
+            (void)buf_append_byte(out, ',');
+        comma = true;
+        err = offer_json(&o->offer, out);
+    }
+    return err ? err : buf_append_str(out, "]}");
+}
+
+static int metrics_page(struct node *n, struct buf *b)
+{
+    struct p2p_counts p = p2p_host_counts(n->host);
+    struct dht_stats d = dht_stats(n->kad.dht);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t v;
+    } rows[] = {
+        {"conduit_peers", "gauge", "connected peers", p.peers},
+        {"conduit_p2p_connections", "gauge", "libp2p connections", p.conns},
+        {"conduit_p2p_bytes_received_total", "counter", "bytes from peers", p.bytes_in},
+        {"conduit_p2p_bytes_sent_total", "counter", "bytes to peers", p.bytes_out},
+        {"conduit_p2p_dials_total", "counter", "dials", p.dials},
+        {"conduit_p2p_dials_failed_total", "counter", "dials that failed", p.dials_failed},
+        {"conduit_p2p_refused_total", "counter", "connections over a limit", p.refused_limit},
+        {"conduit_dht_peers", "gauge", "peers in the routing table", d.table_peers},
+        {"conduit_dht_requests_served_total", "counter", "DHT requests answered", d.served},
+        {"conduit_http_connections", "gauge", "local HTTP connections",
+         http_server_conn_count(n->local_server)},
+    };
+    int err = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && !err; i++)
+        err = buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help,
+                         rows[i].name, rows[i].type, rows[i].name, (unsigned long long)rows[i].v);
+    return err;
+}
+
+int node_render(void *node, enum gateway_page page, struct buf *out)
+{
+    struct node *n = node;
+    switch (page) {
+    case GATEWAY_PAGE_STATUS:
+        return status_page(n, out);
+    case GATEWAY_PAGE_PEERS:
+        return peers_page(n, out);
+    case GATEWAY_PAGE_OFFERS:
+        return announce_json(&n->announce, out);
+    case GATEWAY_PAGE_OFFERS_NETWORK:
+        return network_page(n, out);
+    case GATEWAY_PAGE_METRICS:
+        return metrics_page(n, out);
+    case GATEWAY_PAGE_FEED:
+        return announce_snapshot(&n->announce, out);
+    }
+    return E_BUG;
+}
