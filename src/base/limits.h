@@ -98,10 +98,6 @@
 /* --- offer, route, guard --- */
 #define LIMIT_OFFER             (8 * KIB) /* one signed offer; a full one is 2 KiB */
 #define LIMIT_OFFER_PAYLOAD     (4 * KIB) /* its payload, also of protocols we do not know */
-#define LIMIT_OFFER_NAME        200     /* a model's name, an offer's id, an alias */
-#define LIMIT_OFFER_WORD        64      /* protocol, quantisation, region, currency */
-#define LIMIT_OFFER_ALIASES     8       /* other names of one model */
-#define LIMIT_OFFER_WINDOWS     8       /* hours of the day */
 #define LIMIT_OFFER_LIFETIME_MS (UINT64_C(48) * 3600 * 1000) /* expiry ahead of now; threats sheet */
 
 #define LIMIT_CATALOGUE_PEERS   256  /* providers whose offers are kept; the least used one leaves */
