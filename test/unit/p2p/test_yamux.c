@@ -316,6 +316,26 @@ static void reset_in_the_middle_of_a_body(void **state)
     f_free(f);
 }
 
+static void reset_drops_what_is_queued(void **state)
+{
+    for (int how = 0; how < 2; how++) {
+        struct fixture *f = f_new(true);
+        struct yamux_stream *s = f_open(f);
+        drain(f);
+        yamux_write(s, BYTES_LIT("never sent"));
+        yamux_finish(s);
+        if (how == 0)
+            yamux_reset(s, 3);
+        else
+            yamux_release(s);
+        drain(f);
+        assert_int_equal(f->out_n, YAMUX_HEAD); /* the RST alone */
+        assert_int_equal(yamux_frame_decode(f->out).flags, YAMUX_F_RST);
+        assert_false(yamux_has_output(&f->y));
+        f_free(f);
+    }
+}
+
 /* A peer that puts FIN on its payload loses nothing with us, whatever js does. */
 static void fin_on_payload_and_orders(void **state)
 {
@@ -763,6 +783,7 @@ int main(void)
         cmocka_unit_test(frames_of_closed_streams_are_ignored),
         cmocka_unit_test(reset_code_is_not_credit),
         cmocka_unit_test(reset_in_the_middle_of_a_body),
+        cmocka_unit_test(reset_drops_what_is_queued),
         cmocka_unit_test(fin_on_payload_and_orders),
         cmocka_unit_test(pings),
         cmocka_unit_test(path_is_measured_only_in_use),
