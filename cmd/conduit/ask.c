@@ -39,9 +39,12 @@ static int read_stdin(struct buf *question)
         if (n < 0)
             return api_failf("ask", "stdin cannot be read");
         if (n == 0)
-            return 0;
+            break;
         buf_commit(question, (size_t)n);
     }
+    while (question->tail > question->head && question->base[question->tail - 1] == '\n')
+        question->tail--; /* the shell's, not the question's */
+    return 0;
 }
 
 static void join_words(int argc, char **argv, struct buf *question)
