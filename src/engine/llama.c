@@ -26,10 +26,10 @@ static unsigned move(struct llama *l, enum llama_state to, uint64_t now)
     l->state = to;
     l->since_us = now;
     l->kill_at_us = SCHED_NEVER;
-    if (!llama_has_process(l)) {
+    if (!llama_has_process(l) || to == LLAMA_KILLING || to == LLAMA_STOPPING)
         l->check_at_us = SCHED_NEVER;
+    if (!llama_has_process(l))
         l->is_checking = false;
-    }
     return was != llama_is_ready(l) || to == LLAMA_GAVE_UP ? LLAMA_DO_TELL : 0;
 }
 
@@ -124,6 +124,8 @@ static unsigned checked(struct llama *l, enum llama_event ev, uint64_t now)
     if (!l->is_checking)
         return 0; /* an answer of a process that is gone */
     l->is_checking = false;
+    if (l->state == LLAMA_KILLING || l->state == LLAMA_STOPPING)
+        return 0; /* it is on its way out whatever it says */
     l->check_at_us = now + (l->state == LLAMA_LOADING ? LLAMA_LOAD_POLL_US : LLAMA_CHECK_US);
     if (ev == LLAMA_HEALTHY) {
         l->bad_checks = 0;
