@@ -374,29 +374,41 @@ struct known_peer *p2p_host_record(struct p2p_host *h, const struct peer_id *pee
     return peerstore_get(&h->store, peer);
 }
 
+static bool view_peer(struct host_peer *p, struct p2p_peer_view *out)
+{
+    struct conn *c = host_peer_conn(p);
+    if (!c)
+        return false;
+    *out = (struct p2p_peer_view){
+        .id = &p->id,
+        .record = p->record,
+        .conns = p->conn_count,
+        .streams = c->stream_count,
+        .rtt_us = conn_rtt_us(c),
+        .since_us = c->since_us,
+        .remote = c->remote,
+        .is_inbound = !c->is_dialer,
+        .is_conduit = p->is_conduit,
+        .is_protected = p->protections > 0,
+        .observed = multiaddr_bytes(&p->observed),
+    };
+    return true;
+}
+
+bool p2p_host_peer(struct p2p_host *h, const struct peer_id *peer, struct p2p_peer_view *out)
+{
+    struct host_peer *p = host_peer_get(h, peer);
+    return p && view_peer(p, out);
+}
+
 bool p2p_host_peers(struct p2p_host *h, void **cursor, struct p2p_peer_view *out)
 {
     struct list *it = *cursor ? ((struct list *)*cursor)->next : h->peers.next;
-    for (; it != &h->peers; it = it->next) {
-        struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
-        struct conn *c = host_peer_conn(p);
-        if (!c)
-            continue;
-        *out = (struct p2p_peer_view){
-            .id = &p->id,
-            .record = p->record,
-            .conns = p->conn_count,
-            .streams = c->stream_count,
-            .rtt_us = conn_rtt_us(c),
-            .since_us = c->since_us,
-            .remote = c->remote,
-            .is_inbound = !c->is_dialer,
-            .is_conduit = p->is_conduit,
-            .is_protected = p->protections > 0,
-        };
-        *cursor = it;
-        return true;
-    }
+    for (; it != &h->peers; it = it->next)
+        if (view_peer(LIST_ENTRY(it, struct host_peer, link), out)) {
+            *cursor = it;
+            return true;
+        }
     return false;
 }
 

@@ -151,7 +151,10 @@ struct p2p_peer_view {
     uint64_t rtt_us, since_us;
     struct net_addr remote;
     bool is_inbound, is_conduit, is_protected;
+    struct bytes observed; /* our address as it told it; empty until identified */
 };
+/* One connected peer; false when it is not. */
+bool p2p_host_peer(struct p2p_host *h, const struct peer_id *peer, struct p2p_peer_view *out);
 /* Connected peers, oldest first; NULL cursor starts; false at the end. Nothing may change between. */
 bool p2p_host_peers(struct p2p_host *h, void **cursor, struct p2p_peer_view *out);
 struct known_peer *p2p_host_record(struct p2p_host *h, const struct peer_id *peer);

@@ -84,13 +84,16 @@ static void asked(void *ctx, struct stream *s, const struct peer_id *peer)
 
 /* --- theirs --- */
 
-static void note_observed(struct p2p_host *h, struct bytes addr)
+static void note_observed(struct p2p_host *h, const struct peer_id *by, struct bytes addr)
 {
     struct net_addr at;
     size_t i = 0;
     struct multiaddr m;
     if (multiaddr_to_net(addr, &at) != 0 || multiaddr_copy(multiaddr_without_peer(addr), &m) != 0)
         return;
+    struct host_peer *p = host_peer_get(h, by);
+    if (p)
+        p->observed = m;
     while (i < h->observed_count && !bytes_eq(multiaddr_bytes(&h->observed[i].addr),
                                               multiaddr_bytes(&m)))
         i++;
@@ -149,7 +152,7 @@ static void learn(struct host_exchange *x, const struct identify *id)
         known_peer_add_protocol(k, id->protocols[i]);
     learn_addrs(h, k, id, &x->remote);
     if (id->observed.n)
-        note_observed(h, id->observed);
+        note_observed(h, &x->peer, id->observed);
     k->is_identified = true;
     TRACE(P2P, DEBUG, "%s is %s (%s), %u protocols, %u addresses -> noted", x->open.protocol
               ? "peer" : "pushing peer", k->agent, k->version, k->protocol_count, k->addr_count);

@@ -29,6 +29,7 @@ struct host_peer {
     uint32_t conn_count, protections;
     uint32_t pings, identifies; /* inbound streams of these now */
     bool is_conduit, is_announced;
+    struct multiaddr observed; /* of us, by it */
     struct known_peer *record; /* pinned */
 };
 
