@@ -7,6 +7,10 @@
 
 #include <stdlib.h>
 
+/* An answer that waits for its next event holds this and no buffers. */
+_Static_assert(sizeof(struct http_conn) + sizeof(struct http_exchange) < 1024,
+               "an idle stream fits in 1 KiB");
+
 /* --- the server --- */
 
 static void or_default(uint64_t *v, uint64_t otherwise)
@@ -23,6 +27,7 @@ struct http_server *http_server_new(const struct http_server_config *cfg)
     or_default(&srv->cfg.idle_us, 75 * US_PER_S);
     or_default(&srv->cfg.body_window_us, 10 * US_PER_S);
     or_default(&srv->cfg.write_stall_us, 30 * US_PER_S);
+    or_default(&srv->cfg.bodies_limit, LIMIT_HTTP_BODIES);
     if (!srv->cfg.body_limit)
         srv->cfg.body_limit = LIMIT_HTTP_BODY;
     if (!srv->cfg.body_window_min)

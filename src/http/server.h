@@ -47,6 +47,7 @@ struct http_server_config {
     const struct http_handler *handler;
     void *ctx;
     size_t body_limit;        /* of a collected body; 0: LIMIT_HTTP_BODY */
+    uint64_t bodies_limit;    /* of all collected bodies together, or 503; 0: LIMIT_HTTP_BODIES */
     uint64_t head_us;         /* a whole head after its first byte; 0: 10 s */
     uint64_t idle_us;         /* between requests; 0: 75 s */
     uint64_t body_window_us;  /* in each such window a body must come forward … 0: 10 s */

@@ -51,7 +51,7 @@ static bool collect(struct http_conn *c, struct bytes piece)
         conn_refuse(c, 413, "request_too_large", "the body of the request is too large");
         return false;
     }
-    if (c->srv->body_bytes + piece.n > LIMIT_HTTP_BODIES || buf_append_bytes(&x->body, piece)) {
+    if (c->srv->body_bytes + piece.n > c->srv->cfg.bodies_limit || buf_append_bytes(&x->body, piece)) {
         conn_refuse(c, 503, "overloaded", "too many large requests at once");
         return false;
     }
@@ -254,7 +254,7 @@ static bool read_into_body(struct http_conn *c, ssize_t *got)
         room = have > SERVER_READ ? have : SERVER_READ;
     if (room > c->body.left)
         room = (size_t)c->body.left;
-    if (c->srv->body_bytes + room > LIMIT_HTTP_BODIES || buf_reserve(&x->body, room, &at)) {
+    if (c->srv->body_bytes + room > c->srv->cfg.bodies_limit || buf_reserve(&x->body, room, &at)) {
         conn_refuse(c, 503, "overloaded", "too many large requests at once");
         return *got = 0, true;
     }

@@ -18,7 +18,8 @@ struct app {
     struct http_server *srv;
     struct http_exchange *x; /* the open one, when answers are by hand */
     struct http_exchange_events on;
-    bool by_hand, early, stream;
+    bool by_hand, early, stream, take;
+    struct buf taken;
     size_t body_limit;
     int requests, gone_err, gone, writables, body_ends;
     char method[16], path[256], body[4096];
@@ -75,6 +76,8 @@ static void app_request(void *ctx, struct http_exchange *x, const struct http_he
         a->body_size = 0;
         app_body(a, body);
     }
+    if (a->take)
+        assert_int_equal(http_exchange_take_body(x, &a->taken), 0);
     if (a->by_hand) {
         a->x = x;
         return;
@@ -103,6 +106,7 @@ static int teardown(void **state)
     struct app *a = *state;
     http_server_free(a->srv);
     fake_world_fini(&a->w);
+    buf_fini(&a->taken);
     free(a);
     return 0;
 }
@@ -325,7 +329,7 @@ static void http_10_is_closed_unless_it_asks(void **state)
 
 /* --- bodies --- */
 
-static void a_large_body_is_collected_and_may_be_taken(void **state)
+static void a_large_body_is_collected_where_it_stays(void **state)
 {
     struct app *a = *state;
     a->by_hand = true;
@@ -366,6 +370,70 @@ static void over_the_body_limit_is_413(void **state)
     assert_int_equal(a->gone_err, E_TOO_BIG);
     f = send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1234567890");
     assert_starts(fake_sent(f), "HTTP/1.1 200 ");
+}
+
+static void a_body_may_be_taken(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = a->take = true;
+    struct fake_stream *f =
+        send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
+    assert_true(bytes_eq_str(buf_view(&a->taken), "hello")); /* copied: it lay in the server's */
+    assert_int_equal(http_exchange_take_body(a->x, &a->taken), E_INVALID);
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("ok"));
+    fake_feed_str(f, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     "2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n");
+    fake_world_run(&a->w);
+    assert_true(bytes_eq_str(buf_view(&a->taken), "abcde")); /* moved */
+    http_exchange_reply(a->x, 200, NULL, NULL, 0, BYTES_LIT("ok"));
+    fake_world_run(&a->w);
+}
+
+static void bodies_are_bounded_in_total(void **state)
+{
+    struct app *a = *state;
+    static char part[150000];
+    http_server_free(a->srv);
+    a->srv = http_server_new(&(struct http_server_config){
+        .sched = &a->w.sched, .handler = &app_handler, .ctx = a, .bodies_limit = 400000});
+    struct fake_stream *f[3];
+    for (int i = 0; i < 3; i++) {
+        f[i] = send_text(a, i == 1 ? "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                                     "\r\n30000\r\n"
+                                   : "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 196608\r\n\r\n");
+        fake_feed(f[i], part, sizeof part);
+        fake_world_run(&a->w);
+    }
+    assert_int_equal(fake_sent_len(f[0]) + fake_sent_len(f[1]), 0);
+    assert_starts(fake_sent(f[2]), "HTTP/1.1 503 ");
+    fake_feed(f[0], part, 196608 - sizeof part); /* the others go on, and make room */
+    fake_world_run(&a->w);
+    assert_starts(fake_sent(f[0]), "HTTP/1.1 200 ");
+    struct fake_stream *again =
+        send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 150000\r\n\r\n");
+    fake_feed(again, part, sizeof part);
+    fake_world_run(&a->w);
+    assert_starts(fake_sent(again), "HTTP/1.1 200 ");
+}
+
+static void an_unwanted_body_is_not_read_for_ever(void **state)
+{
+    struct app *a = *state;
+    a->early = true;
+    struct fake_stream *f =
+        send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\nx");
+    assert_starts(fake_sent(f), "HTTP/1.1 403 ");
+    assert_true(f->is_closed);
+    f = send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n");
+    assert_starts(fake_sent(f), "HTTP/1.1 403 ");
+    assert_false(f->is_closed);
+    static char part[LIMIT_HTTP_DRAIN + 1];
+    fake_feed(f, part, sizeof part);
+    fake_world_run(&a->w);
+    assert_true(f->is_closed);
+    f = send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n");
+    fake_world_advance(&a->w, 11 * US_PER_S);
+    assert_true(f->is_closed);
 }
 
 static void a_streamed_body_comes_in_pieces_and_can_wait(void **state)
@@ -731,8 +799,11 @@ int main(void)
         T(an_early_answer_drops_the_body_and_goes_on),
         T(head_gets_no_body),
         T(http_10_is_closed_unless_it_asks),
-        T(a_large_body_is_collected_and_may_be_taken),
+        T(a_large_body_is_collected_where_it_stays),
         T(over_the_body_limit_is_413),
+        T(a_body_may_be_taken),
+        T(bodies_are_bounded_in_total),
+        T(an_unwanted_body_is_not_read_for_ever),
         T(a_streamed_body_comes_in_pieces_and_can_wait),
         T(the_first_event_leaves_at_once_with_the_head),
         T(a_head_alone_leaves_at_the_end_of_the_turn),
