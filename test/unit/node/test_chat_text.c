@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What a person sees of an answer: cut anywhere, ended in every way, in every shape of error; and that a model
- * cannot drive the terminal. */
+/* What a person sees of an answer: cut anywhere, ended in every way, in every shape of error; and
+ * that a model cannot drive the terminal. */
 #include "node/chat_text.h"
 
 #include "base/limits.h"
@@ -13,8 +13,10 @@
 #include <cmocka.h>
 
 #define CHUNK(delta) "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":" delta "}]}\n\n"
-#define FINISH       "data: {\"model\":\"m\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
-#define DONE         "data: [DONE]\n\n"
+#define FINISH                                                                                     \
+    "data: {\"model\":\"m\",\"choices\":[{\"delta\":{},"                                           \
+    "\"finish_reason\":\"stop\"}]}\n\n"
+#define DONE "data: [DONE]\n\n"
 
 static const char whole[] =
     ": ping\n\n" CHUNK("{\"role\":\"assistant\",\"content\":\"\"}") CHUNK("{\"content\":\"Par\"}")
@@ -73,7 +75,8 @@ static void what_follows_the_end_is_ignored(void **state)
     buf_init(&fresh, 0);
     assert_int_equal(chat_reader_feed(&r, BYTES_LIT(DONE CHUNK("{\"content\":\"x\"}")), &fresh),
                      CHAT_DONE);
-    assert_int_equal(chat_reader_feed(&r, BYTES_LIT(CHUNK("{\"content\":\"y\"}")), &fresh), CHAT_DONE);
+    assert_int_equal(chat_reader_feed(&r, BYTES_LIT(CHUNK("{\"content\":\"y\"}")), &fresh),
+                     CHAT_DONE);
     assert_text(&fresh, "");
     buf_fini(&fresh);
     chat_reader_fini(&r);
@@ -90,8 +93,9 @@ static void a_stream_without_its_end_has_failed(void **state)
 
 static void an_error_event_has_its_sentence(void **state)
 {
-    assert_fails(CHUNK("{\"content\":\"a\"}") "data: {\"error\":{\"message\":\"it died\"}}\n\n" DONE, "a",
-                 "it died");
+    assert_fails(
+        CHUNK("{\"content\":\"a\"}") "data: {\"error\":{\"message\":\"it died\"}}\n\n" DONE, "a",
+        "it died");
     assert_fails("data: {\"error\":\"bare\"}\n\n", "", "bare");
     assert_fails("data: {\"error\":{}}\n\n", "", "the model failed without saying why");
     assert_fails("data: <html>\n\n" DONE, "", "the answer has an event that is not JSON");
@@ -163,9 +167,11 @@ static void assert_document(const char *json, enum chat_state want, const char *
 
 static void an_answer_in_one_piece(void **state)
 {
-    assert_document("{\"choices\":[{\"message\":{\"content\":\"Paris\"},\"finish_reason\":\"stop\"}]}",
-                    CHAT_DONE, "Paris");
-    assert_document("{\"choices\":[{\"text\":\"Paris\",\"finish_reason\":\"stop\"}]}", CHAT_DONE, "Paris");
+    assert_document(
+        "{\"choices\":[{\"message\":{\"content\":\"Paris\"},\"finish_reason\":\"stop\"}]}",
+        CHAT_DONE, "Paris");
+    assert_document("{\"choices\":[{\"text\":\"Paris\",\"finish_reason\":\"stop\"}]}", CHAT_DONE,
+                    "Paris");
     assert_document("{\"choices\":[]}", CHAT_FAILED, "the answer is not a chat completion");
     assert_document("[]", CHAT_FAILED, "the answer is not a chat completion");
     assert_document("", CHAT_FAILED, "the answer is not JSON");
@@ -214,7 +220,8 @@ static void messages_are_joined_and_escaped(void **state)
     buf_init(&b, 100);
     assert_int_equal(chat_message_append(&b, "system", BYTES_LIT("a\"b\n")), 0);
     assert_int_equal(chat_message_append(&b, "user", BYTES_LIT("c")), 0);
-    const char *both = "{\"role\":\"system\",\"content\":\"a\\\"b\\n\"},{\"role\":\"user\",\"content\":\"c\"}";
+    const char *both =
+        "{\"role\":\"system\",\"content\":\"a\\\"b\\n\"},{\"role\":\"user\",\"content\":\"c\"}";
     assert_text(&b, both);
     char big[100];
     memset(big, 'x', sizeof big);

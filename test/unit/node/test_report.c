@@ -93,15 +93,16 @@ static void models(void **state)
 
 static void peers(void **state)
 {
-    assert_report(report_peers,
-                  "{\"peers\":[{\"peer\":\"12D3KooWA\",\"addresses\":[\"/ip4/10.0.0.1/tcp/8000\",\"/x\"],"
-                  "\"agent\":\"conduit/0.1\",\"rtt_ms\":1.25,\"connected_s\":75,\"offers\":3,"
-                  "\"inbound\":false},{\"peer\":\"12D3KooWB\"},"
-                  "{\"peer\":\"C\",\"agent\":\"a\\u001b]0;x\\u0007b\",\"inbound\":true,\"rtt_ms\":null}]}",
-                  "PEER       ADDRESS                    RTT  OFFERS  CONNECTED  DIALLED  AGENT\n"
-                  "12D3KooWA  /ip4/10.0.0.1/tcp/8000  1.2 ms       3      1 min  we       conduit/0.1\n"
-                  "12D3KooWB\n"
-                  "C                                                             they     a]0;xb\n");
+    assert_report(
+        report_peers,
+        "{\"peers\":[{\"peer\":\"12D3KooWA\",\"addresses\":[\"/ip4/10.0.0.1/tcp/8000\",\"/x\"],"
+        "\"agent\":\"conduit/0.1\",\"rtt_ms\":1.25,\"connected_s\":75,\"offers\":3,"
+        "\"inbound\":false},{\"peer\":\"12D3KooWB\"},"
+        "{\"peer\":\"C\",\"agent\":\"a\\u001b]0;x\\u0007b\",\"inbound\":true,\"rtt_ms\":null}]}",
+        "PEER       ADDRESS                    RTT  OFFERS  CONNECTED  DIALLED  AGENT\n"
+        "12D3KooWA  /ip4/10.0.0.1/tcp/8000  1.2 ms       3      1 min  we       conduit/0.1\n"
+        "12D3KooWB\n"
+        "C                                                             they     a]0;xb\n");
 }
 
 static void status(void **state)
@@ -109,7 +110,8 @@ static void status(void **state)
     assert_report(report_status, "{}", "");
     assert_report(
         report_status,
-        "{\"peer\":\"12D3\",\"version\":\"0.1.0\",\"uptime_s\":3725,\"api\":\"http://127.0.0.1:8888/v1\","
+        "{\"peer\":\"12D3\",\"version\":\"0.1.0\",\"uptime_s\":3725,\"api\":\"http://"
+        "127.0.0.1:8888/v1\","
         "\"addresses\":[\"/a\",\"/b\"],\"peers\":2,\"dht\":{\"peers\":5},\"sharing\":\"open\","
         "\"requests\":{\"served\":12,\"failed\":0,\"list\":[1]},"
         "\"models\":[{\"name\":\"tiny\",\"state\":\"ready\",\"slots\":4,\"busy\":0,\"queued\":1,"
@@ -134,12 +136,13 @@ static void numbers_that_lie_are_no_harm(void **state)
 {
     struct buf b;
     buf_init(&b, 0);
-    assert_int_equal(report_peers(BYTES_LIT("{\"peers\":[{\"rtt_ms\":1e300,\"connected_s\":-5,"
-                                            "\"offers\":1e300,\"addresses\":7,\"peer\":[]},7,null]}"),
-                                  &b),
-                     0);
-    assert_int_equal(report_status(BYTES_LIT("{\"uptime_s\":1e99,\"addresses\":{},\"models\":[[],1]}"), &b),
-                     0);
+    assert_int_equal(
+        report_peers(BYTES_LIT("{\"peers\":[{\"rtt_ms\":1e300,\"connected_s\":-5,"
+                               "\"offers\":1e300,\"addresses\":7,\"peer\":[]},7,null]}"),
+                     &b),
+        0);
+    assert_int_equal(
+        report_status(BYTES_LIT("{\"uptime_s\":1e99,\"addresses\":{},\"models\":[[],1]}"), &b), 0);
     buf_fini(&b);
 }
 
@@ -162,7 +165,7 @@ static void durations(void **state)
     static const struct {
         uint64_t s;
         const char *text;
-    } cases[] = {{0, "0 s"},         {59, "59 s"},          {60, "1 min"}, {3599, "59 min"},
+    } cases[] = {{0, "0 s"},          {59, "59 s"},           {60, "1 min"},      {3599, "59 min"},
                  {3600, "1 h 0 min"}, {86399, "23 h 59 min"}, {180000, "2 d 2 h"}};
     char out[32];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
