@@ -388,6 +388,50 @@ static void cancelled_in_every_way(void **state)
     assert_int_equal(t.err, E_CANCELLED);
 }
 
+static bool is_even(void *ctx, const struct dht_peer *p)
+{
+    return p->id.b[3] % 2 == 0;
+}
+
+static void who_cannot_be_dialled_is_not_asked(void **state)
+{
+    struct world *w = world_new(9, 1);
+    struct told t = {0};
+    for (int i = 1; i < 9; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    run_for(w, 10 * US_PER_S);
+    w->nodes[0].d->cfg.port.can_dial = is_even;
+    dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    sched_run_tasks(&w->s);
+    int asked = 0;
+    LIST_FOREACH(&w->flights, it) {
+        struct flight *f = LIST_ENTRY(it, struct flight, link);
+        asked += f->from == &w->nodes[0];
+        assert_true(f->from != &w->nodes[0] || f->rpc->peer.id.b[3] % 2 == 0);
+    }
+    assert_int_equal(asked, 4);
+    world_free(w);
+}
+
+/* Disconnected is not gone; no longer a server is. */
+static void gone(void **state)
+{
+    struct world *w = world_new(3, 1);
+    struct dht *d = w->nodes[0].d;
+    meet(&w->nodes[0], &w->nodes[1]);
+    meet(&w->nodes[0], &w->nodes[2]);
+    dht_peer_gone(d, &w->nodes[1].id, true);
+    assert_int_equal(dht_stats(d).table_peers, 2);
+    dht_peer_gone(d, &w->nodes[1].id, false);
+    dht_peer_gone(d, &w->nodes[1].id, false);
+    assert_int_equal(dht_stats(d).table_peers, 1);
+    struct told t = {0};
+    dht_each_peer(d, on_peer, &t);
+    assert_int_equal(t.peers, 1);
+    assert_true(peer_id_eq(&t.last, &w->nodes[2].id));
+    world_free(w);
+}
+
 /* A dead peer costs the adaptive timeout, not the query's deadline, and leaves the table. */
 static void silent_peers_cost_a_second(void **state)
 {
@@ -626,6 +670,8 @@ int main(void)
         cmocka_unit_test(find_peer),
         cmocka_unit_test(errors_come_by_done),
         cmocka_unit_test(cancelled_in_every_way),
+        cmocka_unit_test(who_cannot_be_dialled_is_not_asked),
+        cmocka_unit_test(gone),
         cmocka_unit_test(silent_peers_cost_a_second),
         cmocka_unit_test(server_answers),
         cmocka_unit_test(only_for_oneself),
