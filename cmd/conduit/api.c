@@ -16,7 +16,7 @@
 
 enum { LINGER_MS = 1000 }; /* for the end of the body, after the end of what it says */
 
-/* ---- which node --------------------------------------------------------------------------------- */
+/* --- which node --- */
 
 int api_init_socket(struct api *a, const char *command, const char *path)
 {
@@ -24,8 +24,8 @@ int api_init_socket(struct api *a, const char *command, const char *path)
     a->at.origin.is_unix = true;
     if (strlen(path) >= sizeof((struct net_addr){0}).path) {
         free(a->where);
-        return api_failf(command, "the path of the socket is too long: %s; use a shorter --data-dir",
-                         path);
+        return api_failf(command,
+                         "the path of the socket is too long: %s; use a shorter --data-dir", path);
     }
     snprintf(a->at.origin.host, sizeof a->at.origin.host, "%s", path);
     snprintf(a->at.host_field, sizeof a->at.host_field, "localhost");
@@ -34,6 +34,8 @@ int api_init_socket(struct api *a, const char *command, const char *path)
 
 int api_init(struct api *a, const char *command, const struct common *c)
 {
+    if (c->bootstrap)
+        return usage_error(command, "--bootstrap is for conduit up and conduit ask");
     if (!c->api) {
         char *path = common_socket(c);
         int rc = api_init_socket(a, command, path);
@@ -57,7 +59,7 @@ void api_fini(struct api *a)
     *a = (struct api){0};
 }
 
-/* ---- one call ----------------------------------------------------------------------------------- */
+/* --- one call --- */
 
 struct run {
     const struct api_request *req;
@@ -146,10 +148,16 @@ static int start(struct run *r, const struct api *a, struct http_pool *pool)
         h[n++] = (struct http_header){BYTES_LIT("authorization"), bytes_str(bearer)};
     }
     const struct http_request http = {
-        .method = q->method, .target = bytes_str(target), .host = bytes_str(a->at.host_field),
-        .headers = h, .header_count = n,
-        .body = q->body.n > 0 ? &q->body : NULL, .body_count = q->body.n > 0,
-        .must_close = true, .first_byte_us = patience, .stall_us = patience,
+        .method = q->method,
+        .target = bytes_str(target),
+        .host = bytes_str(a->at.host_field),
+        .headers = h,
+        .header_count = n,
+        .body = q->body.n > 0 ? &q->body : NULL,
+        .body_count = q->body.n > 0,
+        .must_close = true,
+        .first_byte_us = patience,
+        .stall_us = patience,
     };
     r->call = http_pool_call(pool, &a->at.origin, &http, &call_events, r, &err);
     return r->call ? 0 : err;
@@ -180,7 +188,10 @@ static int call_in(struct run *r, const struct api *a, struct http_net *net)
     struct sched *sched = loop_sched(r->loop);
     struct http_client *client = http_client_new(sched);
     const struct http_pool_config cfg = {
-        .client = client, .sched = sched, .dialer = http_net_dialer(), .dialer_ctx = net,
+        .client = client,
+        .sched = sched,
+        .dialer = http_net_dialer(),
+        .dialer_ctx = net,
     };
     struct http_pool *pool = http_pool_new(&cfg);
     timer_init(&r->limit, limit_reached);
@@ -225,7 +236,7 @@ void api_response_fini(struct api_response *r)
     buf_fini(&r->body);
 }
 
-/* ---- what went wrong ---------------------------------------------------------------------------- */
+/* --- what went wrong --- */
 
 int api_fail(const char *command, struct bytes sentence)
 {
@@ -253,8 +264,9 @@ static int complain_unreached(const struct api *a, int err)
         return api_failf(a->command, "cannot reach %s: %s", a->where, err_text(err));
     if (err == E_DENIED)
         return api_failf(a->command, "the node at %s belongs to another user", a->where);
-    return api_failf(a->command, "no node runs here (%s); start one with conduit up, or say where it "
-                                 "is with --data-dir or --api",
+    return api_failf(a->command,
+                     "no node runs here (%s); start one with conduit up, or say where it "
+                     "is with --data-dir or --api",
                      a->where);
 }
 
@@ -283,7 +295,7 @@ int api_complain(const struct api *a, const struct api_response *r)
     return r->status == 200 ? EXIT_OK : complain_status(a, r);
 }
 
-/* ---- documents ---------------------------------------------------------------------------------- */
+/* --- documents --- */
 
 static int show(const struct api *a, struct bytes json, bool raw,
                 int (*report)(struct bytes json, struct buf *out))

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* One question to a node at a time, waited for: over its control socket, or to an address given with --api.
+/* One question to a node at a time, waited for: over its control socket, or to an address given
+ * with --api.
  *
- * A command is no server: each call makes a loop, runs one request in it, and puts everything away. Ctrl-C (and
- * SIGTERM) while a call runs ends the call, not the process, and is said in the response. */
+ * A command is no server: each call makes a loop, runs one request in it, and puts everything away.
+ * Ctrl-C (and SIGTERM) while a call runs ends the call, not the process, and is said in the
+ * response. */
 #ifndef CONDUIT_CMD_API_H
 #define CONDUIT_CMD_API_H
 
@@ -23,7 +25,8 @@ struct api_request {
     struct bytes body;         /* JSON; empty: none */
     uint64_t patience_us;      /* until the head, and between pieces; 0: 10 s */
     uint64_t total_us;         /* for all of it; 0: no limit */
-    /* Called with the pieces of an event stream; true: that was the end. NULL: everything goes to `body`. */
+    /* Called with the pieces of an event stream; true: that was the end. NULL: everything goes to
+     * `body`. */
     bool (*piece)(void *ctx, struct bytes piece);
     void *ctx;
 };
@@ -50,8 +53,8 @@ void api_fini(struct api *a);
 /* Asks; the response is yours (api_response_fini), also when the call failed. */
 void api_call(const struct api *a, const struct api_request *req, struct api_response *out);
 void api_response_fini(struct api_response *r);
-/* When the call failed or the status is not 200: the sentence on stderr, and the exit code. 0 when all
- * is well. */
+/* When the call failed or the status is not 200: the sentence on stderr, and the exit code. 0 when
+ * all is well. */
 int api_complain(const struct api *a, const struct api_response *r);
 /* "conduit COMMAND: SENTENCE" on stderr, safe for terminals; EXIT_FAILED. */
 int api_fail(const char *command, struct bytes sentence);

@@ -13,7 +13,7 @@
 static const char help[] =
     "conduit ask QUESTION [OPTION]…: ask a model once and print the answer as it comes\n"
     "\n"
-    "  QUESTION          several words are one question; '-', or none with a pipe: read from stdin\n"
+    "  QUESTION          several words are one question; '-', or none: read from stdin\n"
     "  --model NAME      the model (any chat model, when not given)\n"
     "  --system TEXT     what the model is told first\n"
     "  --max-tokens N    at most so many tokens\n"
@@ -21,7 +21,8 @@ static const char help[] =
     "  --show-peer       say on stderr who answered, and why that one\n"
     "  --json            one object: text, peer, route, model, finish_reason, usage\n"
     "  --data-dir DIR    ask the node of that directory\n"
-    "  --api URL         ask that address, as http://127.0.0.1:8888/v1; the key is CONDUIT_ACCESS_KEY\n"
+    "  --api URL         ask that address, as http://127.0.0.1:8888/v1; the key is "
+    "CONDUIT_ACCESS_KEY\n"
     "  --bootstrap ADDR  run a node of its own for this question, joined to ADDR\n"
     "\n"
     "Exit: 0 answered, 1 failed, 2 usage, 130 interrupted.\n"
@@ -62,8 +63,9 @@ static int read_question(int argc, char **argv, struct buf *question)
     int rc = 0;
     buf_init(question, LIMIT_CLI_QUESTION);
     if (argc < 2 && isatty(STDIN_FILENO))
-        return usage_error("ask", "what is the question? As in: conduit ask \"What is the capital of "
-                                  "France?\"");
+        return usage_error("ask",
+                           "what is the question? As in: conduit ask \"What is the capital of "
+                           "France?\"");
     if (argc < 2 || (argc == 2 && strcmp(argv[1], "-") == 0))
         rc = read_stdin(question);
     else

@@ -50,8 +50,8 @@ static void become_node(const struct borrowed *b, int out, pid_t parent, const c
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     const char *const argv[] = {
-        "conduit", "up", "--json", "--data-dir", b->dir, "--p2p-port", "0", "--http-port", "0",
-        "--share", "none", "--bootstrap", bootstrap, NULL,
+        "conduit",     "up", "--json",  "--data-dir", b->dir,        "--p2p-port", "0",
+        "--http-port", "0",  "--share", "none",       "--bootstrap", bootstrap,    NULL,
     };
     execv("/proc/self/exe", (char *const *)argv);
     _exit(127);

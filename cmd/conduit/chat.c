@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* conduit chat: reads lines, keeps the conversation.
  *
- * The conversation is the JSON of its messages, ready to be sent. A question that was not answered is taken out
- * again, so that the next one can be asked; one that was interrupted stays, with what had come. */
+ * The conversation is the JSON of its messages, ready to be sent. A question that was not answered
+ * is taken out again, so that the next one can be asked; one that was interrupted stays, with what
+ * had come. */
 #include "talk.h"
 
 #include "base/limits.h"
@@ -22,9 +23,11 @@ static const char help[] =
     "  --show-peer       say on stderr who answered, and why that one\n"
     "  --json            one object an answer: text, peer, route, model, finish_reason, usage\n"
     "  --data-dir DIR    ask the node of that directory\n"
-    "  --api URL         ask that address, as http://127.0.0.1:8888/v1; the key is CONDUIT_ACCESS_KEY\n"
+    "  --api URL         ask that address, as http://127.0.0.1:8888/v1; the key is "
+    "CONDUIT_ACCESS_KEY\n"
     "\n"
-    "A line is a question. Ctrl-C ends an answer. With a pipe every line of it is asked, and the exit is 1\n"
+    "A line is a question. Ctrl-C ends an answer. With a pipe every line of it is asked, and the "
+    "exit is 1\n"
     "when one of them was not answered.\n";
 
 static const char commands_help[] =
@@ -44,9 +47,8 @@ struct chat {
 static int chat_clear(struct chat *c)
 {
     buf_clear(&c->messages);
-    return c->talk.system
-               ? chat_message_append(&c->messages, "system", bytes_str(c->talk.system))
-               : 0;
+    return c->talk.system ? chat_message_append(&c->messages, "system", bytes_str(c->talk.system))
+                          : 0;
 }
 
 static void chat_ask(struct chat *c, struct bytes question)
@@ -178,9 +180,8 @@ int command_chat(int argc, char **argv)
     if (rc == 0)
         rc = talk_words_take("chat", &argc, argv);
     if (rc == 0 && argc > 1)
-        rc = usage_error("chat", "'%s' means nothing here; to ask one question: conduit ask", argv[1]);
-    if (rc == 0 && common.bootstrap)
-        rc = usage_error("chat", "--bootstrap is for conduit up and conduit ask");
+        rc = usage_error("chat", "'%s' means nothing here; to ask one question: conduit ask",
+                         argv[1]);
     if (rc == 0)
         rc = api_init(&api, "chat", &common);
     if (rc != 0)

@@ -9,11 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char help[] =
-    "conduit key [--json] [--data-dir DIR]: print this node's peer id\n"
-    "\n"
-    "  --json          one object: peer, public_key (hex)\n"
-    "  --data-dir DIR  the node of that directory\n";
+static const char help[] = "conduit key [--json] [--data-dir DIR]: print this node's peer id\n"
+                           "\n"
+                           "  --json          one object: peer, public_key (hex)\n"
+                           "  --data-dir DIR  the node of that directory\n";
 
 enum { KEY_FILE_MAX = 1024 };
 
@@ -30,7 +29,8 @@ static int read_key(const char *dir, struct key_pair *k)
     mem_wipe(data, n);
     free(data);
     if (err != 0)
-        return api_failf("key", "%s/identity.key is no private key of libp2p: %s", dir, err_text(err));
+        return api_failf("key", "%s/identity.key is no private key of libp2p: %s", dir,
+                         err_text(err));
     return 0;
 }
 

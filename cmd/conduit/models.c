@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 static const char help[] =
-    "conduit models [--json] [--data-dir DIR | --api URL]: the models that can be asked now: yours and your peers'\n"
+    "conduit models [--json] [--data-dir DIR | --api URL]: the models that can be asked now: yours "
+    "and your peers'\n"
     "\n"
     "  --json          the document as the node gave it (/v1/models)\n"
     "  --data-dir DIR  the node of that directory\n"

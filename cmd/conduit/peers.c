@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 static const char help[] =
-    "conduit peers [--json] [--data-dir DIR | --api URL]: the peers that are connected, their addresses and what they offer\n"
+    "conduit peers [--json] [--data-dir DIR | --api URL]: the peers that are connected, their "
+    "addresses and what they offer\n"
     "\n"
     "  --json          the document as the node gave it (/conduit/v1/peers)\n"
     "  --data-dir DIR  the node of that directory\n"

@@ -12,7 +12,7 @@
 
 enum { PATIENCE_S = 600 }; /* a long prompt on a slow machine; the node gives up before */
 
-/* ---- the command line --------------------------------------------------------------------------- */
+/* --- the command line --- */
 
 int talk_options_take(struct talk *t, const char *command, int *argc, char **argv)
 {
@@ -45,14 +45,15 @@ int talk_words_take(const char *command, int *argc, char **argv)
             return 0;
         }
         if (strncmp(argv[i], "--", 2) == 0)
-            return usage_error(command, "unknown option, or one without its value: %s; see conduit %s "
-                                        "--help",
+            return usage_error(command,
+                               "unknown option, or one without its value: %s; see conduit %s "
+                               "--help",
                                argv[i], command);
     }
     return 0;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------- */
+/* --- asking --- */
 
 static int write_request(const struct talk *t, struct bytes messages, struct buf *out)
 {
@@ -131,8 +132,12 @@ void talk_ask(const struct talk *t, struct bytes messages, struct talk_answer *a
     buf_init(&body, LIMIT_HTTP_BODY);
     int err = write_request(t, messages, &body);
     const struct api_request req = {
-        .method = "POST", .path = "/v1/chat/completions", .body = buf_view(&body),
-        .patience_us = PATIENCE_S * US_PER_S, .piece = take_piece, .ctx = &k,
+        .method = "POST",
+        .path = "/v1/chat/completions",
+        .body = buf_view(&body),
+        .patience_us = PATIENCE_S * US_PER_S,
+        .piece = take_piece,
+        .ctx = &k,
     };
     if (err == 0)
         api_call(t->api, &req, &a->response);
@@ -148,7 +153,7 @@ void talk_answer_fini(struct talk_answer *a)
     api_response_fini(&a->response);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+/* --- the end --- */
 
 static void print_json(const struct talk_answer *a)
 {

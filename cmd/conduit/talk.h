@@ -30,10 +30,12 @@ int talk_options_take(struct talk *t, const char *command, int *argc, char **arg
 /* What is left in argv must be no options; "--" ends them and is taken out. 0 or EXIT_USAGE. */
 int talk_words_take(const char *command, int *argc, char **argv);
 
-/* Asks with the messages (as JSON, without the brackets). The answer is yours (talk_answer_fini). */
+/* Asks with the messages (as JSON, without the brackets). The answer is yours (talk_answer_fini).
+ */
 void talk_ask(const struct talk *t, struct bytes messages, struct talk_answer *a);
 void talk_answer_fini(struct talk_answer *a);
-/* The end of an answer: the newline, the JSON object, who it was, or what went wrong. The exit code. */
+/* The end of an answer: the newline, the JSON object, who it was, or what went wrong. The exit
+ * code. */
 int talk_finish(const struct talk *t, struct talk_answer *a);
 
 #endif

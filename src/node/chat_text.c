@@ -49,7 +49,8 @@ static void add_text(struct chat_reader *r, struct bytes s, struct buf *fresh)
         (void)buf_append_bytes(fresh, s);
 }
 
-/* One chunk or a whole completion: they differ in the name of `message`, and old ones say `text`. */
+/* One chunk or a whole completion: they differ in the name of `message`, and old ones say `text`.
+ */
 static void take_choice(struct chat_reader *r, const struct json *choice, struct buf *fresh)
 {
     const struct json *m = json_get(choice, "delta");
@@ -189,7 +190,8 @@ int chat_message_append(struct buf *messages, const char *role, struct bytes con
     return w.err;
 }
 
-/* A character that only shows something: no C0 but newline and tab, no DEL, no C1 (U+0080..U+009F). */
+/* A character that only shows something: no C0 but newline and tab, no DEL, no C1 (U+0080..U+009F).
+ */
 static bool is_shown(const uint8_t *p, size_t n)
 {
     if (n == 1)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The documents of a node as text for people: /v1/models, /conduit/v1/peers, /conduit/v1/status. A field that is
- * missing is left out, since the node may be older or newer than the command. */
+/* The documents of a node as text for people: /v1/models, /conduit/v1/peers, /conduit/v1/status. A
+ * field that is missing is left out, since the node may be older or newer than the command. */
 #ifndef CONDUIT_NODE_REPORT_H
 #define CONDUIT_NODE_REPORT_H
 

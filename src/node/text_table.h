@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* A table for people: columns as wide as their widest cell, two spaces between, nothing at line ends.
+/* A table for people: columns as wide as their widest cell, two spaces between, nothing at line
+ * ends.
  *
- * Cells come from strangers too (agents, names of models), so whatever could drive a terminal or break the
- * line is taken out when a cell is added. */
+ * Cells come from strangers too (agents, names of models), so whatever could drive a terminal or
+ * break the line is taken out when a cell is added. */
 #ifndef CONDUIT_NODE_TEXT_TABLE_H
 #define CONDUIT_NODE_TEXT_TABLE_H
 
