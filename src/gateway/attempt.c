@@ -348,7 +348,10 @@ static void on_ready(struct gateway_open *o, int err, const struct gateway_way *
     size_t n = 0;
     if (err) {
         struct failure f;
-        failure_from_open(&f, err, who_of(a));
+        if (err == E_DENIED && *o->why)
+            failure_set(&f, 400, "field_not_allowed", "%s", o->why);
+        else
+            failure_from_open(&f, err, who_of(a));
         fail(a, &f);
         return;
     }

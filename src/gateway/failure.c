@@ -128,7 +128,20 @@ void failure_from_response(struct failure *f, int status, struct bytes retry_aft
     json_free(doc);
 }
 
+/* The same shape as http_error_json, with the member at fault in it. */
 int failure_json(const struct failure *f, struct buf *out)
 {
-    return http_error_json(out, f->status, *f->code ? f->code : NULL, f->message);
+    if (!*f->param)
+        return http_error_json(out, f->status, *f->code ? f->code : NULL, f->message);
+    struct json_writer w = json_write(out);
+    json_open_object(&w);
+    json_key(&w, "error");
+    json_open_object(&w);
+    json_member_str(&w, "message", f->message);
+    json_member_str(&w, "type", "invalid_request_error");
+    json_member_str(&w, "param", f->param);
+    json_member_str(&w, "code", *f->code ? f->code : NULL);
+    json_close_object(&w);
+    json_close_object(&w);
+    return w.err;
 }

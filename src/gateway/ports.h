@@ -35,6 +35,7 @@ struct gateway_open {
     const struct gateway_choice *choice; /* set by the gateway; lives as long as the request */
     const struct gateway_request *request; /* as skimmed; lives as long as the request */
     const struct principal *who;           /* whose request it is; lives as long */
+    char why[200];     /* with E_DENIED: the sentence for the client (400) */
     void *port;        /* private to the port */
 };
 

@@ -163,6 +163,11 @@ static void open_own(struct way *y)
         refuse(y, E_NOT_FOUND);
         return;
     }
+    if (!is_owner && m->kind == ENGINE_LLAMA && !m->allows_extra &&
+        fields_check(&y->o->request->skim, y->o->why, sizeof y->o->why)) {
+        refuse(y, E_DENIED);
+        return;
+    }
     if (is_owner && !m->slots) { /* a backend of unknown size: its owner may always */
         acquire(y);
         return;
