@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+/* The choice and its words, the breaker, and the retry budget; a story of one busy evening. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/sched.h"
+#include "route/choose.h"
+#include "route/failover.h"
+
+#include <stdio.h>
+
+struct world {
+    struct catalogue cat;
+    struct measures ms;
+    struct rng rng;
+    struct route_tried tried;
+    struct route_choice choice;
+    uint64_t now_us;
+};
+
+static void begin(struct world *w)
+{
+    *w = (struct world){.now_us = 1000};
+    catalogue_init(&w->cat, 1);
+    measures_init(&w->ms, 1);
+    rng_init_seeded(&w->rng, 42);
+}
+
+static void end(struct world *w)
+{
+    catalogue_fini(&w->cat);
+    measures_fini(&w->ms);
+}
+
+static struct offer serve(struct world *w, uint8_t peer, const char *model, bool is_own)
+{
+    struct offer o = {.peer = {.len = 3, .b = {0, 1, peer}}, .id = "a", .seq = 1,
+                      .protocol = "openai", .abilities = OFFER_CHAT, .context = 4096,
+                      .expires_ms = UINT64_MAX};
+    snprintf(o.model, sizeof o.model, "%s", model);
+    assert_int_equal(catalogue_put(&w->cat, &o, is_own), 0);
+    return o;
+}
+
+static struct measure *of(struct world *w, const struct offer *o)
+{
+    struct route_key k;
+    return measures_of(&w->ms, route_key_of(o, &k));
+}
+
+/* Who is chosen for `model`; 0: nobody. */
+static uint8_t choose(struct world *w, const char *model, uint32_t needs)
+{
+    struct route_request req = {.model = bytes_str(model), .needs = needs};
+    route_choose(&req, &w->cat, &w->ms, &w->tried, w->now_us, &w->rng, &w->choice);
+    return w->choice.offer ? w->choice.offer->offer.peer.b[2] : 0;
+}
+
+static void an_evening(void **state)
+{
+    struct world w;
+    char why[160];
+    begin(&w);
+    assert_int_equal(choose(&w, "tiny", 0), 0);
+    assert_string_equal(route_explain(&w.choice, 1, why), "none; 0 offers, 0 tried, 0 broken, 0 unfit");
+    struct offer fast = serve(&w, 1, "tiny", false), slow = serve(&w, 2, "tiny", false);
+    measure_started(of(&w, &fast));
+    measure_succeeded(of(&w, &fast), 10000, 30);
+    measure_started(of(&w, &slow));
+    measure_succeeded(of(&w, &slow), 90000, 30);
+    assert_int_equal(choose(&w, "tiny", 0), 1);
+    assert_string_equal(route_explain(&w.choice, 1, why),
+                        "peer; best 1 of 2; expected 10 ms; 0 waiting; success 1.00");
+    /* it is full: the slower one is sooner */
+    measure_told(of(&w, &fast), 1, 1, 20, 30, w.now_us);
+    assert_int_equal(choose(&w, "tiny", 0), 2);
+    /* that one fails this request */
+    route_tried_add(&w.tried, &slow);
+    assert_int_equal(choose(&w, "tiny", 0), 1);
+    assert_string_equal(route_explain(&w.choice, 2, why),
+                        "peer; best 1 of 1; expected 220 ms; 21 waiting; success 1.00; attempt 2");
+    /* and the fast one fails three times: its breaker opens, for two seconds */
+    for (int i = 0; i < MEASURE_TRIP; i++) {
+        measure_started(of(&w, &fast));
+        measure_failed(of(&w, &fast), w.now_us);
+    }
+    assert_int_equal(choose(&w, "tiny", 0), 0);
+    assert_string_equal(route_explain(&w.choice, 2, why), "none; 2 offers, 1 tried, 1 broken, 0 unfit");
+    w.now_us += 2 * US_PER_S;
+    assert_int_equal(choose(&w, "tiny", 0), 1);
+    assert_int_equal(choose(&w, "tiny", OFFER_VISION), 0);
+    assert_int_equal(w.choice.unfit, 2);
+    serve(&w, 9, "tiny", true);
+    assert_int_equal(choose(&w, "auto", 0), 9);
+    end(&w);
+}
+
+static void equals_are_drawn_evenly_and_by_seed(void **state)
+{
+    int hits[4] = {0};
+    unsigned first = 0;
+    for (int run = 0; run < 2; run++) {
+        struct world w;
+        begin(&w);
+        for (uint8_t p = 1; p <= 3; p++)
+            serve(&w, p, "m", false);
+        unsigned sum = 0;
+        for (int i = 0; i < 3000; i++) {
+            uint8_t p = choose(&w, "m", 0);
+            hits[p] += run == 0;
+            sum = sum * 31 + p;
+        }
+        assert_true(w.choice.was_drawn);
+        if (run)
+            assert_int_equal(sum, first); /* one seed, one run */
+        first = sum;
+        end(&w);
+    }
+    for (int p = 1; p <= 3; p++)
+        assert_in_range(hits[p], 850, 1150);
+}
+
+static void retries_have_a_budget(void **state)
+{
+    struct retry_budget b;
+    struct failover f;
+    retry_budget_init(&b, 0);
+    failover_init(&f, &b, 3, 1000, 0);
+    assert_int_equal(failover_next(&f, &b, 0), FAILOVER_GO);
+    assert_int_equal(failover_next(&f, &b, 1000), FAILOVER_DEADLINE);
+    assert_int_equal(failover_next(&f, &b, 999), FAILOVER_GO);
+    assert_int_equal(failover_next(&f, &b, 999), FAILOVER_ATTEMPTS);
+    /* a network in trouble: of 1000 requests at once that all fail, 10 + a fifth are tried again */
+    int again = 0;
+    retry_budget_init(&b, 0);
+    for (int i = 0; i < 1000; i++) {
+        failover_init(&f, &b, 2, 1000, 0);
+        again += failover_next(&f, &b, 0) == FAILOVER_GO;
+    }
+    assert_in_range(again, 205, 211);
+    failover_init(&f, &b, 2, 10 * US_PER_S, 0);
+    b.tokens = 0;
+    assert_int_equal(failover_next(&f, &b, 0), FAILOVER_BUDGET);
+    assert_int_equal(failover_next(&f, &b, 2 * US_PER_S), FAILOVER_GO); /* a quiet node may */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_evening),
+        cmocka_unit_test(equals_are_drawn_evenly_and_by_seed),
+        cmocka_unit_test(retries_have_a_budget),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
