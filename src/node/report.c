@@ -107,10 +107,12 @@ static void add_peer(struct text_table *t, const struct json *p)
 {
     char since[32];
     const struct json *inbound = json_get(p, "inbound");
+    struct bytes address = json_str(json_at(json_get(p, "addresses"), 0));
+    double rtt_ms = json_number(json_get(p, "rtt_ms"), 0);
     text_table_add(t, json_get_str(p, "peer"));
-    text_table_add(t, json_str(json_at(json_get(p, "addresses"), 0)));
-    if (json_kind_of(json_get(p, "rtt_ms")) == JSON_NUMBER)
-        text_table_addf(t, "%.1f ms", json_number(json_get(p, "rtt_ms"), 0));
+    text_table_add(t, address.n > 0 ? address : json_get_str(p, "remote"));
+    if (rtt_ms > 0) /* 0: not measured yet */
+        text_table_addf(t, "%.1f ms", rtt_ms);
     else
         text_table_add(t, (struct bytes){0});
     add_number(t, p, "offers", true);
@@ -171,6 +173,7 @@ static void status_lines(const struct json *root, struct text_table *t)
     line(t, "version", json_get_str(root, "version"));
     if (json_get(root, "uptime_s"))
         line(t, "running for", bytes_str(report_duration(number(root, "uptime_s"), since)));
+    line(t, "directory", json_get_str(root, "data_dir"));
     line(t, "API", json_get_str(root, "api"));
     for (struct json_iter it = json_iter(json_get(root, "addresses")); json_next(&it);)
         line(t, it.i <= 1 ? "addresses" : " ", json_str(it.value));

@@ -97,11 +97,12 @@ static void peers(void **state)
         report_peers,
         "{\"peers\":[{\"peer\":\"12D3KooWA\",\"addresses\":[\"/ip4/10.0.0.1/tcp/8000\",\"/x\"],"
         "\"agent\":\"conduit/0.1\",\"rtt_ms\":1.25,\"connected_s\":75,\"offers\":3,"
-        "\"inbound\":false},{\"peer\":\"12D3KooWB\"},"
+        "\"inbound\":false},{\"peer\":\"12D3KooWB\",\"rtt_ms\":0,\"addresses\":[],"
+        "\"remote\":\"10.0.0.2:8000\"},"
         "{\"peer\":\"C\",\"agent\":\"a\\u001b]0;x\\u0007b\",\"inbound\":true,\"rtt_ms\":null}]}",
         "PEER       ADDRESS                    RTT  OFFERS  CONNECTED  DIALLED  AGENT\n"
         "12D3KooWA  /ip4/10.0.0.1/tcp/8000  1.2 ms       3      1 min  we       conduit/0.1\n"
-        "12D3KooWB\n"
+        "12D3KooWB  10.0.0.2:8000\n"
         "C                                                             they     a]0;xb\n");
 }
 
