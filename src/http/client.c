@@ -294,8 +294,8 @@ static int take_head(struct http_call *call, struct bytes *view, size_t seen)
     return 0;
 }
 
-/* Works through what was read. 0: the response is whole; E_AGAIN: more is needed, or it is paused or
- * dead; else why it fails. */
+/* Works through what was read. 0: the response is whole; E_AGAIN: more is needed, or it is paused
+ * or dead; else why it fails. */
 static int take_input(struct http_call *call, struct bytes *view, size_t seen)
 {
     struct bytes piece;

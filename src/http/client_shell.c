@@ -3,8 +3,8 @@
  *
  *   RESOLVE --> CONNECT (address after address) --> TUNNEL (through a proxy) --> TLS --> done
  *
- * One deadline covers it all. The loop completes each request exactly once, also a cancelled one, so
- * a dial that is given up lives on until the loop has said its last word. A TLS handshake is not
+ * One deadline covers it all. The loop completes each request exactly once, also a cancelled one,
+ * so a dial that is given up lives on until the loop has said its last word. A TLS handshake is not
  * waited for: the request is queued behind it, and a failed one arrives as closed(E_AUTH). */
 #include "http/client_shell.h"
 
@@ -271,7 +271,8 @@ int http_net_new(struct loop *l, const struct http_net_options *opts, struct htt
     return 0;
 }
 
-/* Every call is done or cancelled by now; cancelled dials that the loop still holds free it later. */
+/* Every call is done or cancelled by now; cancelled dials that the loop still holds free it later.
+ */
 void http_net_free(struct http_net *n)
 {
     n->is_freed = true;

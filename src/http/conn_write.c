@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The writing half of a server's connection: one writev when the stream takes everything, a buffer for
- * what it does not, and a deadline for a client that stops reading.
+/* The writing half of a server's connection: one writev when the stream takes everything, a buffer
+ * for what it does not, and a deadline for a client that stops reading.
  *
  * Errors are not reported to the handler from here, since it may be calling: the connection is
  * marked broken and its task tells the handler at the end of the turn. */

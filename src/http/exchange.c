@@ -53,8 +53,7 @@ static int append_length(struct buf *b, uint64_t length)
     do
         digits[--at] = (char)('0' + length % 10);
     while (length /= 10);
-    return append_field(b, BYTES_LIT("content-length"),
-                        bytes_of(digits + at, sizeof digits - at));
+    return append_field(b, BYTES_LIT("content-length"), bytes_of(digits + at, sizeof digits - at));
 }
 
 static int append_status(struct buf *b, int status)
@@ -103,10 +102,8 @@ void refusal_encode(struct http_server *srv, struct buf *b, int status, const ch
     struct http_header type = {BYTES_LIT("content-type"), BYTES_LIT("application/json")};
     buf_init(&json, 0);
     http_error_json(&json, status, code, message);
-    struct http_response r = {.status = status,
-                              .headers = &type,
-                              .header_count = 1,
-                              .content_length = buf_len(&json)};
+    struct http_response r = {
+        .status = status, .headers = &type, .header_count = 1, .content_length = buf_len(&json)};
     response_encode(srv, b, &r, NULL, false, 1);
     buf_append_bytes(b, buf_view(&json));
     buf_fini(&json);
@@ -121,8 +118,8 @@ int http_exchange_interim(struct http_exchange *x, int status)
         return E_INVALID;
     if (x->minor == 0)
         return 0;
-    int n = snprintf(line, sizeof line, "HTTP/1.1 %03d %s\r\n\r\n", status,
-                     http_status_text(status));
+    int n =
+        snprintf(line, sizeof line, "HTTP/1.1 %03d %s\r\n\r\n", status, http_status_text(status));
     struct bytes v = bytes_of(line, (size_t)n);
     return conn_writev(x->conn, &v, 1);
 }
@@ -260,7 +257,8 @@ void http_exchange_reply(struct http_exchange *x, int status, const char *conten
         .status = status, .headers = fields, .header_count = n, .content_length = body.n};
     if (!c->broken && begin_answer(x, head, &r)) {
         buf_clear(head);
-        TRACE(HTTP, WARN, "a reply %d is not fit to be sent -> the connection is broken off", status);
+        TRACE(HTTP, WARN, "a reply %d is not fit to be sent -> the connection is broken off",
+              status);
         http_exchange_abort(x);
         return;
     }

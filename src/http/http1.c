@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Heads of HTTP/1.1 messages, parsed where they lie; see http1.h.
  *
- * One pass over the bytes: start line, then line by line, each field looked at once for what it says
- * about framing. A parse that runs out of input is begun anew when more has come, but only once a
- * line has ended in what is new: at most one pass per line, however the bytes come. */
+ * One pass over the bytes: start line, then line by line, each field looked at once for what it
+ * says about framing. A parse that runs out of input is begun anew when more has come, but only
+ * once a line has ended in what is new: at most one pass per line, however the bytes come. */
 #include "http/http1.h"
 
 #include "base/mem.h"
@@ -19,13 +19,20 @@ enum { IN_VALUE = 1, IN_TARGET = 2, IN_TOKEN = 4, IN_HOST = 8 };
 
 /* Where a byte may stand: RFC 9110 §5.6.2 (token), §5.5 (value), RFC 3986 §3.2 (host). */
 static const uint8_t byte_class[256] = {
-    ['\t'] = V,          [' '] = V,           ['!'] = ALL,         ['"'] = VT,
-    ['#'] = V | IN_TOKEN, ['$' ... '\''] = ALL, ['(' ... ')'] = VTH, ['*' ... '+'] = ALL,
-    [','] = VTH,         ['-' ... '.'] = ALL, ['/'] = VT,          ['0' ... '9'] = ALL,
-    [':' ... ';'] = VTH, ['<'] = VT,          ['='] = VTH,         ['>' ... '@'] = VT,
-    ['A' ... 'Z'] = ALL, ['['] = VTH,         ['\\'] = VT,         [']'] = VTH,
-    ['^'] = VTK,         ['_'] = ALL,         ['`'] = VTK,         ['a' ... 'z'] = ALL,
-    ['{'] = VT,          ['|'] = VTK,         ['}'] = VT,          ['~'] = ALL,
+    ['\t'] = V,           [' '] = V,
+    ['!'] = ALL,          ['"'] = VT,
+    ['#'] = V | IN_TOKEN, ['$' ... '\''] = ALL,
+    ['(' ... ')'] = VTH,  ['*' ... '+'] = ALL,
+    [','] = VTH,          ['-' ... '.'] = ALL,
+    ['/'] = VT,           ['0' ... '9'] = ALL,
+    [':' ... ';'] = VTH,  ['<'] = VT,
+    ['='] = VTH,          ['>' ... '@'] = VT,
+    ['A' ... 'Z'] = ALL,  ['['] = VTH,
+    ['\\'] = VT,          [']'] = VTH,
+    ['^'] = VTK,          ['_'] = ALL,
+    ['`'] = VTK,          ['a' ... 'z'] = ALL,
+    ['{'] = VT,           ['|'] = VTK,
+    ['}'] = VT,           ['~'] = ALL,
     [0x80 ... 0xff] = V,
 };
 
@@ -339,9 +346,9 @@ static int request_framing(struct parse *s)
         return refuse(s, HTTP_FAULT_HOST_MISSING);
     if (h->form == HTTP_FORM_ORIGIN || h->form == HTTP_FORM_ASTERISK)
         h->host = s->host_field;
-    h->framing = s->has_coding                         ? HTTP_BODY_CHUNKED
-                 : s->has_length && h->content_length  ? HTTP_BODY_LENGTH
-                                                       : HTTP_BODY_NONE;
+    h->framing = s->has_coding                        ? HTTP_BODY_CHUNKED
+                 : s->has_length && h->content_length ? HTTP_BODY_LENGTH
+                                                      : HTTP_BODY_NONE;
     h->expects_continue &= h->minor == 1 && h->framing != HTTP_BODY_NONE;
     return 0;
 }
@@ -382,11 +389,11 @@ static int response_framing(struct parse *s, enum http_method method)
         return refuse(s, HTTP_FAULT_CODING_10);
     bool has_no_body = h->status < 200 || h->status == 204 || h->status == 304 ||
                        method == HTTP_HEAD || (method == HTTP_CONNECT && h->status < 300);
-    h->framing = has_no_body ? HTTP_BODY_NONE
-                 : s->has_coding                       ? HTTP_BODY_CHUNKED
-                 : !s->has_length                      ? HTTP_BODY_UNTIL_EOF
-                 : h->content_length                   ? HTTP_BODY_LENGTH
-                                                       : HTTP_BODY_NONE;
+    h->framing = has_no_body         ? HTTP_BODY_NONE
+                 : s->has_coding     ? HTTP_BODY_CHUNKED
+                 : !s->has_length    ? HTTP_BODY_UNTIL_EOF
+                 : h->content_length ? HTTP_BODY_LENGTH
+                                     : HTTP_BODY_NONE;
     return 0;
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* HTTP/1.1 as bytes (RFC 9112): heads of requests and responses, and the framing of bodies. Pure: no
- * sockets, no time, no memory of its own.
+/* HTTP/1.1 as bytes (RFC 9112): heads of requests and responses, and the framing of bodies. Pure:
+ * no sockets, no time, no memory of its own.
  *
  * The hard thing is what NOT to accept. Two readers that disagree about where a message ends let a
  * stranger smuggle a request past one of them, so everything with two readings is refused: both
  * lengths, a length given twice, folded lines, a bare CR or LF, blanks before the colon, codings
- * other than a lone `chunked`, chunk sizes that overflow or carry signs. Each refusal has a fault of
- * its own, with the status and the sentence it is answered with.
+ * other than a lone `chunked`, chunk sizes that overflow or carry signs. Each refusal has a fault
+ * of its own, with the status and the sentence it is answered with.
  *
  * A head is parsed where it lies: every view in `struct http_head` borrows from the input. */
 #ifndef CONDUIT_HTTP_HTTP1_H
@@ -109,8 +109,8 @@ struct http_header_table {
 };
 
 /* Parses the head at the start of `in`: 0; E_AGAIN when it is not whole yet; E_MALFORMED or E_LIMIT
- * with head->fault. `seen` is how much of `in` an earlier call answered E_AGAIN for (0 at first), so
- * that a head that comes byte by byte is not read over and over. */
+ * with head->fault. `seen` is how much of `in` an earlier call answered E_AGAIN for (0 at first),
+ * so that a head that comes byte by byte is not read over and over. */
 int http_parse_request(struct bytes in, size_t seen, struct http_header_table *table,
                        struct http_head *head);
 /* The same for a response to a request with `method`. */
@@ -144,9 +144,8 @@ struct http_body {
 };
 
 void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length);
-/* Takes from the front of *in (which moves on) and gives the next slice of the body, a view into it:
- *   1         *out has bytes; call again
- *   0         the body is complete; *in is what follows it
+/* Takes from the front of *in (which moves on) and gives the next slice of the body, a view into
+ * it: 1         *out has bytes; call again 0         the body is complete; *in is what follows it
  *   E_AGAIN   *in is used up; more is needed
  *   E_MALFORMED, E_LIMIT   refused, see b->fault */
 int http_body_step(struct http_body *b, struct bytes *in, struct bytes *out);

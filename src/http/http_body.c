@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* Bodies taken out of their framing, slice by slice; see http1.h.
  *
- *   SIZE --digit*--> SIZE --';'--> EXT --CR--> SIZE_LF --LF--> DATA --left == 0--> DATA_CR -> DATA_LF
- *    ^                 \----------CR-----------^   \                                             |
- *    |                                              \ size 0                                     |
- *    +-----------------------------------------------\-------------------------------------------+
- *                                                     TRAILER (line start) --CR--> END_LF --LF--> DONE
- *                                                        |  ^
- *                                              TRAILER_LINE --CR--> TRAILER_LF
+ *     +------------------------------------------------------------------+
+ *     v                                                                  |
+ *   SIZE --CR------------> SIZE_LF --LF--> DATA --left == 0--> DATA_CR -> DATA_LF
+ *     |                     ^     \
+ *     +--';'--> EXT --CR----+      +--size 0--> TRAILER --CR--> END_LF --LF--> DONE
+ *                                                |    ^
+ *                                                v    |
+ *                                     TRAILER_LINE -> TRAILER_LF
  */
 #include "http/http1.h"
 
@@ -29,8 +30,7 @@ enum chunk_state {
 
 void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length)
 {
-    *b = (struct http_body){.framing = framing,
-                            .left = framing == HTTP_BODY_LENGTH ? length : 0};
+    *b = (struct http_body){.framing = framing, .left = framing == HTTP_BODY_LENGTH ? length : 0};
 }
 
 static int refuse(struct http_body *b, enum http_fault fault)

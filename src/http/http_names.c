@@ -9,10 +9,9 @@ static const struct {
     const char *name;
     int status;
     const char *text;
-} faults[] = {
-    {"NONE", 0, ""},
+} faults[] = {{"NONE", 0, ""},
 #define HTTP_FAULT_ROW(name, status, text) {#name, status, text},
-    HTTP_FAULTS(HTTP_FAULT_ROW)
+              HTTP_FAULTS(HTTP_FAULT_ROW)
 #undef HTTP_FAULT_ROW
 };
 
@@ -32,9 +31,9 @@ const char *http_fault_name(enum http_fault f)
 }
 
 static const char *const methods[] = {
-    [HTTP_OTHER] = "",          [HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD",
-    [HTTP_POST] = "POST",       [HTTP_PUT] = "PUT",         [HTTP_DELETE] = "DELETE",
-    [HTTP_PATCH] = "PATCH",     [HTTP_OPTIONS] = "OPTIONS", [HTTP_CONNECT] = "CONNECT",
+    [HTTP_OTHER] = "",      [HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD",
+    [HTTP_POST] = "POST",   [HTTP_PUT] = "PUT",         [HTTP_DELETE] = "DELETE",
+    [HTTP_PATCH] = "PATCH", [HTTP_OPTIONS] = "OPTIONS", [HTTP_CONNECT] = "CONNECT",
     [HTTP_TRACE] = "TRACE",
 };
 
@@ -142,8 +141,8 @@ static void move_view(struct bytes *v, uint8_t **at)
     *at += v->n;
 }
 
-/* Only what is known to live in the head's own bytes is copied; views that overlap are copied twice,
- * which is cheaper than finding out. */
+/* Only what is known to live in the head's own bytes is copied; views that overlap are copied
+ * twice, which is cheaper than finding out. */
 struct http_head *http_head_clone(const struct http_head *head)
 {
     size_t text = head->method_text.n + head->target.n + head->path.n + head->query.n +

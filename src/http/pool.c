@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Idle connections by origin; see pool.h.
  *
- * An origin is made at its first call and stays: origins are backends that the owner named. Its idle
- * connections are used newest first, so that the surplus grows old and is dropped. */
+ * An origin is made at its first call and stays: origins are backends that the owner named. Its
+ * idle connections are used newest first, so that the surplus grows old and is dropped. */
 #include "http/pool.h"
 
 #include "base/list.h"
@@ -129,10 +129,10 @@ static struct stream *idle_find(struct origin *o)
 
 static struct origin *origin_of(struct http_pool *p, const struct http_origin *at, bool make)
 {
-    LIST_FOREACH(&p->origins, it) {
+    LIST_FOREACH (&p->origins, it) {
         struct origin *o = LIST_ENTRY(it, struct origin, link);
-        if (o->at.is_tls == at->is_tls && o->at.is_unix == at->is_unix &&
-            o->at.port == at->port && !strcmp(o->at.host, at->host))
+        if (o->at.is_tls == at->is_tls && o->at.is_unix == at->is_unix && o->at.port == at->port &&
+            !strcmp(o->at.host, at->host))
             return o;
     }
     if (!make)
@@ -233,7 +233,7 @@ void http_pool_drop_idle(struct http_pool *p, const struct http_origin *to)
     struct origin *o = to ? origin_of(p, to, false) : NULL;
     if (to && !o)
         return;
-    LIST_FOREACH_SAFE(&p->idle, it) {
+    LIST_FOREACH_SAFE (&p->idle, it) {
         struct idle *i = LIST_ENTRY(it, struct idle, in_pool);
         if (!o || i->origin == o)
             idle_drop(i);
@@ -244,7 +244,7 @@ void http_pool_free(struct http_pool *p)
 {
     http_pool_drop_idle(p, NULL);
     timer_clear(p->cfg.sched, &p->timer);
-    LIST_FOREACH_SAFE(&p->origins, it)
+    LIST_FOREACH_SAFE (&p->origins, it)
         free(LIST_ENTRY(it, struct origin, link));
     free(p);
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* Connections to backends, kept for the next call.
  *
- * Keyed by origin (unix path, host and port, with or without TLS). An idle connection that the other
- * side ends is dropped as soon as that is seen. When it is seen too late (llama-server promises
- * keep-alive and closes after each SSE reply), the call fails before any byte of an answer: such a
- * call on a reused connection is sent once more, on a fresh one. Nothing else is ever sent twice.
+ * Keyed by origin (unix path, host and port, with or without TLS). An idle connection that the
+ * other side ends is dropped as soon as that is seen. When it is seen too late (llama-server
+ * promises keep-alive and closes after each SSE reply), the call fails before any byte of an
+ * answer: such a call on a reused connection is sent once more, on a fresh one. Nothing else is
+ * ever sent twice.
  *
- * The pool does not dial: it asks a port (client_shell.h fills it with the loop, tests with pipes). */
+ * The pool does not dial: it asks a port (client_shell.h fills it with the loop, tests with pipes).
+ */
 #ifndef CONDUIT_HTTP_POOL_H
 #define CONDUIT_HTTP_POOL_H
 
@@ -29,8 +31,7 @@ struct http_dial {
 };
 
 struct http_dialer {
-    void (*dial)(void *ctx, struct http_dial *d, const struct http_origin *to,
-                 uint64_t timeout_us);
+    void (*dial)(void *ctx, struct http_dial *d, const struct http_origin *to, uint64_t timeout_us);
     void (*cancel)(void *ctx, struct http_dial *d); /* no `done` afterwards */
 };
 
@@ -49,8 +50,8 @@ void http_pool_free(struct http_pool *p); /* every call must be done or cancelle
 
 /* As http_call_open, with a connection of the pool's. */
 struct http_call *http_pool_call(struct http_pool *p, const struct http_origin *to,
-                                 const struct http_request *req,
-                                 const struct http_call_events *on, void *ctx, int *err);
+                                 const struct http_request *req, const struct http_call_events *on,
+                                 void *ctx, int *err);
 /* Drops the idle connections to `to` (its engine was restarted); NULL: all. */
 void http_pool_drop_idle(struct http_pool *p, const struct http_origin *to);
 size_t http_pool_idle_count(const struct http_pool *p);

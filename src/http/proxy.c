@@ -230,14 +230,11 @@ static void tunnel_closed(void *ctx, int err)
     tunnel_end(ctx, err, 0);
 }
 
-static const struct stream_events tunnel_events = {tunnel_readable, tunnel_writable,
-                                                   tunnel_closed};
+static const struct stream_events tunnel_events = {tunnel_readable, tunnel_writable, tunnel_closed};
 
-struct proxy_tunnel *proxy_tunnel_open(const struct proxy *p, struct stream *s,
-                                       const struct http_origin *to,
-                                       void (*done)(void *ctx, int err, int status,
-                                                    struct stream *s),
-                                       void *ctx)
+struct proxy_tunnel *
+proxy_tunnel_open(const struct proxy *p, struct stream *s, const struct http_origin *to,
+                  void (*done)(void *ctx, int err, int status, struct stream *s), void *ctx)
 {
     struct proxy_tunnel *t = MEM_NEW(struct proxy_tunnel);
     char target[300];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Finding the route of a path; see router.h.
  *
- * The path is cut at its slashes first and each segment decoded then, so that an encoded slash never
- * makes a segment of its own where one is asked for by name. */
+ * The path is cut at its slashes first and each segment decoded then, so that an encoded slash
+ * never makes a segment of its own where one is asked for by name. */
 #include "http/router.h"
 
 #include <stdio.h>
@@ -138,8 +138,7 @@ static bool serves(enum http_method route, enum http_method asked)
 }
 
 enum router_result router_find(const struct router_route *routes, size_t count,
-                               enum http_method method, struct bytes path,
-                               struct router_match *out)
+                               enum http_method method, struct bytes path, struct router_match *out)
 {
     struct segments s;
     out->id = 0;

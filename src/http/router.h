@@ -23,7 +23,7 @@ struct router_route {
 
 struct router_match {
     int id;
-    unsigned allowed;  /* bit (1 << method) per method the path has: for 405 and OPTIONS */
+    unsigned allowed; /* bit (1 << method) per method the path has: for 405 and OPTIONS */
     int capture_count;
     struct bytes captures[ROUTER_CAPTURES]; /* decoded; into `text` */
     char text[ROUTER_PATH_MAX];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The life of a server's connections and the reading of requests; see server.h, and server_impl.h for
- * the phases. Answering is in exchange.c, writing in conn_write.c. */
+/* The life of a server's connections and the reading of requests; see server.h, and server_impl.h
+ * for the phases. Answering is in exchange.c, writing in conn_write.c. */
 #include "base/mem.h"
 #include "base/trace.h"
 #include "http/server_impl.h"
@@ -50,7 +50,7 @@ size_t http_server_exchange_count(const struct http_server *srv)
 void http_server_drain(struct http_server *srv)
 {
     srv->is_draining = true;
-    LIST_FOREACH_SAFE(&srv->conns, it) {
+    LIST_FOREACH_SAFE (&srv->conns, it) {
         struct http_conn *c = LIST_ENTRY(it, struct http_conn, link);
         if (c->phase == CONN_IDLE && !buf_len(&c->in))
             conn_finish(c);
@@ -162,8 +162,8 @@ void conn_refuse_fault(struct http_conn *c, enum http_fault f)
 /* The timer may be early, never late: most requests come and go without touching it. */
 void conn_arm(struct http_conn *c)
 {
-    uint64_t at = c->read_deadline_us < c->write_deadline_us ? c->read_deadline_us
-                                                             : c->write_deadline_us;
+    uint64_t at =
+        c->read_deadline_us < c->write_deadline_us ? c->read_deadline_us : c->write_deadline_us;
     if (at != SCHED_NEVER && (!timer_is_set(&c->timer) || c->timer.node.key > at))
         timer_set(c->srv->cfg.sched, &c->timer, at);
 }
@@ -227,8 +227,7 @@ static void conn_timer(struct timer *t)
 /* Whether bytes are wanted of the stream in this phase. */
 void conn_update_read(struct http_conn *c)
 {
-    bool wants = !c->saw_eof && c->phase != CONN_CLOSING &&
-                 buf_len(&c->in) < LIMIT_HTTP_PIPELINE &&
+    bool wants = !c->saw_eof && c->phase != CONN_CLOSING && buf_len(&c->in) < LIMIT_HTTP_PIPELINE &&
                  !(c->phase == CONN_BODY && c->x->is_paused);
     stream_want_read(c->stream, wants);
 }
@@ -243,8 +242,8 @@ void conn_enter_idle(struct http_conn *c)
 void conn_next(struct http_conn *c, bool keep_alive)
 {
     bool has_body_left = c->phase == CONN_BODY;
-    bool can_drain = !c->is_withheld && (c->body.framing != HTTP_BODY_LENGTH ||
-                                         c->body.left <= LIMIT_HTTP_DRAIN);
+    bool can_drain = !c->is_withheld &&
+                     (c->body.framing != HTTP_BODY_LENGTH || c->body.left <= LIMIT_HTTP_DRAIN);
     if (!keep_alive || c->broken || c->saw_eof || (has_body_left && !can_drain)) {
         conn_finish(c);
         return;

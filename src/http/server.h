@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
 /* An HTTP/1.1 server over any byte stream: tcp, unix, tls, p2p, pipes in virtual time.
  *
- *   stream -> http_server_conn_open -> head() -> request() -> the answer, now or later -> next request
+ *   stream -> http_server_conn_open -> head() -> request() -> answer, now or later -> head() …
  *
  * One exchange at a time per connection; pipelined requests wait (bounded). A connection between
  * requests holds no buffers: reads go through one buffer of the server's, and only what is cut off
  * is kept. Each phase has its deadline; every refusal is a JSON error in OpenAI's shape.
  *
- *   life of an exchange:   head() --(body)--> request() --> reply | head body* end --> dead
- *                                                      \--> gone(err) (client left, stalled) --> dead
- *                                                      \--> abort --> dead
- * Exactly one of `http_exchange_end` (or _reply, _error), `http_exchange_abort` and the `gone` event ends
- * an exchange; its pointer is dead then, also inside the call that did it. */
+ *   head() --(body)--> request() --> reply, or head body* end --> dead
+ *                         |  \-----> abort -------------------> dead
+ *                         \--------> gone(err): the client left or stalled; dead
+ *
+ * Exactly one of `http_exchange_end` (or _reply, _error), `http_exchange_abort` and the `gone`
+ * event ends an exchange; its pointer is dead then, also inside the call that did it. */
 #ifndef CONDUIT_HTTP_SERVER_H
 #define CONDUIT_HTTP_SERVER_H
 
@@ -28,8 +29,9 @@ struct http_handler {
      * the connection closed), set the body's limit, or ask for the body in pieces. */
     void (*head)(void *ctx, struct http_exchange *x, const struct http_head *head);
     /* The request is whole. `head` and `body` are borrowed for this call: what is needed longer is
-     * kept with http_head_clone and http_exchange_take_body. Not called after an early answer; after
-     * http_exchange_stream_body it comes with an empty body when the head is read, before any piece. */
+     * kept with http_head_clone and http_exchange_take_body. Not called after an early answer;
+     * after http_exchange_stream_body it comes with an empty body when the head is read, before any
+     * piece. */
     void (*request)(void *ctx, struct http_exchange *x, const struct http_head *head,
                     struct bytes body);
 };
@@ -100,16 +102,16 @@ struct http_response {
     bool must_close;         /* do not keep the connection */
 };
 
-/* All of these return 0; E_AGAIN: taken, but wait for `writable` before more; E_CLOSED: the client is
- * gone, nothing was sent, and `gone` follows; E_INVALID: out of order, or not fit to be sent; E_LIMIT:
- * far more was queued than `writable` asked for. */
+/* All of these return 0; E_AGAIN: taken, but wait for `writable` before more; E_CLOSED: the client
+ * is gone, nothing was sent, and `gone` follows; E_INVALID: out of order, or not fit to be sent;
+ * E_LIMIT: far more was queued than `writable` asked for. */
 
 /* An interim 1xx, as 102; ignored for HTTP/1.0 clients. */
 int http_exchange_interim(struct http_exchange *x, int status);
 /* The head. It leaves with the first body bytes, or at the end of this turn of the loop. */
 int http_exchange_head(struct http_exchange *x, const struct http_response *r);
-/* Bytes of the body, as one chunk. The first ones in a turn of the loop leave at once, later ones in
- * the same turn leave together at its end. What cannot be written yet is copied. */
+/* Bytes of the body, as one chunk. The first ones in a turn of the loop leave at once, later ones
+ * in the same turn leave together at its end. What cannot be written yet is copied. */
 int http_exchange_body(struct http_exchange *x, const struct bytes *v, int count);
 /* The end, in order. Too few bytes for the length said before: the connection is broken instead. */
 void http_exchange_end(struct http_exchange *x);

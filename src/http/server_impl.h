@@ -51,7 +51,7 @@ struct http_conn {
     uint64_t window_received; /* body bytes when the window of minimum progress began */
     uint64_t drain_from;      /* body bytes when nobody wanted them any more */
     void *listener;
-    int broken; /* a write failed: `gone` is due */
+    int broken;    /* a write failed: `gone` is due */
     uint32_t seen; /* of `in`: parsed before without finding the end of the head */
     enum conn_phase phase : 8;
     bool eof_is_cancel, one_request, saw_eof, keep_alive, is_busy, is_dead, is_corked;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* Reading requests: from bytes of the stream to calls of the handler; see server_impl.h for the phases.
+/* Reading requests: from bytes of the stream to calls of the handler; see server_impl.h for the
+ * phases.
  *
  * Input lies in the server's one buffer while it is worked on. What a connection cannot use yet (a
  * head cut off, the next request while one is answered, a paused body) is copied to its own `in`,
  * and comes back in front of the server's buffer when it can. A body that fits in what was read
- * is handed to the handler where it lies; a larger one of known length is read to where it stays. */
+ * is handed to the handler where it lies; a larger one of known length is read to where it stays.
+ */
 #include "base/mem.h"
 #include "http/server_impl.h"
 
@@ -51,7 +53,8 @@ static bool collect(struct http_conn *c, struct bytes piece)
         conn_refuse(c, 413, "request_too_large", "the body of the request is too large");
         return false;
     }
-    if (c->srv->body_bytes + piece.n > c->srv->cfg.bodies_limit || buf_append_bytes(&x->body, piece)) {
+    if (c->srv->body_bytes + piece.n > c->srv->cfg.bodies_limit ||
+        buf_append_bytes(&x->body, piece)) {
         conn_refuse(c, 503, "overloaded", "too many large requests at once");
         return false;
     }

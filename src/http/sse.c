@@ -26,7 +26,8 @@ static size_t find_line_end(struct bytes v)
     return bytes_find(bytes_first(v, lf), '\r'); /* its length is lf when there is none */
 }
 
-/* Takes the byte order mark off the stream's start. A start that only looks like one is put back. */
+/* Takes the byte order mark off the stream's start. A start that only looks like one is put back.
+ */
 static int skip_bom(struct sse *s, struct bytes *in)
 {
     static const uint8_t mark[3] = {0xef, 0xbb, 0xbf};
@@ -43,8 +44,9 @@ static int skip_bom(struct sse *s, struct bytes *in)
     return 0;
 }
 
-/* Scans `v` on from where the last call stopped: how many bytes belong to the item when it ends here,
- * else 0. *skip: bytes at the front that belong to no item (empty lines, the LF of a CRLF). */
+/* Scans `v` on from where the last call stopped: how many bytes belong to the item when it ends
+ * here, else 0. *skip: bytes at the front that belong to no item (empty lines, the LF of a CRLF).
+ */
 static size_t scan(struct sse *s, struct bytes v, bool is_empty, size_t *skip)
 {
     size_t at = 0;

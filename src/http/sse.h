@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Server-sent events (WHATWG HTML §9.2): a machine that finds whole events in bytes that come in any
- * pieces, and helpers to write them.
+/* Server-sent events (WHATWG HTML §9.2): a machine that finds whole events in bytes that come in
+ * any pieces, and helpers to write them.
  *
  * The hard thing is that three line ends are legal (LF, CRLF, CR), that a CRLF may be cut in the
  * middle, and that nothing should be copied: an event that lies whole in the input is a view into
@@ -20,12 +20,13 @@ enum sse_kind { SSE_EVENT, SSE_COMMENT };
 /* Borrowed until the next call for the same machine, and no longer than the input. */
 struct sse_item {
     enum sse_kind kind;
-    struct bytes raw;  /* as it came, with the line ends */
-    struct bytes data; /* of an event: its data lines joined by LF; of a comment: what follows ':' */
-    struct bytes name; /* the `event:` field; empty when there is none */
-    struct bytes id;   /* the `id:` field */
-    unsigned data_lines;  /* 0: an event without data, which readers ignore */
-    bool is_plain;        /* LF line ends and `data:` lines only: `raw` can be relayed as it is */
+    struct bytes raw; /* as it came, with the line ends */
+    struct bytes
+        data; /* of an event: its data lines joined by LF; of a comment: what follows ':' */
+    struct bytes name;   /* the `event:` field; empty when there is none */
+    struct bytes id;     /* the `id:` field */
+    unsigned data_lines; /* 0: an event without data, which readers ignore */
+    bool is_plain;       /* LF line ends and `data:` lines only: `raw` can be relayed as it is */
 };
 
 struct sse {
@@ -41,8 +42,8 @@ struct sse {
 
 void sse_init(struct sse *s, size_t limit); /* 0: LIMIT_SSE_EVENT */
 void sse_fini(struct sse *s);
-/* Takes from the front of *in (which moves on): 1 and an item; E_AGAIN when *in is used up; E_TOO_BIG
- * when an event passes the limit (the stream cannot be read on). */
+/* Takes from the front of *in (which moves on): 1 and an item; E_AGAIN when *in is used up;
+ * E_TOO_BIG when an event passes the limit (the stream cannot be read on). */
 int sse_next(struct sse *s, struct bytes *in, struct sse_item *out);
 /* The stream ended: 0 nothing was left; 1 an event whose empty line is missing, but whose lines are
  * whole; E_EOF when it stopped within a line (dropped). */

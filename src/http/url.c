@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* URLs of backends; see url.h. One pass from left to right; each refusal has a sentence that says what
- * to write instead. */
+/* URLs of backends; see url.h. One pass from left to right; each refusal has a sentence that says
+ * what to write instead. */
 #include "http/url.h"
 
 #include "base/net.h"
@@ -184,11 +184,10 @@ int url_format(const struct url *u, char *out, size_t size)
     const char *scheme = u->origin.is_unix ? "http+unix" : u->origin.is_tls ? "https" : "http";
     if (u->origin.is_unix) {
         for (const char *p = u->origin.host; *p; p++)
-            n += (size_t)snprintf(authority + n, sizeof authority - n,
-                                  *p == '/' || *p == '%' || *p == '?' || *p == '#' || *p <= ' '
-                                      ? "%%%02X"
-                                      : "%c",
-                                  (unsigned char)*p);
+            n += (size_t)snprintf(
+                authority + n, sizeof authority - n,
+                *p == '/' || *p == '%' || *p == '?' || *p == '#' || *p <= ' ' ? "%%%02X" : "%c",
+                (unsigned char)*p);
     } else
         snprintf(authority, sizeof authority, "%s", u->host_field);
     int len = snprintf(out, size, "%s://%s%s%s%s", scheme, authority, u->path,

@@ -8,9 +8,10 @@
 
 struct url {
     struct http_origin origin;
-    char host_field[280]; /* what the Host field says: host, [ip6], with the port when not default */
-    char path[1024];      /* "" or "/…", without a trailing slash; percent-encoding kept */
-    char query[512];      /* without '?' */
+    char
+        host_field[280]; /* what the Host field says: host, [ip6], with the port when not default */
+    char path[1024];     /* "" or "/…", without a trailing slash; percent-encoding kept */
+    char query[512];     /* without '?' */
 };
 
 /* 0, or E_MALFORMED with a sentence in `why`. */

@@ -122,13 +122,11 @@ int main(void)
     buf_append_str(&chunk, "\r\n");
     char what[64];
     snprintf(what, sizeof what, "parse a request head of %zu bytes", sizeof request_text - 1);
-    measure(what, 1000000, sizeof request_text - 1, parse_heads,
-            NULL);
+    measure(what, 1000000, sizeof request_text - 1, parse_heads, NULL);
     measure("take a chunk of 255 bytes off", 3000000, 0, take_chunks, &chunk);
     measure("split off an event of one token", 3000000, 0, split_events, NULL);
     fake_world_init(&s.w);
-    s.srv = http_server_new(
-        &(struct http_server_config){.sched = &s.w.sched, .handler = &handler});
+    s.srv = http_server_new(&(struct http_server_config){.sched = &s.w.sched, .handler = &handler});
     s.f = fake_stream_new(&s.w);
     http_server_conn_open(s.srv, &s.f->s, &(struct http_conn_options){0});
     measure("a request through the server, in memory", 300000, 0, serve_requests, &s);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Request heads: whatever comes, the answer for a part never contradicts the answer for the whole, and
- * every view lies inside the input. */
+/* Request heads: whatever comes, the answer for a part never contradicts the answer for the whole,
+ * and every view lies inside the input. */
 #include "http/http1.h"
 
 #include <stdlib.h>

@@ -26,8 +26,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         got = http_parse_response(bytes_first(in, have), seen, method, &table, &part);
         seen = have;
     }
-    if (got != E_AGAIN && (got != err || part.fault != whole.fault ||
-                           (got == 0 && (part.size != whole.size || part.framing != whole.framing))))
+    if (got != E_AGAIN &&
+        (got != err || part.fault != whole.fault ||
+         (got == 0 && (part.size != whole.size || part.framing != whole.framing))))
         abort();
     return 0;
 }

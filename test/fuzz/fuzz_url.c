@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* URLs, proxies and paths of routes: a URL that is accepted can be written and read again as itself. */
+/* URLs, proxies and paths of routes: a URL that is accepted can be written and read again as
+ * itself. */
 #include "http/proxy.h"
 #include "http/router.h"
 #include "http/url.h"
@@ -10,8 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct router_route routes[] = {
-        {HTTP_GET, "/v1/models/*id", 1}, {HTTP_POST, "/a/:b/c", 2}};
+    static const struct router_route routes[] = {{HTTP_GET, "/v1/models/*id", 1},
+                                                 {HTTP_POST, "/a/:b/c", 2}};
     char text[4096], again[4096], value[32], why[128];
     struct url u, v;
     struct proxy p;

@@ -104,7 +104,7 @@ void fake_world_init(struct fake_world *w)
 
 void fake_world_fini(struct fake_world *w)
 {
-    LIST_FOREACH_SAFE(&w->streams, it) {
+    LIST_FOREACH_SAFE (&w->streams, it) {
         struct fake_stream *f = LIST_ENTRY(it, struct fake_stream, link);
         assert(f->is_closed); /* whoever holds a stream closes it */
         buf_fini(&f->in);
@@ -140,7 +140,7 @@ static bool fake_pump(struct fake_stream *f)
 static bool fake_world_turn(struct fake_world *w)
 {
     bool did = false;
-    LIST_FOREACH(&w->streams, it)
+    LIST_FOREACH (&w->streams, it)
         did |= fake_pump(LIST_ENTRY(it, struct fake_stream, link));
     did |= !list_is_empty(&w->sched.tasks);
     sched_run_tasks(&w->sched);

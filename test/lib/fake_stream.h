@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* A stream without a loop, for unit tests: the test is the other side. It feeds bytes in pieces of its
- * choice, says how much a write may take, and breaks things on purpose.
+/* A stream without a loop, for unit tests: the test is the other side. It feeds bytes in pieces of
+ * its choice, says how much a write may take, and breaks things on purpose.
  *
- *      test -- fake_feed, fake_eof, fake_break -->  stream  --> code under test
- *      test <- fake_sent, fake_is_finished, … ---   stream  <-- (stream_writev, finish, reset, close)
+ *   test -- fake_feed, fake_eof, fake_break --> stream --> code under test
+ *   test <- fake_sent, is_finished, is_reset -- stream <-- stream_writev, finish, reset, close
  *
- * Callbacks are made by `fake_world_run` only, as a loop would: never from inside a call of the user's.
- * `fake_world_run` drives timers and tasks of a struct sched by hand and pumps every fake stream
- * until nothing happens any more. */
+ * Callbacks are made by `fake_world_run` only, as a loop would: never from inside a call of the
+ * user's. It runs tasks and pumps every stream until nothing happens any more;
+ * `fake_world_advance` lets time pass as well. */
 #ifndef CONDUIT_TEST_FAKE_STREAM_H
 #define CONDUIT_TEST_FAKE_STREAM_H
 
@@ -48,8 +48,7 @@ void fake_world_advance(struct fake_world *w, uint64_t us);
 /* The handle stays readable by the test after the user closed it; freed by fake_world_fini. */
 struct fake_stream *fake_stream_new(struct fake_world *w);
 /* Two connected ends with `window` bytes each way (SIZE_MAX: no end). */
-void fake_pair(struct fake_world *w, size_t window, struct fake_stream **a,
-               struct fake_stream **b);
+void fake_pair(struct fake_world *w, size_t window, struct fake_stream **a, struct fake_stream **b);
 
 void fake_feed(struct fake_stream *f, const void *p, size_t n);
 void fake_feed_str(struct fake_stream *f, const char *s);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Calls and the pool over streams of the test's own, and over our own server: pieces, back-pressure,
- * deadlines, failures told exactly, connections kept and found stale. */
+/* Calls and the pool over streams of the test's own, and over our own server: pieces,
+ * back-pressure, deadlines, failures told exactly, connections kept and found stale. */
 #include "base/mem.h"
 #include "fake_stream.h"
 #include "http/client.h"
@@ -262,8 +262,8 @@ static void failures_say_how_far_it_got(void **state)
         {"HTTP/1.1 200", E_EOF, HTTP_CALL_SENT, ""},
         {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", E_EOF, HTTP_CALL_HEAD, ""},
         {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", E_EOF, HTTP_CALL_BODY, "abc"},
-        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", E_EOF,
-         HTTP_CALL_BODY, "abc"},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", E_EOF, HTTP_CALL_BODY,
+         "abc"},
         {"SSH-2.0-OpenSSH\r\n", E_MALFORMED, HTTP_CALL_SENT, ""},
         {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", E_MALFORMED,
          HTTP_CALL_SENT, ""},
@@ -602,8 +602,8 @@ static void our_server_and_our_client_agree(void **state)
 {
     static const struct http_handler handler = {.request = serve};
     struct app *a = *state;
-    struct http_server *srv = http_server_new(
-        &(struct http_server_config){.sched = &a->w.sched, .handler = &handler});
+    struct http_server *srv =
+        http_server_new(&(struct http_server_config){.sched = &a->w.sched, .handler = &handler});
     size_t size = 1000000;
     char *big = malloc(size);
     for (size_t i = 0; i < size; i++)

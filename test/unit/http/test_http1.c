@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Heads and bodies: what is read, what is refused and by which name, and that it does not matter how the
- * bytes come. */
+/* Heads and bodies: what is read, what is refused and by which name, and that it does not matter
+ * how the bytes come. */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -76,7 +76,8 @@ static void a_head_is_never_read_differently_for_its_pieces(void **state)
 
 static void all_four_forms_of_target_are_known(void **state)
 {
-    assert_int_equal(request("GET http://Host.example:80/a/b?c HTTP/1.1\r\nHost: other\r\n\r\n"), 0);
+    assert_int_equal(request("GET http://Host.example:80/a/b?c HTTP/1.1\r\nHost: other\r\n\r\n"),
+                     0);
     assert_int_equal(head.form, HTTP_FORM_ABSOLUTE);
     assert_bytes(head.host, "Host.example:80"); /* RFC 9112 §3.2.2: over the Host field */
     assert_bytes(head.path, "/a/b");
@@ -132,8 +133,7 @@ static const struct {
     {"two lengths, different",
      "POST / HTTP/1.1\r\n" H "Content-Length: 6\r\nContent-Length: 5\r\n\r\n",
      HTTP_FAULT_LENGTH_TWICE},
-    {"two lengths, equal",
-     "POST / HTTP/1.1\r\n" H "Content-Length: 6\r\nContent-Length: 6\r\n\r\n",
+    {"two lengths, equal", "POST / HTTP/1.1\r\n" H "Content-Length: 6\r\nContent-Length: 6\r\n\r\n",
      HTTP_FAULT_LENGTH_TWICE},
     {"a list of lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 6, 6\r\n\r\n",
      HTTP_FAULT_LENGTH_BAD},
@@ -145,8 +145,7 @@ static const struct {
      HTTP_FAULT_LENGTH_BAD},
     {"an empty length", "POST / HTTP/1.1\r\n" H "Content-Length:\r\n\r\n", HTTP_FAULT_LENGTH_BAD},
     {"a length that overflows",
-     "POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551617\r\n\r\n",
-     HTTP_FAULT_LENGTH_BAD},
+     "POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551617\r\n\r\n", HTTP_FAULT_LENGTH_BAD},
     {"a length over 2^63", "POST / HTTP/1.1\r\n" H "Content-Length: 9223372036854775808\r\n\r\n",
      HTTP_FAULT_LENGTH_BAD},
     {"a coding that hides chunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n",
@@ -170,8 +169,8 @@ static const struct {
     {"obs-fold with a blank", "GET / HTTP/1.1\r\n" H "X: a\r\n b\r\n\r\n", HTTP_FAULT_OBS_FOLD},
     {"obs-fold with a tab", "GET / HTTP/1.1\r\n" H "X: a\r\n\tb\r\n\r\n", HTTP_FAULT_OBS_FOLD},
     {"a blank before the first field", "GET / HTTP/1.1\r\n " H "\r\n", HTTP_FAULT_OBS_FOLD},
-    {"a blank before the colon",
-     "POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n", HTTP_FAULT_FIELD_SPACE},
+    {"a blank before the colon", "POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n",
+     HTTP_FAULT_FIELD_SPACE},
     {"a tab before the colon", "POST / HTTP/1.1\r\n" H "Content-Length\t: 5\r\n\r\n",
      HTTP_FAULT_FIELD_SPACE},
     {"a field without a name", "GET / HTTP/1.1\r\n" H ": x\r\n\r\n", HTTP_FAULT_FIELD_NAME},
@@ -188,8 +187,7 @@ static const struct {
     {"a bare LF after the request line", "GET / HTTP/1.1\nHost: h\r\n\r\n", HTTP_FAULT_BARE_LF},
     {"a control character in a value", "GET / HTTP/1.1\r\n" H "X: a\x01\r\n\r\n",
      HTTP_FAULT_FIELD_VALUE},
-    {"DEL in a value", "GET / HTTP/1.1\r\n" H "X: aaaaaaaaaaa\x7f\r\n\r\n",
-     HTTP_FAULT_FIELD_VALUE},
+    {"DEL in a value", "GET / HTTP/1.1\r\n" H "X: aaaaaaaaaaa\x7f\r\n\r\n", HTTP_FAULT_FIELD_VALUE},
     {"no Host", "GET / HTTP/1.1\r\n\r\n", HTTP_FAULT_HOST_MISSING},
     {"two Hosts", "GET / HTTP/1.1\r\n" H H "\r\n", HTTP_FAULT_HOST_TWICE},
     {"a Host with a path", "GET / HTTP/1.1\r\nHost: h/x\r\n\r\n", HTTP_FAULT_HOST_BAD},
@@ -203,8 +201,7 @@ static const struct {
     {"an asterisk that is not OPTIONS", "GET * HTTP/1.1\r\n" H "\r\n", HTTP_FAULT_TARGET},
     {"another scheme", "GET ftp://h/ HTTP/1.1\r\n" H "\r\n", HTTP_FAULT_TARGET},
     {"an absolute target without host", "GET http:///x HTTP/1.1\r\n" H "\r\n", HTTP_FAULT_TARGET},
-    {"an absolute target with a user", "GET http://u@h/ HTTP/1.1\r\n" H "\r\n",
-     HTTP_FAULT_TARGET},
+    {"an absolute target with a user", "GET http://u@h/ HTTP/1.1\r\n" H "\r\n", HTTP_FAULT_TARGET},
     {"a fragment", "GET /a#b HTTP/1.1\r\n" H "\r\n", HTTP_FAULT_TARGET},
     {"a high byte in the target", "GET /\xc3\xa9 HTTP/1.1\r\n" H "\r\n", HTTP_FAULT_TARGET},
     {"a tab in the target", "GET /\t HTTP/1.1\r\n" H "\r\n", HTTP_FAULT_TARGET},
@@ -218,8 +215,7 @@ static const struct {
     {"HTTP/1.10", "GET / HTTP/1.10\r\n" H "\r\n", HTTP_FAULT_START_LINE},
     {"HTTP/1.2", "GET / HTTP/1.2\r\n" H "\r\n", HTTP_FAULT_VERSION},
     {"the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HTTP_FAULT_VERSION},
-    {"another expectation", "POST / HTTP/1.1\r\n" H "Expect: 200-maybe\r\n\r\n",
-     HTTP_FAULT_EXPECT},
+    {"another expectation", "POST / HTTP/1.1\r\n" H "Expect: 200-maybe\r\n\r\n", HTTP_FAULT_EXPECT},
     {"TLS", "\x16\x03\x01", HTTP_FAULT_METHOD},
 };
 
@@ -228,14 +224,15 @@ static void each_trick_is_refused_by_its_name(void **state)
     for (size_t i = 0; i < ARRAY_LEN(tricks); i++) {
         int err = request(tricks[i].text);
         if (err != E_MALFORMED || head.fault != tricks[i].fault)
-            fail_msg("%s: expected %s, got %d %s", tricks[i].name,
-                     http_fault_name(tricks[i].fault), err, http_fault_name(head.fault));
+            fail_msg("%s: expected %s, got %d %s", tricks[i].name, http_fault_name(tricks[i].fault),
+                     err, http_fault_name(head.fault));
         assert_true(http_fault_status(head.fault) >= 400);
         assert_true(strlen(http_fault_text(head.fault)) > 10);
     }
 }
 
-/* A refusal does not depend on how much lies behind, and never comes for what may still become good. */
+/* A refusal does not depend on how much lies behind, and never comes for what may still become
+ * good. */
 static void refusals_are_the_same_for_every_split(void **state)
 {
     for (size_t i = 0; i < ARRAY_LEN(tricks); i++) {
@@ -362,8 +359,7 @@ static void bad_responses_are_refused_by_name(void **state)
          HTTP_FAULT_BOTH_LENGTHS},
         {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
          HTTP_FAULT_LENGTH_TWICE},
-        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-         HTTP_FAULT_CODING_UNKNOWN},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", HTTP_FAULT_CODING_UNKNOWN},
         {"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", HTTP_FAULT_OBS_FOLD},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -411,8 +407,9 @@ static int decode(struct http_body *b, const char *text, size_t n, size_t piece,
 
 static void chunks_read_the_same_in_any_pieces(void **state)
 {
-    static const char text[] = "5\r\nhello\r\n00006;name=\"va;lue\"\r\n world\r\nA\r\n0123456789\r\n"
-                               "0;last\r\nTrailer: dropped\r\nX: y\r\n\r\nNEXT";
+    static const char text[] =
+        "5\r\nhello\r\n00006;name=\"va;lue\"\r\n world\r\nA\r\n0123456789\r\n"
+        "0;last\r\nTrailer: dropped\r\nX: y\r\n\r\nNEXT";
     for (size_t piece = 1; piece < sizeof text; piece++) {
         struct http_body b;
         struct buf out;
@@ -540,8 +537,9 @@ static void what_we_chunk_we_read(void **state)
 /* Random edits of good messages: never read past the end (ASan), same answer for any split. */
 static void mutated_messages_are_read_consistently(void **state)
 {
-    static const char good[] = "POST /v1/x?y HTTP/1.1\r\nHost: h:1\r\nTransfer-Encoding: chunked\r\n"
-                               "Connection: keep-alive\r\nExpect: 100-continue\r\n\r\n";
+    static const char good[] =
+        "POST /v1/x?y HTTP/1.1\r\nHost: h:1\r\nTransfer-Encoding: chunked\r\n"
+        "Connection: keep-alive\r\nExpect: 100-continue\r\n\r\n";
     static const char letters[] = "\r\n\t :;,aA01/?#*\x7f\x80";
     uint64_t seed = 20261121;
     struct rng r;

@@ -95,8 +95,8 @@ static int setup(void **state)
     fake_world_init(&a->w);
     a->on = (struct http_exchange_events){
         .body = app_body, .body_end = app_body_end, .writable = app_writable, .gone = app_gone};
-    a->srv = http_server_new(&(struct http_server_config){
-        .sched = &a->w.sched, .handler = &app_handler, .ctx = a});
+    a->srv = http_server_new(
+        &(struct http_server_config){.sched = &a->w.sched, .handler = &app_handler, .ctx = a});
     *state = a;
     return 0;
 }
@@ -356,8 +356,8 @@ static void over_the_body_limit_is_413(void **state)
 {
     struct app *a = *state;
     a->body_limit = 10;
-    struct fake_stream *f = send_text(
-        a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n");
+    struct fake_stream *f =
+        send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n");
     assert_starts(fake_sent(f), "HTTP/1.1 413 Content Too Large\r\n");
     assert_true(f->is_closed);
     f = send_text(a, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n12345678901");
@@ -398,9 +398,10 @@ static void bodies_are_bounded_in_total(void **state)
         .sched = &a->w.sched, .handler = &app_handler, .ctx = a, .bodies_limit = 400000});
     struct fake_stream *f[3];
     for (int i = 0; i < 3; i++) {
-        f[i] = send_text(a, i == 1 ? "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-                                     "\r\n30000\r\n"
-                                   : "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 196608\r\n\r\n");
+        f[i] =
+            send_text(a, i == 1 ? "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                                  "\r\n30000\r\n"
+                                : "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 196608\r\n\r\n");
         fake_feed(f[i], part, sizeof part);
         fake_world_run(&a->w);
     }
@@ -464,10 +465,8 @@ static void a_streamed_body_comes_in_pieces_and_can_wait(void **state)
 static void begin_stream(struct app *a, const char *request, struct fake_stream **f)
 {
     struct http_header type = {BYTES_LIT("content-type"), BYTES_LIT("text/event-stream")};
-    struct http_response r = {.status = 200,
-                              .headers = &type,
-                              .header_count = 1,
-                              .content_length = HTTP_LENGTH_UNKNOWN};
+    struct http_response r = {
+        .status = 200, .headers = &type, .header_count = 1, .content_length = HTTP_LENGTH_UNKNOWN};
     a->by_hand = true;
     *f = send_text(a, request);
     assert_int_equal(http_exchange_head(a->x, &r), 0);
@@ -658,8 +657,8 @@ static void the_server_may_be_freed_with_exchanges_open(void **state)
     http_server_free(a->srv);
     assert_int_equal(a->gone, 1);
     assert_int_equal(a->gone_err, E_CANCELLED);
-    a->srv = http_server_new(&(struct http_server_config){
-        .sched = &a->w.sched, .handler = &app_handler, .ctx = a});
+    a->srv = http_server_new(
+        &(struct http_server_config){.sched = &a->w.sched, .handler = &app_handler, .ctx = a});
 }
 
 static void draining_closes_after_the_answer(void **state)

@@ -51,8 +51,8 @@ static int setup(void **state)
     net_addr_parse_ip("10.0.0.2", 0, &n->far_ip);
     n->near = loop_virtual_machine(n->v, &n->near_ip);
     n->far = loop_virtual_machine(n->v, &n->far_ip);
-    n->srv = http_server_new(&(struct http_server_config){
-        .sched = loop_sched(n->far), .handler = &handler, .ctx = n});
+    n->srv = http_server_new(
+        &(struct http_server_config){.sched = loop_sched(n->far), .handler = &handler, .ctx = n});
     n->client = http_client_new(loop_sched(n->near));
     *state = n;
     return 0;
@@ -246,12 +246,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(a_backend_is_found_by_name_and_kept),
-        T(addresses_are_tried_one_after_the_other),
-        T(what_cannot_be_reached_is_told),
-        T(a_dial_may_be_given_up),
-        T(a_unix_socket_is_a_backend_too),
-        T(https_goes_to_the_proxy),
+        T(a_backend_is_found_by_name_and_kept),     T(addresses_are_tried_one_after_the_other),
+        T(what_cannot_be_reached_is_told),          T(a_dial_may_be_given_up),
+        T(a_unix_socket_is_a_backend_too),          T(https_goes_to_the_proxy),
         T(a_bad_proxy_is_an_error_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

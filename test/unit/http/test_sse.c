@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Events out of any pieces: the whole list of events must not depend on where the bytes were cut. */
+/* Events out of any pieces: the whole list of events must not depend on where the bytes were cut.
+ */
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -61,9 +62,15 @@ static const struct {
     {": ping\n\n:\r\n:a\r:b\n", "( ping)()(a)(b)", 0},
     {"data: x\n: inside\n\n", "[|x|]", 0},
     {"\n\n\r\n\rdata: x\n\n\n\n\n", "[|x|]", 0},
-    {"\xef\xbb\xbf" "data: x\n\n", "[|x|]", 0},
-    {"\xef\xbb" "data: x\n\n", "[||]", 0}, /* half a mark: part of a strange field name */
-    {"\xef\xbb\xbf\xef\xbb\xbf" "data: x\n\n", "[||]", 0}, /* only one is a mark */
+    {"\xef\xbb\xbf"
+     "data: x\n\n",
+     "[|x|]", 0},
+    {"\xef\xbb"
+     "data: x\n\n",
+     "[||]", 0}, /* half a mark: part of a strange field name */
+    {"\xef\xbb\xbf\xef\xbb\xbf"
+     "data: x\n\n",
+     "[||]", 0}, /* only one is a mark */
     {"database: x\ndata x: y\n\n", "[||]", 0},
     {"event: a\n\n", "[a||]", 0},
     {"data: \xf0\x9f\x98\x80\n\n", "[|\xf0\x9f\x98\x80|]", 0},

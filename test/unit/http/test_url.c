@@ -28,8 +28,7 @@ static void urls_of_backends_are_read(void **state)
          "https://api.example.com/v1"},
         {"https://h:8443?a=b", "h", 8443, 1, 0, "h:8443", "", "a=b", "https://h:8443?a=b"},
         {"http://h:443", "h", 443, 0, 0, "h:443", "", "", "http://h:443"},
-        {"http://[::1]:8080/x//", "::1", 8080, 0, 0, "[::1]:8080", "/x", "",
-         "http://[::1]:8080/x"},
+        {"http://[::1]:8080/x//", "::1", 8080, 0, 0, "[::1]:8080", "/x", "", "http://[::1]:8080/x"},
         {"http://[2001:db8::1]", "2001:db8::1", 80, 0, 0, "[2001:db8::1]", "", "",
          "http://[2001:db8::1]"},
         {"http://10.0.0.1/a%2Fb", "10.0.0.1", 80, 0, 0, "10.0.0.1", "/a%2Fb", "",
@@ -97,7 +96,10 @@ static void bad_urls_get_a_sentence(void **state)
     static const struct {
         const char *start;
         size_t n;
-    } big[] = {{"http://", 254}, {"http://h/", 1024}, {"http://h?", 512}, {"unix:/", 103},
+    } big[] = {{"http://", 254},
+               {"http://h/", 1024},
+               {"http://h?", 512},
+               {"unix:/", 103},
                {"http://h/", 2500}};
     for (size_t i = 0; i < ARRAY_LEN(big); i++) {
         int n = snprintf(longer, sizeof longer, "%s", big[i].start);
@@ -174,9 +176,9 @@ static void another_method_is_told_which_would_do(void **state)
 static void bad_paths_are_refused(void **state)
 {
     struct router_match m;
-    static const char *const bad[] = {"/v1/%",      "/v1/%2",          "/v1/%zz",
-                                      "/v1/a%00b",  "/v1/models/../x", "/v1/./models",
-                                      "/%2e%2e/v1", "/v1/models/a%2F..%2Fb"};
+    static const char *const bad[] = {
+        "/v1/%",           "/v1/%2",       "/v1/%zz",    "/v1/a%00b",
+        "/v1/models/../x", "/v1/./models", "/%2e%2e/v1", "/v1/models/a%2F..%2Fb"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (find(HTTP_GET, bad[i], &m) != ROUTER_BAD_PATH)
             fail_msg("%s", bad[i]);
