@@ -44,7 +44,8 @@
 #define LIMIT_MSS_PROPOSALS    64         /* refused in one negotiation; each costs us an answer */
 #define LIMIT_NOISE_HANDSHAKE  (8 * KIB)  /* one handshake message; RSA-8192 identities need 2.3 KiB */
 #define LIMIT_NOISE_MUXERS     100        /* early muxers listed by the peer; as go */
-#define LIMIT_YAMUX_FRAME      (1 * MIB)  /* body of one Data frame, whatever the window; as rust */
+#define LIMIT_YAMUX_FRAME      (16 * MIB) /* body of one Data frame: js fills a whole grown window with
+                                          * one; nothing is allocated by it, and the credit bounds it */
 #define LIMIT_YAMUX_WINDOW     (16 * MIB) /* one stream's receive window; as go */
 #define LIMIT_YAMUX_CONTROL    (48 * KIB) /* control frames waiting to be sent: 4096 of them */
 #define LIMIT_YAMUX_UNACKED    256        /* streams we opened that nobody accepted yet; spec */
@@ -102,6 +103,7 @@
 
 #define LIMIT_CATALOGUE_PEERS   256  /* providers whose offers are kept; the least used one leaves */
 #define LIMIT_OFFERS_PER_PEER   256  /* offers of one peer */
+#define LIMIT_LOAD_STALE_US     30000000 /* what a provider said of its load counts so long */
 #define LIMIT_MEASURES          4096 /* peers and models with a record */
 #define LIMIT_GUARD_PEERS       4096 /* peers with a rate of their own */
 #define LIMIT_GUARD_QUEUE       256  /* requests of others waiting for one model */
