@@ -2,6 +2,8 @@
 /* Costs, the draw among equals, and the explanation; see choose.h. */
 #include "route/choose.h"
 
+#include "base/limits.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -41,7 +43,7 @@ struct candidate {
     uint32_t waiting;
 };
 
-static void weigh(struct candidate *c, const struct measure *m)
+static void weigh(struct candidate *c, const struct measure *m, uint64_t now_us)
 {
     double guess = c->offer->peer->is_own ? GUESS_OWN_US : GUESS_OTHER_US;
     c->latency_us = guess;
@@ -51,7 +53,9 @@ static void weigh(struct candidate *c, const struct measure *m)
             c->latency_us = m->first_event_us;
         else if (m->rtt_us > 0)
             c->latency_us = GUESS_OWN_US + 2 * m->rtt_us;
-        uint32_t told = m->busy + m->queued, ours = m->in_flight;
+        /* What was told goes stale: a provider that fell silent is not busy for ever. */
+        bool is_fresh = now_us < m->load_at_us + LIMIT_LOAD_STALE_US;
+        uint32_t told = is_fresh ? m->busy + m->queued : 0, ours = m->in_flight;
         uint32_t slots = m->slots ? m->slots : 1, load = told > ours ? told : ours;
         c->waiting = load >= slots ? load - slots + 1 : 0;
         c->success = m->success < 0.05 ? 0.05 : m->success;
@@ -108,7 +112,7 @@ void route_choose(const struct route_request *req, const struct catalogue *offer
         if (!is_candidate(req, o, m, tried, now_us, out))
             continue;
         struct candidate c = {.offer = o};
-        weigh(&c, m);
+        weigh(&c, m, now_us);
         out->candidates++;
         if (!best.offer || c.cost_us * EQUAL_SHARE < best.cost_us) {
             best = c;

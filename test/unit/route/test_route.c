@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "base/sched.h"
 #include "route/choose.h"
 #include "route/failover.h"
@@ -76,6 +77,10 @@ static void an_evening(void **state)
     /* it is full: the slower one is sooner */
     measure_told(of(&w, &fast), 1, 1, 20, 30, w.now_us);
     assert_int_equal(choose(&w, "tiny", 0), 2);
+    /* what it said of its load is forgotten when it says nothing more */
+    w.now_us += LIMIT_LOAD_STALE_US;
+    assert_int_equal(choose(&w, "tiny", 0), 1);
+    w.now_us -= LIMIT_LOAD_STALE_US;
     /* that one fails this request */
     route_tried_add(&w.tried, &slow);
     assert_int_equal(choose(&w, "tiny", 0), 1);
