@@ -110,6 +110,7 @@ static void call_done(void *ctx, const struct http_call_result *result)
 {
     struct run *r = ctx;
     r->call = NULL;
+    r->out->fault = result->fault;
     r->out->is_unreached = result->err != 0 && result->phase == HTTP_CALL_CONNECTING;
     stop(r, r->is_complete ? 0 : result->err);
 }
@@ -291,7 +292,8 @@ int api_complain(const struct api *a, const struct api_response *r)
     if (r->err != 0 && r->is_unreached)
         return complain_unreached(a, r->err);
     if (r->err != 0)
-        return api_failf(a->command, "asking %s failed: %s", a->where, err_text(r->err));
+        return api_failf(a->command, "asking %s failed: %s", a->where,
+                         r->fault ? http_fault_text(r->fault) : err_text(r->err));
     return r->status == 200 ? EXIT_OK : complain_status(a, r);
 }
 

@@ -32,11 +32,12 @@ struct api_request {
 };
 
 struct api_response {
-    int err;             /* 0: the response is whole, whatever its status */
-    int status;          /* 0: none came */
-    bool is_interrupted; /* Ctrl-C */
-    bool is_unreached;   /* there was no connection */
-    bool is_stream;      /* the body went to `piece` */
+    int err;               /* 0: the response is whole, whatever its status */
+    int status;            /* 0: none came */
+    enum http_fault fault; /* what was wrong with it as HTTP */
+    bool is_interrupted;   /* Ctrl-C */
+    bool is_unreached;     /* there was no connection */
+    bool is_stream;        /* the body went to `piece` */
     uint64_t retry_after_s;
     char peer[PEER_ID_TEXT], route[512]; /* x-conduit-peer and -route; or empty */
     struct buf body;
