@@ -107,9 +107,8 @@ static bool has_joined(void *ctx)
 static int make_network(struct node *n, char *why)
 {
     struct p2p_host_cfg cfg = p2p_host_cfg_default(&n->key);
-    char agent[64];
-    snprintf(agent, sizeof agent, "conduit/%s", n->version);
-    cfg.agent = agent;
+    snprintf(n->agent, sizeof n->agent, "conduit/%s", n->version);
+    cfg.agent = n->agent;
     cfg.protocol_version = "/conduit/1.0.0";
     n->host = p2p_host_new(&cfg, n->loop);
     if (!n->host) {

@@ -25,7 +25,7 @@ struct node {
     uint64_t started_us;
     struct datadir dir;
     struct key_pair key;
-    char peer[PEER_ID_TEXT], api[160];
+    char peer[PEER_ID_TEXT], api[160], agent[64];
     /* state */
     struct catalogue offers;
     struct measures measures;
