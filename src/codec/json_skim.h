@@ -30,7 +30,8 @@ struct json_skim {
     struct json_member members[LIMIT_JSON_MEMBERS];
 };
 
-/* 0; E_MALFORMED (not JSON, not an object, trailing bytes), E_DUPLICATE (a key twice), E_LIMIT
+/* 0; E_MALFORMED (not JSON, not an object, trailing bytes), E_DUPLICATE (a key twice: the second one is
+ * members[count]), E_LIMIT
  * (depth, or too many members). `why` may be NULL. The text is borrowed by `s`. */
 int json_skim(struct bytes text, struct json_skim *s, struct json_error *why);
 /* Only the check, of any value; as strict. */

@@ -43,8 +43,11 @@ static int read_skim(struct gateway_request *r, struct failure *f)
 {
     struct json_error why = {0};
     int err = json_skim(r->body, &r->skim, &why);
-    if (err == E_DUPLICATE)
-        return bad(f, "", "a member is given twice at byte %zu: %s", why.at, why.text);
+    if (err == E_DUPLICATE) {
+        const struct json_member *m = &r->skim.members[r->skim.count];
+        return bad(f, "", "the member '%.*s' is given twice", (int)(m->key_n < 80 ? m->key_n : 80),
+                   (const char *)r->body.p + m->key_at);
+    }
     if (err)
         return bad(f, "", "the body is not a JSON object (byte %zu: %s)", why.at,
                    *why.text ? why.text : err_text(err));
