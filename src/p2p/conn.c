@@ -379,22 +379,6 @@ static void transport_closed(void *ctx, int err)
     fail(c, err == E_RESET ? E_EOF : err);
 }
 
-/* Requests that found no room, in the order they came. */
-static void open_waiting(struct conn *c)
-{
-    while (!list_is_empty(&c->waiting)) {
-        struct conn_open *r = LIST_ENTRY(c->waiting.next, struct conn_open, link);
-        int err = conn_stream_dial(c, r);
-        if (err == E_BUSY)
-            return;
-        list_remove(&r->link);
-        if (err) {
-            r->conn = NULL;
-            r->done(r, err, NULL);
-        }
-    }
-}
-
 static void bury(struct conn *c)
 {
     struct conn_env *env = c->env;
@@ -417,7 +401,7 @@ static void run(struct task *t)
     struct conn *c = CONTAINER_OF(t, struct conn, task);
     int err = 0;
     if (c->state != CONN_CLOSED && c->has_yamux) {
-        open_waiting(c);
+        conn_open_waiting(c);
         conn_stream_deliver(c);
     }
     if (c->state != CONN_CLOSED)
@@ -483,24 +467,4 @@ void conn_free(struct conn *c)
     list_remove(&c->by_owner);
     stream_close(c->transport);
     free(c);
-}
-
-void conn_open_stream(struct conn *c, struct conn_open *r)
-{
-    r->conn = c;
-    r->stream = NULL;
-    list_init(&r->link);
-    list_append(&c->waiting, &r->link);
-    conn_mark(c);
-}
-
-void conn_open_cancel(struct conn_open *r)
-{
-    list_remove(&r->link);
-    r->conn = NULL;
-    if (!r->stream)
-        return;
-    struct conn_stream *cs = r->stream;
-    r->stream = NULL;
-    conn_stream_abandon(cs);
 }

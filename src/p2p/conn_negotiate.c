@@ -161,3 +161,41 @@ void conn_negotiate_report(struct conn_stream *cs)
     else
         conn_stream_due(cs); /* what the echo brought along */
 }
+
+/* --- requests for streams --- */
+
+void conn_open_stream(struct conn *c, struct conn_open *r)
+{
+    r->conn = c;
+    r->stream = NULL;
+    list_init(&r->link);
+    list_append(&c->waiting, &r->link);
+    conn_mark(c);
+}
+
+void conn_open_cancel(struct conn_open *r)
+{
+    list_remove(&r->link);
+    r->conn = NULL;
+    if (!r->stream)
+        return;
+    struct conn_stream *cs = r->stream;
+    r->stream = NULL;
+    conn_stream_abandon(cs);
+}
+
+/* Requests that found no room, in the order they came. */
+void conn_open_waiting(struct conn *c)
+{
+    while (!list_is_empty(&c->waiting)) {
+        struct conn_open *r = LIST_ENTRY(c->waiting.next, struct conn_open, link);
+        int err = conn_stream_dial(c, r);
+        if (err == E_BUSY)
+            return;
+        list_remove(&r->link);
+        if (err) {
+            r->conn = NULL;
+            r->done(r, err, NULL);
+        }
+    }
+}

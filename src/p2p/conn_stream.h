@@ -42,6 +42,8 @@ _Static_assert(sizeof(struct conn_stream) <= 1024, "an idle stream is small");
 
 /* Opens a yamux stream for the request; E_BUSY when there is no room for one now. */
 int conn_stream_dial(struct conn *c, struct conn_open *r);
+/* Requests that found no room, in the order they came. */
+void conn_open_waiting(struct conn *c);
 /* Takes the stream that the peer has just opened. */
 void conn_stream_accept(struct conn *c);
 /* What yamux says of a stream. */

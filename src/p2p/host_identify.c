@@ -154,8 +154,10 @@ static void learn(struct host_exchange *x, const struct identify *id)
     if (id->observed.n)
         note_observed(h, &x->peer, id->observed);
     k->is_identified = true;
-    TRACE(P2P, DEBUG, "%s is %s (%s), %u protocols, %u addresses -> noted", x->open.protocol
-              ? "peer" : "pushing peer", k->agent, k->version, k->protocol_count, k->addr_count);
+    char who[PEER_ID_TEXT];
+    TRACE(P2P, DEBUG, "%s says it is %s (%s), %u protocols, %u addresses -> noted",
+          peer_id_text(&x->peer, who, sizeof who), k->agent, k->version, k->protocol_count,
+          k->addr_count);
     set_known(h, &x->peer, strcmp(k->version, h->cfg.protocol_version) == 0);
     HOST_WATCH(h, identified, k);
 }
@@ -183,7 +185,9 @@ static void failed(struct host_exchange *x, int err)
     struct p2p_host *h = x->host;
     struct peer_id peer = x->peer;
     bool is_question = !x->is_push;
-    TRACE(P2P, DEBUG, "identify: %s -> the peer stays a stranger", err_text(err));
+    char who[PEER_ID_TEXT];
+    TRACE(P2P, DEBUG, "identify of %s: %s -> it stays a stranger",
+          peer_id_text(&peer, who, sizeof who), err_text(err));
     if (x->s)
         stream_reset(x->s, STREAM_PROTOCOL);
     end(x);

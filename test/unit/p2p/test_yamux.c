@@ -226,7 +226,7 @@ static void protocol_errors(void **state)
         {{0, YAMUX_T_DATA, YAMUX_F_SYN, 3, 262145}, E_TOO_BIG}, /* GHSA-vxx9-2994-q338 */
         {{0, YAMUX_T_DATA, YAMUX_F_SYN, 3, UINT32_MAX}, E_TOO_BIG},
         {{0, YAMUX_T_DATA, 0, 1, 262145}, E_TOO_BIG},         /* over the window */
-        {{0, YAMUX_T_DATA, 0, 99, 1048577}, E_TOO_BIG},       /* over 1 MiB, for nobody */
+        {{0, YAMUX_T_DATA, 0, 99, 16777217}, E_TOO_BIG},      /* over 16 MiB, for nobody */
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct fixture *f = f_new(false);
