@@ -60,10 +60,13 @@ static void idle_drop(struct idle *i)
     stream_close(idle_take(i));
 }
 
-/* Anything that happens on an idle connection ends it: its end, or bytes nobody asked for. */
+/* Anything that comes on an idle connection ends it: its end, or bytes nobody asked for. Under TLS
+ * there may be nothing after all (a session ticket). */
 static void idle_readable(void *ctx)
 {
-    idle_drop(ctx);
+    uint8_t byte;
+    if (stream_read(((struct idle *)ctx)->stream, &byte, 1) != E_AGAIN)
+        idle_drop(ctx);
 }
 
 static void idle_closed(void *ctx, int err)

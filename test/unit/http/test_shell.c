@@ -5,6 +5,7 @@
 #include "http/client_shell.h"
 #include "http/server.h"
 #include "loop/loop.h"
+#include "unit/loop/world.h" /* certificates */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <cmocka.h>
 
 struct net {
+    struct loop_tls_context *tls; /* of a server at localhost */
     struct loop_virtual *v;
     struct loop *near, *far;
     struct net_addr near_ip, far_ip;
@@ -25,6 +27,7 @@ struct net {
     struct http_call *call;
     int requests, dones, status;
     struct http_call_result result;
+    char ca_file[64];
 };
 
 static void on_request(void *ctx, struct http_exchange *x, const struct http_head *head,
@@ -47,6 +50,11 @@ static int setup(void **state)
 {
     struct net *n = MEM_NEW(struct net);
     n->v = loop_virtual_new(7);
+    snprintf(n->ca_file, sizeof n->ca_file, "/tmp/conduit-http-%d.pem", (int)getpid());
+    world_certificate(n->ca_file);
+    struct loop_tls_options tls = {.cert_file = n->ca_file, .key_file = n->ca_file};
+    char why[256];
+    assert_int_equal(loop_tls_context_new(&tls, &n->tls, why), 0);
     net_addr_parse_ip("10.0.0.1", 0, &n->near_ip);
     net_addr_parse_ip("10.0.0.2", 0, &n->far_ip);
     n->near = loop_virtual_machine(n->v, &n->near_ip);
@@ -87,6 +95,8 @@ static int teardown(void **state)
     http_server_free(n->srv);
     run_for(n, 10 * US_PER_S);
     loop_virtual_free(n->v);
+    loop_tls_context_free(n->tls);
+    unlink(n->ca_file);
     free(n);
     return 0;
 }
@@ -231,6 +241,93 @@ static void https_goes_to_the_proxy(void **state)
     assert_int_equal(n->result.err, E_DNS); /* not asked of the proxy */
 }
 
+static void accepted_tls(void *ctx, struct stream *s)
+{
+    struct net *n = ctx;
+    accepted(ctx, loop_tls_new(n->near, n->tls, s, NULL));
+}
+
+/* A proxy whose every tunnel ends at our TLS server: it answers CONNECT and becomes the other end.
+ */
+struct tunnel_end {
+    struct net *net;
+    struct stream *s;
+    char head[512];
+    size_t have;
+};
+
+static void tunnel_readable(void *ctx)
+{
+    struct tunnel_end *t = ctx;
+    ssize_t n = stream_read(t->s, t->head + t->have, sizeof t->head - 1 - t->have);
+    assert_true(n > 0);
+    t->have += (size_t)n;
+    if (!strstr(t->head, "\r\n\r\n"))
+        return;
+    assert_int_equal(strncmp(t->head, "CONNECT api.example.com:443 HTTP/1.1\r\n", 38), 0);
+    stream_write(t->s, BYTES_LIT("HTTP/1.1 200 Go\r\n\r\n"));
+    struct net *net = t->net;
+    struct stream *s = t->s;
+    free(t);
+    accepted(net, loop_tls_new(net->far, net->tls, s, NULL));
+}
+
+static void tunnel_closed(void *ctx, int err)
+{
+    fail();
+}
+
+static void accepted_proxy(void *ctx, struct stream *s)
+{
+    static const struct stream_events events = {.readable = tunnel_readable,
+                                                .closed = tunnel_closed};
+    struct tunnel_end *t = MEM_NEW(struct tunnel_end);
+    t->net = ctx;
+    t->s = s;
+    stream_listen(s, &events, t);
+    stream_want_read(s, true);
+}
+
+static void https_checks_who_is_there(void **state)
+{
+    struct net *n = *state;
+    struct loop_listener *ln;
+    struct http_origin to = {.is_tls = true, .port = 443, .host = "localhost"};
+    struct loop_listen_options listen = {.accepted = accepted_tls, .ctx = n};
+    start(n, &(struct http_net_options){.ca_file = n->ca_file});
+    net_addr_parse_ip("127.0.0.1", 443, &listen.at);
+    assert_int_equal(loop_listen(n->near, &listen, &ln), 0);
+    for (int i = 0; i < 2; i++) {
+        get(n, &to);
+        run_for(n, US_PER_S);
+        assert_int_equal(n->dones, 1);
+        assert_int_equal(n->result.err, 0);
+        assert_int_equal(n->result.was_reused, i);
+    }
+    loop_listener_close(ln);
+    /* the same server under another name, through a proxy: the tunnel opens, the name is wrong */
+    struct loop_listen_options proxy = {.at = n->far_ip, .accepted = accepted_proxy, .ctx = n};
+    struct http_net *shell;
+    char why[256];
+    proxy.at.port = 3128;
+    assert_int_equal(loop_listen(n->far, &proxy, &ln), 0);
+    struct http_net_options o = {.https_proxy = "http://10.0.0.2:3128", .ca_file = n->ca_file};
+    assert_int_equal(http_net_new(n->near, &o, &shell, why), 0);
+    http_pool_free(n->pool);
+    http_net_free(n->shell);
+    n->shell = shell;
+    n->pool = http_pool_new(&(struct http_pool_config){.client = n->client,
+                                                       .sched = loop_sched(n->near),
+                                                       .dialer = http_net_dialer(),
+                                                       .dialer_ctx = shell});
+    snprintf(to.host, sizeof to.host, "api.example.com");
+    get(n, &to);
+    run_for(n, US_PER_S);
+    assert_int_equal(n->dones, 1);
+    assert_int_equal(n->result.err, E_AUTH);
+    loop_listener_close(ln);
+}
+
 static void a_bad_proxy_is_an_error_with_a_sentence(void **state)
 {
     struct net *n = *state;
@@ -246,10 +343,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(a_backend_is_found_by_name_and_kept),     T(addresses_are_tried_one_after_the_other),
-        T(what_cannot_be_reached_is_told),          T(a_dial_may_be_given_up),
-        T(a_unix_socket_is_a_backend_too),          T(https_goes_to_the_proxy),
-        T(a_bad_proxy_is_an_error_with_a_sentence),
+        T(a_backend_is_found_by_name_and_kept), T(addresses_are_tried_one_after_the_other),
+        T(what_cannot_be_reached_is_told),      T(a_dial_may_be_given_up),
+        T(a_unix_socket_is_a_backend_too),      T(https_goes_to_the_proxy),
+        T(https_checks_who_is_there),           T(a_bad_proxy_is_an_error_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
