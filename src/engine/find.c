@@ -87,10 +87,14 @@ unsigned engine_build_parse(const char *text)
     const char *v = strstr(text, "version:");
     if (!v)
         return 0;
-    const char *b = strstr(v, "(b");
+    static const char *const marks[] = {"(build ", "(b"};
     const char *end = strchr(v, '\n');
-    if (b && (!end || b < end) && isdigit((unsigned char)b[2]))
-        return (unsigned)strtoul(b + 2, NULL, 10);
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        const char *b = strstr(v, marks[i]);
+        size_t n = strlen(marks[i]);
+        if (b && (!end || b < end) && isdigit((unsigned char)b[n]))
+            return (unsigned)strtoul(b + n, NULL, 10);
+    }
     v += strlen("version:");
     char *rest;
     unsigned long n = strtoul(v, &rest, 10);

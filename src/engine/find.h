@@ -18,7 +18,8 @@ enum find_source { FIND_NONE, FIND_GIVEN, FIND_PATH, FIND_CACHE };
  * getenv; NULL: getenv itself. */
 char *engine_find(const char *given, const char *(*env)(const char *name), enum find_source *source,
                   char *why, size_t why_size);
-/* The build's number in the output of --version ("version: 0.7.0 (b11669)", "version: 5662 (abc)"): 0
+/* The build's number in the output of --version ("version: 0.7.0 (build 11669, …)",
+ * "version: 0.7.0 (b11669)", "version: 5662 (abc)"): 0
  * when there is none. */
 unsigned engine_build_parse(const char *text);
 /* Runs `path --version` (at most 20 s; blocking: for commands and before the loop runs). 0 and the build,

@@ -14,7 +14,7 @@ FLOOR=10400
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/conduit/engine"
 say() { echo "engine: $*" >&2; }
 build_of() { timeout 20 "$1" --version 2>&1 </dev/null |
-    sed -n 's/^version: .*(b\([0-9][0-9]*\).*/\1/p; s/^version: \([0-9][0-9]*\) (.*/\1/p' | head -n 1; }
+    sed -n 's/^version: .*(b\([0-9][0-9]*\).*/\1/p; s/^version: .*(build \([0-9][0-9]*\).*/\1/p; s/^version: \([0-9][0-9]*\) (.*/\1/p' | head -n 1; }
 good() { [ -x "$1" ] && b=$(build_of "$1") && [ -n "$b" ] && [ "$b" -ge $FLOOR ]; }
 
 have=$(command -v llama-server || true)
