@@ -184,6 +184,24 @@ static void end_line(const struct talk *t, const struct talk_answer *a)
     fflush(stdout);
 }
 
+/* In one line: the scripts that use it look for the id there. */
+static void print_peer(const struct api *api, const struct api_response *r)
+{
+    struct buf said, plain;
+    buf_init(&said, 0);
+    buf_init(&plain, 0);
+    if (!*r->peer)
+        (void)buf_printf(&said, "answered by %s, which does not say for whom", api->where);
+    else if (*r->route)
+        (void)buf_printf(&said, "answered by %s (%s)", r->peer, r->route);
+    else
+        (void)buf_printf(&said, "answered by %s", r->peer);
+    chat_text_plain(buf_view(&said), &plain);
+    fprintf(stderr, "%.*s\n", BYTES_FMT(buf_view(&plain)));
+    buf_fini(&said);
+    buf_fini(&plain);
+}
+
 /* What a person should know of an answer that is whole. */
 static void print_notes(const struct talk *t, const struct talk_answer *a)
 {
@@ -192,11 +210,8 @@ static void print_notes(const struct talk *t, const struct talk_answer *a)
         fprintf(stderr, "(cut off: the answer reached its limit of tokens)\n");
     else if (buf_len(&a->reader.text) == 0)
         fprintf(stderr, "(the model said nothing)\n");
-    if (t->show_peer && *r->peer)
-        fprintf(stderr, "answered by %s%s%s%s\n", r->peer, *r->route ? " (" : "", r->route,
-                *r->route ? ")" : "");
-    else if (t->show_peer)
-        fprintf(stderr, "answered by %s, which does not say for whom\n", t->api->where);
+    if (t->show_peer)
+        print_peer(t->api, r);
 }
 
 int talk_finish(const struct talk *t, struct talk_answer *a)
