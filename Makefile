@@ -108,7 +108,7 @@ setup: ## install what is missing (apt, through sudo where not root)
 	@tools/setup.sh test
 
 # --- the main commands -----------------------------------------------------------------------------
-.PHONY: run test engine docs install
+.PHONY: run test engine tiny-model docs install
 run: ## two nodes, a question, the answer (ONCE=1: exit after it)
 	@tools/setup.sh build
 	@$(MAKE) --no-print-directory build/conduit
@@ -123,6 +123,9 @@ test: ## everything: check, fuzz-smoke, js-libp2p, end to end; ends with a count
 
 engine: build/conduit ## get a llama-server (found, or fetched once into the cache)
 	@build/conduit engine install
+
+tiny-model: ## models/conduit-tiny.gguf anew, from its text (a quarter of an hour)
+	@tools/tiny-model/train.sh
 
 docs: build/conduit ## docs/CONFIG.md from the table of options
 	@build/conduit up --help-markdown > docs/CONFIG.md
