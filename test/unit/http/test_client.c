@@ -348,6 +348,22 @@ static void pausing_stops_the_pieces(void **state)
     assert_done(a, 0, HTTP_CALL_COMPLETE, "abcdef");
 }
 
+static void a_pause_in_the_middle_holds_too(void **state)
+{
+    struct app *a = *state;
+    struct fake_stream *f = get(a);
+    assert_int_equal(http_call_last_life_us(a->call), 0);
+    answer(a, f, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc");
+    assert_int_equal(http_call_last_life_us(a->call), sched_now(&a->w.sched));
+    http_call_pause(a->call, true);
+    fake_feed_str(f, "def");
+    fake_world_advance(&a->w, 3600 * US_PER_S);
+    assert_int_equal(buf_len(&a->body), 3);
+    http_call_pause(a->call, false);
+    fake_world_advance(&a->w, 1);
+    assert_done(a, 0, HTTP_CALL_COMPLETE, "abcdef");
+}
+
 static void cancelling_is_at_once_and_silent(void **state)
 {
     struct app *a = *state;
@@ -496,6 +512,12 @@ static void an_idle_connection_that_ends_is_dropped(void **state)
     fake_eof(a->dialled[0]);
     fake_world_run(&a->w);
     assert_int_equal(http_pool_idle_count(a->pool), 0);
+    pool_get(a);
+    answer(a, a->dialled[1], OK);
+    fake_break(a->dialled[1], E_RESET);
+    fake_world_run(&a->w);
+    assert_int_equal(http_pool_idle_count(a->pool), 0);
+    a->dial_count = 1;
     /* seen only when it is needed */
     pool_get(a);
     answer(a, a->dialled[1], OK);
@@ -646,6 +668,7 @@ int main(void)
         T(a_body_goes_out_as_it_is_taken),
         T(an_early_answer_is_heard_though_sending_failed),
         T(pausing_stops_the_pieces),
+        T(a_pause_in_the_middle_holds_too),
         T(cancelling_is_at_once_and_silent),
         T(each_wait_has_a_deadline),
         T(endless_interims_are_refused),

@@ -597,6 +597,60 @@ static void a_reader_that_takes_nothing_is_gone(void **state)
     assert_true(f->is_reset && f->is_closed);
 }
 
+static void errors_are_json_whatever_they_say(void **state)
+{
+    static const struct {
+        int status;
+        const char *code, *message, *want;
+    } cases[] = {
+        {401, "invalid_api_key", "no \"key\"",
+         "{\"error\":{\"message\":\"no \\\"key\\\"\",\"type\":\"authentication_error\","
+         "\"param\":null,\"code\":\"invalid_api_key\"}}"},
+        {429, NULL, "a\nb\\\x01",
+         "{\"error\":{\"message\":\"a\\u000ab\\\\\\u0001\",\"type\":\"rate_limit_error\","
+         "\"param\":null,\"code\":null}}"},
+        {502, "x", "\xc3\xa9",
+         "{\"error\":{\"message\":\"\xc3\xa9\",\"type\":\"server_error\",\"param\":null,"
+         "\"code\":\"x\"}}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf b;
+        buf_init(&b, 0);
+        assert_int_equal(http_error_json(&b, cases[i].status, cases[i].code, cases[i].message), 0);
+        char *text = buf_take_str(&b);
+        assert_string_equal(text, cases[i].want);
+        free(text);
+    }
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = send_text(a, GET);
+    http_exchange_error(a->x, 429, "slow_down", 7, "%d is too many", 5);
+    assert_has(fake_sent(f), "HTTP/1.1 429 Too Many Requests\r\n");
+    assert_has(fake_sent(f), "retry-after: 7\r\n");
+    assert_has(fake_sent(f), "\"message\":\"5 is too many\"");
+}
+
+static void an_exchange_knows_where_it_came_from(void **state)
+{
+    struct app *a = *state;
+    a->by_hand = true;
+    struct fake_stream *f = fake_stream_new(&a->w);
+    f->s.principal.kind = PRINCIPAL_PEER;
+    net_addr_parse_ip("192.0.2.1", 7, &f->s.remote);
+    http_server_conn_open(a->srv, &f->s, &(struct http_conn_options){.listener = &f});
+    fake_feed_str(f, GET);
+    fake_world_run(&a->w);
+    assert_int_equal(http_exchange_principal(a->x)->kind, PRINCIPAL_PEER);
+    assert_int_equal(http_exchange_remote(a->x)->port, 7);
+    assert_ptr_equal(http_exchange_listener(a->x), &f);
+    assert_int_equal(http_exchange_started_us(a->x), sched_now(&a->w.sched));
+    assert_false(http_exchange_has_head(a->x));
+    http_exchange_reply(a->x, 200, NULL, &(struct http_header){BYTES_LIT("a b"), BYTES_LIT("c")}, 1,
+                        BYTES_LIT("x")); /* not fit: broken off, and not half sent */
+    assert_int_equal(fake_sent_len(f), 0);
+    assert_true(f->is_reset && f->is_closed);
+}
+
 /* --- clients that leave --- */
 
 static void the_end_of_a_tcp_client_cancels(void **state)
@@ -811,6 +865,8 @@ int main(void)
         T(a_length_is_kept),
         T(a_slow_reader_makes_the_handler_wait),
         T(a_reader_that_takes_nothing_is_gone),
+        T(errors_are_json_whatever_they_say),
+        T(an_exchange_knows_where_it_came_from),
         T(the_end_of_a_tcp_client_cancels),
         T(the_end_of_a_p2p_request_does_not),
         T(a_failed_write_is_told_later),
