@@ -54,7 +54,7 @@ struct http_conn {
     int broken;    /* a write failed: `gone` is due */
     uint32_t seen; /* of `in`: parsed before without finding the end of the head */
     enum conn_phase phase : 8;
-    bool eof_is_cancel, one_request, saw_eof, keep_alive, is_busy, is_dead, is_corked;
+    bool eof_is_cancel, one_request, saw_eof, is_busy, is_dead, is_corked;
     bool is_withheld; /* the client waits for "100 Continue" before it sends the body */
 };
 
