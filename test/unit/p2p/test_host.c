@@ -417,6 +417,84 @@ static void addresses_are_written_out(void **state)
     hosts_fini(&h);
 }
 
+/* --- limits --- */
+
+static void a_peer_gets_two_ping_streams(void **state)
+{
+    struct hosts h;
+    struct asked a[4];
+    int open = 0, refused = 0;
+    hosts_init(&h, 30, 2);
+    for (int i = 0; i < 4; i++) {
+        ask_echo(&a[i], &h.m[0], &h.m[1], P2P_PING, 32);
+        a[i].client.holds_finish = true;
+    }
+    hosts_run(&h, 5 * US_PER_S);
+    for (int i = 0; i < 4; i++) {
+        open += a[i].client.got == 32;
+        refused += a[i].client.closed_err == E_RESET || a[i].err == E_RESET;
+    }
+    assert_int_equal(open, LIMIT_PING_INBOUND);
+    assert_int_equal(refused, 4 - LIMIT_PING_INBOUND);
+    hosts_run(&h, 70 * US_PER_S); /* and quiet ones are ended */
+    assert_true(list_is_empty(&h.m[1].host->pings));
+    hosts_fini(&h);
+}
+
+static void so_many_dials_and_no_more(void **state)
+{
+    struct hosts h;
+    struct asked *a = mem_array(LIMIT_DIALS + 1, sizeof *a);
+    struct key_pair key;
+    struct loop_virtual_link cut = {.is_cut = true};
+    hosts_init(&h, 31, 2);
+    loop_virtual_set_link(h.world, h.m[0].loop, h.m[1].loop, &cut);
+    for (int i = 0; i <= LIMIT_DIALS; i++) {
+        key_pair_generate(&key, &h.rng);
+        ask_connect(&a[i], &h.m[0], &key.id, &h.m[1].addr_view, 1);
+    }
+    hosts_run(&h, US_PER_S);
+    assert_int_equal(a[0].done, 0);
+    assert_int_equal(a[LIMIT_DIALS].err, E_BUSY);
+    hosts_run(&h, 20 * US_PER_S);
+    assert_int_equal(a[0].err, E_TIMEOUT);
+    assert_int_equal(h.m[0].host->dial_count, 0);
+    free(a);
+    hosts_fini(&h);
+}
+
+static void so_many_protocols_and_no_more(void **state)
+{
+    struct hosts h;
+    char name[32];
+    int taken = 0;
+    hosts_init(&h, 32, 1);
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "/test/%d", i);
+        taken += p2p_host_handle(h.m[0].host, name, serve_echo, &h.m[0]) == 0;
+    }
+    assert_int_equal(taken, HOST_HANDLERS_MAX - 4); /* identify, push, ping, echo */
+    hosts_fini(&h);
+}
+
+static void freeing_in_the_middle_leaves_nothing(void **state)
+{
+    for (uint64_t at = 0; at < 8000; at += 500) {
+        struct hosts h;
+        struct asked a, b;
+        struct machine named = {0};
+        hosts_init(&h, 33, 2);
+        machine_addr(&named, "/dns4/slow.example/tcp/8000");
+        ask_echo(&a, &h.m[0], &h.m[1], ECHO, 100000);
+        ask_connect(&b, &h.m[0], NULL, &named.addr_view, 1);
+        hosts_run(&h, at);
+        p2p_host_free(h.m[0].host);
+        h.m[0].host = NULL;
+        hosts_run(&h, 20 * US_PER_S);
+        hosts_fini(&h);
+    }
+}
+
 int main(void)
 {
     trace_set_all(getenv("TRACE") ? TRACE_DEBUG : TRACE_OFF);
@@ -443,6 +521,10 @@ int main(void)
         cmocka_unit_test(closing_lets_streams_finish),
         cmocka_unit_test(peers_can_be_listed),
         cmocka_unit_test(addresses_are_written_out),
+        cmocka_unit_test(a_peer_gets_two_ping_streams),
+        cmocka_unit_test(so_many_dials_and_no_more),
+        cmocka_unit_test(so_many_protocols_and_no_more),
+        cmocka_unit_test(freeing_in_the_middle_leaves_nothing),
     };
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }
