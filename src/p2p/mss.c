@@ -147,7 +147,7 @@ int mss_feed(struct mss *m, struct bytes in, size_t *used, struct buf *out)
 {
     *used = 0;
     while (!m->is_agreed) {
-        struct bytes line;
+        struct bytes line = {0};
         int r = take_line(m, in, used, &line);
         if (r <= 0)
             return r;
