@@ -2,6 +2,7 @@
 /* Asks a backend for its models, now and then: its list and its health are one question. */
 #include "engine/backend.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/trace.h"
 
