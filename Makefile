@@ -36,7 +36,7 @@ VERSION    := 0.1.0
 GIT        := $(shell git rev-parse --short HEAD 2>/dev/null || echo none)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
-        -Wno-unused-parameter -Wno-missing-field-initializers
+        -Wno-unused-parameter -Wno-missing-field-initializers $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
 WERROR ?= -Werror
 OPT_release := -O2 -g -fno-plt -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 OPT_debug   := -O0 -g3
