@@ -6,8 +6,8 @@
  *
  * What is wrong in the field: facts of "1.6 what breaks most often"; each has a test. An event that is
  * right is relayed untouched and is only looked at, not parsed: the first event of a stream is
- * parsed, and its beginning up to the choices (id, created, model) is what the later ones are
- * compared with; whatever differs, or has a finish reason, tool calls or usage, is parsed. */
+ * parsed, and what stands around its choices (id, created, model) is what the later ones are compared
+ * with; whatever differs, or has a finish reason, a role, tool calls or reasoning, is parsed. */
 #ifndef CONDUIT_ENGINE_FIXUP_H
 #define CONDUIT_ENGINE_FIXUP_H
 
@@ -41,15 +41,14 @@ struct fixup {
     struct fixup_config cfg;
     struct fixup_usage usage;
     char finish_reason[24];     /* of choice 0; "" before */
-    struct buf prefix;          /* of a right event, up to its choices */
-    struct buf held_usage;      /* usage that came with or before the finish; goes out at the end */
+    struct buf before, after;   /* of a right event: what stands around its choices */
+    struct buf held_usage;      /* the usage as JSON; goes out at the end when it was asked for */
     uint64_t created_s;
     char id[128];
     bool has_any, has_id, is_over;
     uint32_t choice_count;      /* highest index seen + 1 */
-    uint8_t seen[LIMIT_FIXUP_CHOICES]; /* per choice: enum in fixup_event.c */
-    uint16_t tool_count[LIMIT_FIXUP_CHOICES]; /* tool calls begun in it */
-    char tool_id[LIMIT_FIXUP_CHOICES][48];    /* id of the latest one */
+    uint8_t seen[LIMIT_FIXUP_CHOICES]; /* per choice: enum in fixup_impl.h */
+    struct fixup_tools *tools;         /* per choice; made with the first tool call */
 };
 
 void fixup_init(struct fixup *f, const struct fixup_config *cfg);
