@@ -26,7 +26,7 @@ struct host_peer {
     struct peer_id id;
     struct list link;  /* host->peers, oldest first */
     struct list conns; /* conn.by_owner */
-    uint32_t conn_count, protections;
+    uint32_t conn_count, protections, holds; /* holds: of callbacks that run */
     uint32_t pings, identifies; /* inbound streams of these now */
     bool is_conduit, is_announced;
     struct multiaddr observed; /* of us, by it */

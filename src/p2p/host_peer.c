@@ -37,7 +37,7 @@ struct host_peer *host_peer_make(struct p2p_host *h, const struct peer_id *id)
 
 void host_peer_put(struct host_peer *p)
 {
-    if (p->conn_count || p->protections || p->pings || p->identifies)
+    if (p->conn_count || p->protections || p->pings || p->identifies || p->holds)
         return;
     if (p->record)
         peerstore_unpin(p->record);
@@ -140,7 +140,9 @@ static void peer_lost(struct p2p_host *h, struct host_peer *p, int err)
 {
     if (p->conn_count == 0 && p->is_announced) {
         p->is_announced = false;
+        p->holds++; /* a watcher may take back its protection, the last thing that keeps it */
         HOST_WATCH(h, disconnected, &p->id, err);
+        p->holds--;
     }
     host_peer_put(p);
 }
