@@ -147,6 +147,13 @@ static void line(struct text_table *t, const char *name, struct bytes value)
     text_table_add(t, value);
 }
 
+/* "from_peers" as words. */
+static void append_words(struct buf *b, struct bytes key)
+{
+    for (size_t i = 0; i < key.n; i++)
+        (void)buf_append_byte(b, key.p[i] == '_' ? ' ' : key.p[i]);
+}
+
 /* The members of an object that are numbers or strings, as "served 12, failed 0". */
 static void line_object(struct text_table *t, const char *name, const struct json *o)
 {
@@ -156,9 +163,13 @@ static void line_object(struct text_table *t, const char *name, const struct jso
         struct bytes v = json_number_text(it.value);
         if (v.n == 0)
             v = json_str(it.value);
-        if (v.n > 0)
-            (void)buf_printf(&b, "%s%.*s %.*s", buf_len(&b) ? ", " : "", BYTES_FMT(it.key),
-                             BYTES_FMT(v));
+        if (v.n == 0)
+            continue;
+        if (buf_len(&b) > 0)
+            (void)buf_append_str(&b, ", ");
+        append_words(&b, it.key);
+        (void)buf_append_byte(&b, ' ');
+        (void)buf_append_bytes(&b, v);
     }
     line(t, name, buf_view(&b));
     buf_fini(&b);
@@ -188,7 +199,7 @@ static void add_model(struct text_table *t, const struct json *m)
     const struct json *shared = json_get(m, "shared");
     text_table_add(t, json_get_str(m, "name"));
     text_table_add(t, json_get_str(m, "state"));
-    add_number(t, m, "slots", true);
+    add_number(t, m, "slots", false); /* 0: it does not say */
     add_number(t, m, "busy", true);
     add_number(t, m, "queued", true);
     add_number(t, m, "context", false);

@@ -204,6 +204,23 @@ def a_model_cannot_drive_the_terminal():
 
 
 @test
+def a_node_of_its_own_for_one_question():
+    with Node("--backend", "echo:") as p, tempfile.TemporaryDirectory() as d:
+        env = {"TMPDIR": d}
+        r = cli("ask", "--bootstrap", p.address, "--model", "echo", "--json", "hi there", env=env)
+        assert r.returncode == 0 and json.loads(r.stdout)["text"] == "hi there" and json.loads(r.stdout)["peer"] == p.peer, r
+        c = spawn([CONDUIT, "ask", "--bootstrap", p.address, "--model", "nonesuch", "hi"], stderr=subprocess.PIPE,
+                  stdout=subprocess.PIPE, env={**os.environ, **env})
+        wait_for("its node runs", lambda: [x for x in os.listdir(d) if os.path.exists(os.path.join(d, x, "control.sock"))])
+        time.sleep(0.5)
+        c.send_signal(signal.SIGINT)
+        assert c.communicate(timeout=10) == (b"", b"") and c.returncode == 130
+        assert os.listdir(d) == [], "the node's directory is gone with it"
+    r = cli("ask", "--bootstrap", "not an address", "hi", timeout=60)
+    assert r.returncode == 1 and "did not start" in r.stderr and "not an address" in r.stderr, r
+
+
+@test
 def a_key_is_shown_without_a_node():
     with tempfile.TemporaryDirectory() as d:
         r = cli("key", "--data-dir", d)

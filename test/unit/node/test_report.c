@@ -114,9 +114,9 @@ static void status(void **state)
         "{\"peer\":\"12D3\",\"version\":\"0.1.0\",\"uptime_s\":3725,\"api\":\"http://"
         "127.0.0.1:8888/v1\","
         "\"addresses\":[\"/a\",\"/b\"],\"peers\":2,\"dht\":{\"peers\":5},\"sharing\":\"open\","
-        "\"requests\":{\"served\":12,\"failed\":0,\"list\":[1]},"
+        "\"requests\":{\"served\":12,\"from_peers\":0,\"list\":[1]},"
         "\"models\":[{\"name\":\"tiny\",\"state\":\"ready\",\"slots\":4,\"busy\":0,\"queued\":1,"
-        "\"shared\":true,\"context\":1024},{\"name\":\"echo\"}]}",
+        "\"shared\":true,\"context\":1024},{\"name\":\"echo\",\"slots\":0}]}",
         "peer         12D3\n"
         "version      0.1.0\n"
         "running for  1 h 2 min\n"
@@ -126,7 +126,7 @@ static void status(void **state)
         "peers        2\n"
         "DHT peers    5\n"
         "sharing      open\n"
-        "requests     served 12, failed 0\n"
+        "requests     served 12, from peers 0\n"
         "\n"
         "MODEL  STATE  SLOTS  BUSY  QUEUED  CONTEXT  SHARED\n"
         "tiny   ready      4     0       1     1024  yes\n"
