@@ -83,6 +83,26 @@ static void raise_file_limit(void)
     }
 }
 
+struct drain {
+    struct timer timer;
+    struct loop *loop;
+};
+
+static void on_drained(struct timer *t)
+{
+    loop_stop(CONTAINER_OF(t, struct drain, timer)->loop);
+}
+
+/* Turns of the loop in which what was cancelled completes and last bytes leave. */
+static void drain(struct loop *loop)
+{
+    struct drain d = {.loop = loop};
+    timer_init(&d.timer, on_drained);
+    timer_after(loop_sched(loop), &d.timer, 50 * US_PER_MS);
+    loop_run(loop);
+    timer_clear(loop_sched(loop), &d.timer);
+}
+
 static int run(const struct config *cfg, bool json)
 {
     struct up u = {0};
@@ -97,6 +117,7 @@ static int run(const struct config *cfg, bool json)
     int err = node_start(u.loop, cfg, environ, conduit_version, &u.node, why);
     if (err) {
         fprintf(stderr, "conduit up: %s\n", why);
+        drain(u.loop);
         loop_free(u.loop);
         return EXIT_FAILED;
     }
@@ -107,6 +128,7 @@ static int run(const struct config *cfg, bool json)
     node_free(u.node);
     loop_signal_close(term);
     loop_signal_close(intr);
+    drain(u.loop);
     loop_free(u.loop);
     return EXIT_OK;
 }

@@ -124,7 +124,7 @@ static void mistakes_in_the_file_are_named_with_their_line(void **state)
         {"http_port:\n  a: 1\n", "f:1: http_port: a value was expected, not a mapping"},
         {"- a\n", "f:1: a list of 'key: value' lines was expected"},
         {"open: perhaps\n", "f:1: open: 'perhaps' is neither true nor false"},
-        {"a: b: c\n", "f:1: mapping values are not allowed in this context"},
+        {"node_id: b: c\n", "f:1: mapping values are not allowed in this context"},
         {"models: [[a]]\n", "f:1: models: a list of plain values was expected"},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
