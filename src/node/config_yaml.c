@@ -18,6 +18,7 @@ struct reader {
     yaml_parser_t parser;
     yaml_event_t event;
     bool has_event;
+    bool was_given[sizeof((struct config *)0)->rank]; /* per row of the table */
     const char *name;
     char *why;
     struct config *c;
@@ -120,6 +121,9 @@ static int read_value(struct reader *r, const char *key, size_t line)
         return 0;
     if (!row)
         return unknown(r, key, line);
+    if (r->was_given[row - config_table])
+        return fail(r, line, "%s: given twice", key);
+    r->was_given[row - config_table] = true;
     if (r->event.type == YAML_SEQUENCE_START_EVENT) {
         if (row->type != OPT_LIST)
             return fail(r, line, "%s: one value was expected, not a list", key);

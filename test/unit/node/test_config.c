@@ -126,6 +126,9 @@ static void mistakes_in_the_file_are_named_with_their_line(void **state)
         {"open: perhaps\n", "f:1: open: 'perhaps' is neither true nor false"},
         {"node_id: b: c\n", "f:1: mapping values are not allowed in this context"},
         {"models: [[a]]\n", "f:1: models: a list of plain values was expected"},
+        {"models: a\nopen: true\nmodels: b\n", "f:3: models: given twice"},
+        {"bootstrap: a\nbootstrap_nodes: b\n", "f:2: bootstrap_nodes: given twice"},
+        {"schedule:\n  end: '1:00'\nschedule:\n  end: '2:00'\n", "f:4: schedule.end: given twice"},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct config c;
