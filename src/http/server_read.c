@@ -75,6 +75,14 @@ static void body_ended(struct http_conn *c)
         x->on->body_end(x->user);
 }
 
+/* A chunk that says it goes over the limit is not waited for. */
+static void refuse_large_chunk(struct http_conn *c)
+{
+    if (c->phase == CONN_BODY && !c->x->streams_body &&
+        c->body.received + c->body.left > c->x->body_limit)
+        conn_refuse(c, 413, "request_too_large", "the body of the request is too large");
+}
+
 /* Takes body bytes off *view: collected, handed on, or dropped. */
 static void feed_body(struct http_conn *c, struct bytes *view)
 {
@@ -83,8 +91,10 @@ static void feed_body(struct http_conn *c, struct bytes *view)
         if (c->phase == CONN_BODY && c->x->is_paused)
             return;
         int got = http_body_step(&c->body, view, &piece);
-        if (got == E_AGAIN)
+        if (got == E_AGAIN) {
+            refuse_large_chunk(c);
             return;
+        }
         if (got < 0) {
             conn_refuse_fault(c, c->body.fault);
             return;
