@@ -28,7 +28,7 @@ static int check_one(const char *path, uint64_t seed, struct gguf_summary *out, 
 {
     char text[GGUF_WHY];
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not be waited for */
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         snprintf(why, GGUF_FILE_WHY, "%s: %s", path, fd < 0 ? strerror(errno) : "not a file");
         if (fd >= 0)
