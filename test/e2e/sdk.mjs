@@ -107,8 +107,8 @@ const cases = {
   async scripted_errors_have_their_class(c) {
     const ask = (m) => c.chat.completions.create({ model: m, messages: FRANCE })
     await assert.rejects(ask('no-such-model'), (e) =>
-      e instanceof OpenAI.NotFoundError && e.code === 'model_not_found' && e.requestID && /no-such-model/.test(e.message))
-    await assert.rejects(ask('error-429'), (e) => e instanceof OpenAI.RateLimitError && e.headers.get('retry-after'))
+      e instanceof OpenAI.NotFoundError && e.code === 'model_not_found' && !!e.requestID && /no-such-model/.test(e.message))
+    await assert.rejects(ask('error-429'), (e) => e instanceof OpenAI.RateLimitError && e.headers.has('retry-after'))
     await assert.rejects(ask('error-string'), OpenAI.BadRequestError)
     for (const m of ['garbage', 'html', 'nothing']) await assert.rejects(ask(m), (e) => e.status === 502, m)
   },
