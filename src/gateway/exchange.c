@@ -29,7 +29,7 @@ struct exchange {
     struct http_exchange *x;
     struct http_head *head; /* a copy; ours */
     struct buf body;
-    struct gateway_request req;
+    struct gateway_request *req; /* with as much skim as it has members; ours */
     struct principal who;
     bool is_peer, is_looking, has_looked, lookup_was_complete;
     struct answer answer;
@@ -44,7 +44,7 @@ struct exchange {
     struct attempt *attempt;
     struct attempt_request areq;
     struct http_header headers[HEADERS_MAX];
-    struct bytes slices[JSON_SLICES_MAX];
+    struct bytes *slices; /* of the body: all of it, or around the model's true name; ours */
     struct buf model_json;
     struct failure last;
     uint64_t attempt_us, first_event_us, events;
@@ -76,6 +76,8 @@ static void over(struct exchange *e)
     list_remove(&e->link);
     g->running--;
     free(e->head);
+    free(e->req);
+    free(e->slices);
     buf_fini(&e->body);
     buf_fini(&e->model_json);
     free(e);
@@ -102,7 +104,7 @@ static void record(struct exchange *e, bool is_ok, bool is_provider_fault)
 static void log_end(const struct exchange *e, const char *how)
 {
     TRACE(GATEWAY, INFO, "%s %s %s at %.20s: %s after %llu ms, %llu events", e->request_id,
-          request_path(e->req.kind), e->choice.model, e->choice.peer, how,
+          request_path(e->req->kind), e->choice.model, e->choice.peer, how,
           (unsigned long long)((now_of(e) - e->answer.started_us) / 1000),
           (unsigned long long)e->events);
 }
@@ -276,16 +278,20 @@ static void remember_choice(struct exchange *e, const struct route_choice *c)
 /* The body with the model's true name in it, as slices; untouched when that is what was asked for. */
 static int body_slices(struct exchange *e)
 {
-    if (strcmp(e->req.model, e->choice.model) == 0) {
-        e->slices[0] = e->req.body;
-        return 1;
+    struct bytes parts[JSON_SLICES_MAX] = {e->req->body};
+    int count = 1;
+    if (strcmp(e->req->model, e->choice.model) != 0) {
+        size_t total;
+        buf_clear(&e->model_json);
+        struct json_writer w = json_write(&e->model_json);
+        json_put_str(&w, e->choice.model);
+        struct json_edit edit = {"model", buf_view(&e->model_json)};
+        count = json_splice(&e->req->skim, &edit, 1, parts, &total);
     }
-    size_t total;
-    buf_clear(&e->model_json);
-    struct json_writer w = json_write(&e->model_json);
-    json_put_str(&w, e->choice.model);
-    struct json_edit edit = {"model", buf_view(&e->model_json)};
-    return json_splice(&e->req.skim, &edit, 1, e->slices, &total);
+    free(e->slices);
+    e->slices = mem_array(count > 0 ? (size_t)count : 1, sizeof *parts);
+    memcpy(e->slices, parts, (count > 0 ? (size_t)count : 0) * sizeof *parts);
+    return count;
 }
 
 static void try_offer(struct exchange *e, const struct route_choice *c)
@@ -298,15 +304,15 @@ static void try_offer(struct exchange *e, const struct route_choice *c)
     e->attempt_us = now_of(e);
     e->first_event_us = e->events = 0;
     e->areq = (struct attempt_request){
-        .request = &e->req,
+        .request = e->req,
         .who = &e->who,
-        .path = bytes_str(request_path(e->req.kind)),
+        .path = bytes_str(request_path(e->req->kind)),
         .headers = e->headers,
         .header_count = headers_allowed(e->head, e->headers, HEADERS_MAX - 1),
         .body = e->slices,
         .body_count = body_slices(e),
-        .is_stream = e->req.is_stream,
-        .is_chat = e->req.kind == REQUEST_CHAT || e->req.kind == REQUEST_COMPLETION,
+        .is_stream = e->req->is_stream,
+        .is_chat = e->req->kind == REQUEST_CHAT || e->req->kind == REQUEST_COMPLETION,
         .reply_limit = g->cfg.reply_limit,
     };
     e->attempt = attempt_start(&g->env, &e->choice, &e->areq, &attempt_events, e);
@@ -315,7 +321,7 @@ static void try_offer(struct exchange *e, const struct route_choice *c)
 
 static void nobody(struct exchange *e, const struct route_choice *c)
 {
-    const char *model = *e->req.model ? e->req.model : "auto";
+    const char *model = *e->req->model ? e->req->model : "auto";
     if (e->failover.attempts > 1 || c->tried)
         ; /* the last failure says it best */
     else if (c->broken)
@@ -349,8 +355,8 @@ static void choose(struct exchange *e)
     struct gateway *g = e->g;
     struct route_choice c;
     struct route_request req = {
-        .model = bytes_str(e->req.model),
-        .needs = e->req.needs,
+        .model = bytes_str(e->req->model),
+        .needs = e->req->needs,
         .own_only = e->is_peer,
         .prompt_tokens = 0, /* a quarter of the bytes is too rough to refuse by */
     };
@@ -427,8 +433,8 @@ static bool guard_allows(struct exchange *e)
     struct gateway *g = e->g;
     struct guard_refusal why;
     g->count.peer_requests++;
-    if (guard_check(g->cfg.guard, http_exchange_principal(e->x), e->req.body.n,
-                    e->req.prompt_tokens, now_of(e), g->cfg.minute_of_day(g->cfg.node), &why) == 0)
+    if (guard_check(g->cfg.guard, http_exchange_principal(e->x), e->req->body.n,
+                    e->req->prompt_tokens, now_of(e), g->cfg.minute_of_day(g->cfg.node), &why) == 0)
         return true;
     g->count.refused++;
     failure_set(&e->last, why.status, why.code, "%s", why.message);
@@ -440,7 +446,7 @@ static struct answer_config answer_settings(const struct exchange *e)
 {
     const struct gateway_config *cfg = &e->g->cfg;
     return (struct answer_config){
-        .is_stream = e->req.is_stream,
+        .is_stream = e->req->is_stream,
         .shows_life_early = e->is_peer,
         .head_wait_us = cfg->head_wait_us,
         .keepalive_us = e->is_peer ? cfg->life_us : cfg->keepalive_us,
@@ -471,7 +477,8 @@ void exchange_start(struct gateway *g, struct http_exchange *x, const struct htt
     make_request_id(e);
     e->who = *http_exchange_principal(x);
     http_exchange_listen(x, &client_events, e);
-    int err = request_read(&e->req, kind, buf_view(&e->body), &e->last);
+    int err = request_read(&g->reading, kind, buf_view(&e->body), &e->last);
+    e->req = request_keep(&g->reading);
     struct answer_config cfg = answer_settings(e);
     answer_init(&e->answer, &cfg, now);
     failover_init(&e->failover, &g->budget, g->cfg.max_attempts, now + g->cfg.request_us, now);

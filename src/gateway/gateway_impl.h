@@ -16,6 +16,7 @@ struct gateway {
     size_t running, watching;
     struct retry_budget budget;
     struct gateway_counters count;
+    struct gateway_request reading; /* while one is read; 12 kB, so not in each exchange */
 };
 
 /* One inference request begins; answers by itself. `is_peer`: asked by another node. */

@@ -139,3 +139,12 @@ int request_read(struct gateway_request *r, enum request_kind kind, struct bytes
     read_needs(r);
     return 0;
 }
+
+struct gateway_request *request_keep(const struct gateway_request *r)
+{
+    size_t size = offsetof(struct gateway_request, skim.members) +
+                  r->skim.count * sizeof r->skim.members[0];
+    struct gateway_request *kept = mem_new(size);
+    memcpy(kept, r, size);
+    return kept;
+}

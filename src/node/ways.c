@@ -31,7 +31,7 @@ struct way {
     struct task refuse;
     int refusal;
     /* the body as the backend needs it */
-    struct bytes slices[JSON_SLICES_MAX];
+    struct bytes *slices; /* NULL: as it came */
     struct buf edits;
     /* another's */
     struct p2p_open stream;
@@ -99,8 +99,13 @@ static int edit_body(struct way *y, const struct engine_way *ew)
     }
     if (req->is_stream && !req->wants_usage && ew->needs_fixup)
         edits[n++] = (struct json_edit){"stream_options", with_usage(y, req)};
-    int count = n ? json_splice(&req->skim, edits, n, y->slices, &total) : 0;
-    return count < 0 ? 0 : count;
+    struct bytes parts[JSON_SLICES_MAX];
+    int count = n ? json_splice(&req->skim, edits, n, parts, &total) : 0;
+    if (count <= 0)
+        return 0;
+    y->slices = mem_array((size_t)count, sizeof *parts);
+    memcpy(y->slices, parts, (size_t)count * sizeof *parts);
+    return count;
 }
 
 /* --- own offers ---------------------------------------------------------------------------------------------- */
@@ -240,6 +245,7 @@ static void port_close(void *ctx, struct gateway_open *o)
         w->load_changed(w->ctx);
     }
     buf_fini(&y->edits);
+    free(y->slices);
     free(y);
 }
 
