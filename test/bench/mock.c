@@ -29,6 +29,8 @@
 #define EVENTS_PER_TURN 256
 #define PREFIX_MAX 256 // of a body: enough to find the model's name in
 #define BURST_MAX 16
+#define MODEL_MAX 40
+#define EVENT_MAX 320
 #define OUT_MAX 8192
 
 struct conn {
@@ -38,6 +40,8 @@ struct conn {
     size_t prefix_len;
     // the answer in progress
     bool streams, blocked; // blocked: the socket is full, EPOLLOUT is waited for
+    char model[MODEL_MAX + 1], token[EVENT_MAX]; // a right backend's events carry the name asked for
+    size_t token_len;
     int events_left, events_sent, per_write;
     uint64_t start_ns, gap_ns; // gap 0: back to back
     char out[OUT_MAX];
@@ -127,27 +131,24 @@ static void put_answer(struct conn *c, const char *status, const char *body)
     put_text(c, body);
 }
 
-static const char TOKEN[] =
-    "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
-    "\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" token\"},"
-    "\"logprobs\":null,\"finish_reason\":null}]}\n\n";
-static const char LAST[] =
-    "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
-    "\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,"
-    "\"finish_reason\":\"stop\"}]}\n\n"
-    "data: [DONE]\n\n";
+#define EVENT_HEAD                                                                                         \
+    "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"         \
+    "\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":"
+static const char TOKEN[] = EVENT_HEAD "{\"content\":\" token\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
+static const char LAST[] = EVENT_HEAD "{},\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\n"
+                                      "data: [DONE]\n\n";
 static const char ANSWER[] =
-    "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"bench\","
+    "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"%s\","
     "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Paris.\"},"
     "\"logprobs\":null,\"finish_reason\":\"stop\"}],"
     "\"usage\":{\"prompt_tokens\":14,\"completion_tokens\":2,\"total_tokens\":16}}";
 
 static void put_events(struct conn *c, int n)
 {
-    char burst[BURST_MAX * sizeof TOKEN];
-    size_t len = sizeof TOKEN - 1;
+    char burst[BURST_MAX * EVENT_MAX];
+    size_t len = c->token_len;
     for (int i = 0; i < n; i++)
-        memcpy(burst + (size_t)i * len, TOKEN, len);
+        memcpy(burst + (size_t)i * len, c->token, len);
     put_chunk(c, burst, (size_t)n * len);
     c->events_left -= n;
     c->events_sent += n;
@@ -166,7 +167,8 @@ static bool stream_turn(struct conn *c, uint64_t now_ns)
     if (c->events_left > 0)
         put_events(c, c->events_left < c->per_write ? c->events_left : c->per_write);
     if (c->events_left == 0) { // the end leaves with the last events, as one write of a server would
-        put_chunk(c, LAST, sizeof LAST - 1);
+        char last[EVENT_MAX];
+        put_chunk(c, last, (size_t)snprintf(last, sizeof last, LAST, c->model));
         put_text(c, "0\r\n\r\n");
         c->streams = false;
         busy_leave(c);
@@ -190,6 +192,7 @@ static void stream_begin(struct mock *m, struct conn *c, int events, int per_wri
 {
     put_text(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
                 "Transfer-Encoding: chunked\r\n\r\n");
+    c->token_len = (size_t)snprintf(c->token, sizeof c->token, TOKEN, c->model);
     c->streams = true;
     c->events_left = events;
     c->events_sent = 0;
@@ -199,12 +202,28 @@ static void stream_begin(struct mock *m, struct conn *c, int events, int per_wri
     busy_enter(m, c);
 }
 
+static void take_model(struct conn *c)
+{
+    c->prefix[c->prefix_len] = 0;
+    const char *at = strstr(c->prefix, "\"model\":\"");
+    size_t n = at ? strcspn(at + 9, "\"") : 0;
+    n = n < MODEL_MAX ? n : MODEL_MAX;
+    memcpy(c->model, at ? at + 9 : "", n);
+    c->model[n] = 0;
+}
+
+static void put_reply(struct conn *c)
+{
+    char body[512];
+    snprintf(body, sizeof body, ANSWER, c->model);
+    put_answer(c, "200 OK", body);
+}
+
 static void answer_begin(struct mock *m, struct conn *c)
 {
     int n = 0, k = 0;
-    c->prefix[c->prefix_len] = 0;
-    const char *model = strstr(c->prefix, "\"model\":\"");
-    model = model ? model + 9 : "";
+    const char *model = c->model;
+    take_model(c);
     if (strncmp(c->request.head, "GET ", 4) == 0 && strstr(c->request.head, "/models"))
         put_models(m, c);
     else if (strncmp(c->request.head, "POST ", 5) != 0)
@@ -216,7 +235,7 @@ static void answer_begin(struct mock *m, struct conn *c)
     else if (strncmp(model, "idle", 4) == 0)
         stream_begin(m, c, 2, 1, UINT64_MAX / 4);
     else
-        put_answer(c, "200 OK", ANSWER);
+        put_reply(c);
 }
 
 static void on_body(void *ctx, const char *bytes, size_t n)
