@@ -88,7 +88,7 @@ static void finish(struct discover_search *s, bool is_complete)
 /* Is there anything left to wait for? */
 static void look(struct discover_search *s)
 {
-    bool waiting = !s->is_asked;
+    bool waiting = !s->is_asked || s->d->is_loading(s->d->ctx, bytes_str(s->model));
     if (is_known(s)) {
         finish(s, true);
         return;
@@ -200,6 +200,12 @@ struct discover_search *discover_start(struct discover *d, struct bytes model, u
 void discover_cancel(struct discover_search *s)
 {
     search_free(s);
+}
+
+void discover_poke(struct discover *d)
+{
+    LIST_FOREACH(&d->searches, it)
+        look_soon(LIST_ENTRY(it, struct discover_search, link));
 }
 
 void discover_init(struct discover *d, struct p2p_host *host, struct dht *dht, struct sched *sched,

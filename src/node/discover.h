@@ -17,6 +17,7 @@ struct discover {
     struct list searches;
     struct map missing;            /* model -> until when it is known to be missing */
     bool (*has_joined)(void *ctx); /* the node is in the network, or has none to join */
+    bool (*is_loading)(void *ctx, struct bytes model); /* an own model that will be ready soon */
     void *ctx;
 };
 
@@ -31,5 +32,7 @@ void discover_fini(struct discover *d); /* no search may be under way but those 
 struct discover_search *discover_start(struct discover *d, struct bytes model, uint64_t timeout_us,
                                        discover_done done, void *ctx);
 void discover_cancel(struct discover_search *s);
+/* The catalogue changed by itself (an own model is ready): searches look again. */
+void discover_poke(struct discover *d);
 
 #endif

@@ -104,6 +104,20 @@ static bool has_joined(void *ctx)
     return join_is_in(&((struct node *)ctx)->join);
 }
 
+static bool is_loading(void *ctx, struct bytes model)
+{
+    const struct node *n = ctx;
+    bool any = catalogue_is_any(model);
+    for (size_t i = 0; n->engine && i < engine_model_count(n->engine); i++) {
+        const struct engine_model *m = engine_model_at(n->engine, i);
+        if (!m->is_ready && m->kind == ENGINE_LLAMA &&
+            (any || name_matches(model, m->name, m->quant, m->digest) ||
+             bytes_eq_str(model, m->alias)))
+            return true;
+    }
+    return false;
+}
+
 static int make_network(struct node *n, char *why)
 {
     struct p2p_host_cfg cfg = p2p_host_cfg_default(&n->key);
@@ -122,6 +136,7 @@ static int make_network(struct node *n, char *why)
     discover_init(&n->discover, n->host, n->kad.dht, n->sched, &n->feeds, &n->offers,
                   rng_u64(n->rng));
     n->discover.has_joined = has_joined;
+    n->discover.is_loading = is_loading;
     n->discover.ctx = n;
     n->has_discover = true;
     return err ? err : listen_p2p(n, why);
@@ -131,7 +146,10 @@ static int make_network(struct node *n, char *why)
 
 static void on_models_changed(void *ctx)
 {
-    announce_changed(&((struct node *)ctx)->announce);
+    struct node *n = ctx;
+    announce_changed(&n->announce);
+    if (n->has_discover)
+        discover_poke(&n->discover);
 }
 
 static void on_load_changed(void *ctx)

@@ -211,6 +211,16 @@ def own_and_others_offers_are_one_choice():
 
 
 @test
+def a_question_while_the_model_loads_waits_for_it():
+    if SKIP:
+        raise Skip(SKIP)
+    n = Node("--model", TINY, "--threads", "1")
+    s, h, b = n.chat("conduit-tiny", temperature=0)
+    assert s == 200 and "Paris" in b["choices"][0]["message"]["content"], (s, b)
+    n.stop()
+
+
+@test
 def killed_nodes_leave_no_engine_behind():
     if SKIP:
         raise Skip(SKIP)
