@@ -52,6 +52,8 @@
 #define LIMIT_YAMUX_OUTBOUND   400        /* open by us on one connection; rust dies at 512 of both */
 #define LIMIT_YAMUX_STRANGER   32         /* opened by a peer of which nothing is known */
 #define LIMIT_YAMUX_PEER       4096       /* opened by a Conduit node */
+#define LIMIT_YAMUX_CHURN      200        /* streams a second that a peer opens and that end by reset */
+#define LIMIT_YAMUX_CHURN_BURST 4096      /* … at once: all requests of a Conduit node cancelled */
 #define LIMIT_YAMUX_SEND_QUEUE (64 * KIB) /* bytes one stream may queue for sending */
 #define LIMIT_YAMUX_CONN       (32 * MIB) /* grown windows and unread bytes of one connection */
 #define LIMIT_HOST_STREAMS     (256 * MIB) /* windows and unread bytes of all connections */

@@ -284,7 +284,10 @@ static int finish_syn(struct yamux *y)
 {
     struct yamux_frame f = y->offered;
     y->offered.type = NO_OFFER;
-    if (!yamux_find(y, f.id) && !(f.flags & YAMUX_F_RST)) {
+    bool is_refused = !yamux_find(y, f.id);
+    if (is_refused)
+        yamux_churned(y);
+    if (is_refused && !(f.flags & YAMUX_F_RST)) {
         y->counts.refused_streams++;
         int err = yamux_control(y, YAMUX_T_WINDOW, YAMUX_F_RST, f.id, YAMUX_CODE_NONE);
         if (err)

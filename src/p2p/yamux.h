@@ -23,8 +23,9 @@
  *          either side resets: YAMUX_RESET, or yamux_reset by us    --yamux_release--> gone
  *
  * Memory. A stream may be sent 256 KiB unasked (the protocol says so); its window grows to 16 MiB
- * while the user keeps up with the path (half a window inside two round trips). Growth and unread
- * bytes are charged to the connection's and to a shared budget; over one of them the stream that
+ * while the user keeps up with the path (half a window inside two round trips), and halves when less
+ * than that was used in ten seconds: credit cannot be taken back, so what is consumed is not given
+ * back as credit until the smaller window is reached. Growth and unread bytes are charged to the connection's and to a shared budget; over one of them the stream that
  * holds most is reset. Reading the connection never stops. */
 #ifndef CONDUIT_P2P_YAMUX_H
 #define CONDUIT_P2P_YAMUX_H
@@ -56,6 +57,7 @@ struct yamux_recv {
     uint32_t window;        /* most that may be outstanding; grows */
     uint32_t credit;        /* what the peer may still send */
     uint32_t owed;          /* consumed by the user, or grown, and not yet given as credit */
+    uint32_t withheld;      /* of a window that shrank: kept back as the user consumes */
     uint32_t epoch_bytes;   /* consumed since epoch_us: how fast the user takes it */
     uint64_t epoch_us;
     uint64_t charged;       /* what this stream holds of the budgets */
@@ -151,7 +153,8 @@ struct yamux {
     uint32_t ping_value;
     uint64_t ping_due_us;            /* next round-trip measurement, if there is traffic */
     bool goaway_sent, goaway_seen;
-    bool is_flooded;                 /* the peer makes us say more than it reads */
+    uint64_t churn_us;               /* how far ahead of its rate the peer is; see yamux_table.h */
+    bool is_flooded;                 /* the peer makes us say more than it reads, or churns */
     bool is_dead;                    /* a last GoAway may be drained, nothing else happens */
     struct {
         uint64_t ignored_frames;     /* for streams that are gone */

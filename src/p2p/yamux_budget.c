@@ -37,7 +37,7 @@ static void set_charge(struct yamux_stream *s, uint64_t charge)
 void yamux_budget_charge(struct yamux_stream *s)
 {
     uint64_t unread = buf_len(&s->recv.unread);
-    uint64_t grown = s->recv.window - YAMUX_INITIAL_WINDOW;
+    uint64_t grown = (uint64_t)s->recv.window - YAMUX_INITIAL_WINDOW + s->recv.withheld;
     set_charge(s, grown + (unread < YAMUX_INITIAL_WINDOW ? unread : YAMUX_INITIAL_WINDOW));
 }
 

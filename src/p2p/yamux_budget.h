@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Who holds how much for streams, and who goes when it is too much.
  *
- * A stream is charged  min(unread, 256 KiB) + (window - 256 KiB):  never less than what it holds,
- * nothing while it is idle. Windows grow only into three quarters of a budget; unread bytes may use
+ * A stream is charged  min(unread, 256 KiB) + (window - 256 KiB) + withheld:  never less than what it
+ * holds, nothing while it is idle. Windows grow only into three quarters of a budget; unread bytes may use
  * all of it, and what pushes it over costs the greediest stream its life: of this connection when
  * its own budget is over, of the connection that holds most when the shared one is. */
 #ifndef CONDUIT_P2P_YAMUX_BUDGET_H

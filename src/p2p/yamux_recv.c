@@ -9,7 +9,7 @@
 
 #include <assert.h>
 
-enum { CREDIT_LUMP = 128 * 1024 };
+enum { CREDIT_LUMP = 128 * 1024, SHRINK_AFTER_US = 10 * 1000 * 1000 };
 
 int yamux_recv_reserve(struct yamux_stream *s, uint32_t n)
 {
@@ -19,26 +19,60 @@ int yamux_recv_reserve(struct yamux_stream *s, uint32_t n)
     return 0;
 }
 
-/* Doubles the window when the user took half of it inside two round trips. */
+/* Half of what the window grew by, asked back; it is paid by pay_back. */
+static void shrink(struct yamux_stream *s)
+{
+    struct yamux_recv *r = &s->recv;
+    uint32_t less = (r->window - YAMUX_INITIAL_WINDOW + 1) / 2;
+    if (r->window - less < 2 * YAMUX_INITIAL_WINDOW)
+        less = r->window - YAMUX_INITIAL_WINDOW;
+    r->window -= less;
+    r->withheld += less;
+}
+
+static void pay_back(struct yamux_stream *s)
+{
+    struct yamux_recv *r = &s->recv;
+    uint32_t part = r->owed < r->withheld ? r->owed : r->withheld;
+    if (!part)
+        return;
+    r->owed -= part;
+    r->withheld -= part;
+    yamux_budget_charge(s);
+}
+
+static void enlarge(struct yamux_stream *s)
+{
+    struct yamux *y = s->session;
+    struct yamux_recv *r = &s->recv;
+    uint32_t extra = y->cfg.max_window - r->window;
+    extra = extra < r->window ? extra : r->window;
+    uint32_t have = extra < r->withheld ? extra : r->withheld; /* the peer has this much already */
+    if (!yamux_budget_allows_growth(y, extra - have))
+        return;
+    r->window += extra;
+    r->withheld -= have;
+    r->owed += extra - have;
+    yamux_budget_charge(s);
+}
+
+/* Doubles the window when the user took half of it inside two round trips; halves it when it took
+ * less than that in a long while. */
 static void tune(struct yamux_stream *s, uint32_t n)
 {
     struct yamux *y = s->session;
     struct yamux_recv *r = &s->recv;
-    r->epoch_bytes += n;
-    if (r->epoch_bytes < r->window / 2)
-        return;
     uint64_t now = sched_now(y->cfg.clock), took = now - r->epoch_us;
+    r->epoch_bytes += n;
+    bool is_used = r->epoch_bytes >= r->window / 2;
+    if (!is_used && took < SHRINK_AFTER_US)
+        return;
     r->epoch_bytes = 0;
     r->epoch_us = now;
-    if (!y->rtt_us || took >= 2 * y->rtt_us || r->window >= y->cfg.max_window)
-        return;
-    uint32_t extra = y->cfg.max_window - r->window;
-    extra = extra < r->window ? extra : r->window;
-    if (!yamux_budget_allows_growth(y, extra))
-        return;
-    r->window += extra;
-    r->owed += extra;
-    yamux_budget_charge(s);
+    if (!is_used && r->window > YAMUX_INITIAL_WINDOW)
+        shrink(s);
+    else if (is_used && y->rtt_us && took < 2 * y->rtt_us && r->window < y->cfg.max_window)
+        enlarge(s);
 }
 
 static void give_back(struct yamux_stream *s, uint32_t n)
@@ -46,6 +80,7 @@ static void give_back(struct yamux_stream *s, uint32_t n)
     struct yamux_recv *r = &s->recv;
     r->owed += n;
     tune(s, n);
+    pay_back(s);
     if (!r->has_fin && (r->owed >= CREDIT_LUMP || r->owed >= r->window / 2) &&
         list_is_empty(&s->credit_due))
         list_append(&s->session->credit_due, &s->credit_due);

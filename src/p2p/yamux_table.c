@@ -135,6 +135,15 @@ int yamux_control(struct yamux *y, uint8_t type, uint16_t flags, uint32_t id, ui
     return buf_append(&y->control, head, sizeof head);
 }
 
+void yamux_churned(struct yamux *y)
+{
+    const uint64_t cost = US_PER_S / LIMIT_YAMUX_CHURN;
+    uint64_t now = sched_now(y->cfg.clock);
+    y->churn_us = (y->churn_us > now ? y->churn_us : now) + cost;
+    if (y->churn_us - now > cost * LIMIT_YAMUX_CHURN_BURST)
+        y->is_flooded = true;
+}
+
 void yamux_kill(struct yamux_stream *s, int err, uint32_t code)
 {
     struct yamux *y = s->session;
@@ -142,6 +151,8 @@ void yamux_kill(struct yamux_stream *s, int err, uint32_t code)
         return;
     if (!s->is_inbound && !s->is_acked)
         y->unacked--;
+    if (s->is_inbound)
+        yamux_churned(y);
     s->is_reset = true;
     s->reset_err = err;
     s->reset_code = code;
@@ -151,6 +162,7 @@ void yamux_kill(struct yamux_stream *s, int err, uint32_t code)
     list_remove(&s->credit_due);
     forget_body(s);
     s->recv.window = YAMUX_INITIAL_WINDOW;
+    s->recv.withheld = 0;
     buf_fini(&s->recv.unread);
     buf_fini(&s->send.queue);
     yamux_budget_discharge(s);

@@ -18,6 +18,11 @@ bool yamux_take_noted(struct yamux *y, struct yamux_event *ev);
 /* Queues a header. E_LIMIT when the peer makes us say more than it reads: the session is over. */
 int yamux_control(struct yamux *y, uint8_t type, uint16_t flags, uint32_t id, uint32_t length);
 
+/* A stream of the peer's ended by reset, or never began: each is within every limit, and costs us a
+ * stream's making all the same. More than LIMIT_YAMUX_CHURN a second, once a burst is used up, end
+ * the session. */
+void yamux_churned(struct yamux *y);
+
 /* Dead from now on: drops what is queued and unread. */
 void yamux_kill(struct yamux_stream *s, int err, uint32_t code);
 /* Kills and tells both the peer (RST) and the user (YAMUX_RESET with err). */
