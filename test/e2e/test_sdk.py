@@ -10,7 +10,7 @@ LlamaNet's README with that README's examples as they are written, port apart.
 Each SDK has its program (sdk_py.py, sdk_028.py, sdk.mjs), which runs all its cases in one process and prints a
 line for each; here each line becomes a test. Names say who answers: tiny_… conduit-tiny in a real llama-server;
 scripted_… the scripted backend, for what that small model cannot be relied on for."""
-import os, subprocess, sys
+import os, pathlib, re, subprocess, sys
 from lib import *
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -121,7 +121,6 @@ def results_of(sdk):
 
 
 def cases_of(sdk):
-    import re
     text = (HERE / PROGRAMS[sdk]).read_text()
     return re.findall(r"^(?:def|  async) ((?:tiny|scripted)_\w+)\(", text, re.M)
 
@@ -130,6 +129,9 @@ def make_test(sdk, case):
     def t():
         got = results_of(sdk)
         word, rest = got.get(case, ("FAIL", f"the program ended before this case: {got[''][1]}"))
+        for name, n in PARTS.items():
+            if isinstance(n, Node):
+                assert n.proc.poll() is None, f"{name} died with {n.proc.returncode}: {n.logged()[-500:]}; {rest}"
         if word == "skip":
             raise Skip(rest.split(": ", 1)[1])
         assert word == "ok", rest
