@@ -42,7 +42,7 @@ struct net_dial {
     struct loop_resolve resolve;
     struct loop_dial connect;
     struct proxy_tunnel *tunnel;
-    struct net_addr addrs[LOOP_RESOLVE_MAX];
+    struct net_addr *addrs; /* as many as there are; most have one */
     size_t addr_count, addr_at;
     int last_err;
 };
@@ -65,6 +65,7 @@ static void dial_free(struct net_dial *nd)
     if (nd->tunnel)
         proxy_tunnel_cancel(nd->tunnel);
     list_remove(&nd->link);
+    free(nd->addrs);
     free(nd);
     if (n->is_freed && list_is_empty(&n->dials))
         net_destroy(n);
@@ -157,6 +158,17 @@ static void dial_next(struct net_dial *nd)
     loop_dial(nd->net->loop, &nd->connect, &nd->addrs[nd->addr_at++], NULL, left);
 }
 
+static void take_addrs(struct net_dial *nd, const struct net_addr *addrs, size_t count,
+                       uint16_t port)
+{
+    nd->addr_count = count < LOOP_RESOLVE_MAX ? count : LOOP_RESOLVE_MAX;
+    nd->addrs = mem_array(nd->addr_count, sizeof *nd->addrs);
+    for (size_t i = 0; i < nd->addr_count; i++) {
+        nd->addrs[i] = addrs[i];
+        nd->addrs[i].port = port;
+    }
+}
+
 static void resolved(struct loop_resolve *r, int err, const struct net_addr *addrs,
                      size_t addr_count, const struct bytes *texts, size_t text_count)
 {
@@ -169,11 +181,7 @@ static void resolved(struct loop_resolve *r, int err, const struct net_addr *add
         dial_end(nd, err ? err : E_DNS, NULL);
         return;
     }
-    for (size_t i = 0; i < addr_count && i < LOOP_RESOLVE_MAX; i++) {
-        nd->addrs[i] = addrs[i];
-        nd->addrs[i].port = at->port;
-        nd->addr_count++;
-    }
+    take_addrs(nd, addrs, addr_count, at->port);
     dial_next(nd);
 }
 
@@ -187,6 +195,16 @@ static void dial_expired(struct timer *t)
         return;
     }
     nd->until_us = 0; /* the loop's own deadline is at hand; no further address then */
+}
+
+/* An origin that needs no resolving: a unix socket, an IP address. */
+static bool is_literal(const struct http_origin *at, struct net_addr *out)
+{
+    *out = (struct net_addr){.kind = NET_UNIX};
+    if (!at->is_unix)
+        return !net_addr_parse_ip(at->host, at->port, out);
+    snprintf(out->path, sizeof out->path, "%.103s", at->host);
+    return true;
 }
 
 static void net_dial(void *ctx, struct http_dial *d, const struct http_origin *to,
@@ -207,13 +225,9 @@ static void net_dial(void *ctx, struct http_dial *d, const struct http_origin *t
     timer_init(&nd->timer, dial_expired);
     timer_after(sched, &nd->timer, timeout_us);
     const struct http_origin *at = nd->via_proxy ? &n->proxy.at : to;
-    if (at->is_unix) {
-        nd->addrs[0].kind = NET_UNIX;
-        snprintf(nd->addrs[0].path, sizeof nd->addrs[0].path, "%.103s", at->host);
-        nd->addr_count = 1;
-        dial_next(nd);
-    } else if (!net_addr_parse_ip(at->host, at->port, &nd->addrs[0])) {
-        nd->addr_count = 1;
+    struct net_addr literal;
+    if (is_literal(at, &literal)) {
+        take_addrs(nd, &literal, 1, at->port);
         dial_next(nd);
     } else {
         nd->in_loop = true;

@@ -23,20 +23,23 @@ struct model_queue {
 struct way {
     struct ways *w;
     struct gateway_open *o;
-    /* own */
-    struct model_queue *queue;
-    struct queue_ticket turn;
-    struct engine_ticket slot;
-    bool has_slot;
     struct task refuse;
     int refusal;
+    bool has_slot, is_opening;
+    struct model_queue *queue; /* own only */
+    union {
+        struct { /* own */
+            struct queue_ticket turn;
+            struct engine_ticket slot;
+        };
+        struct { /* another's */
+            struct p2p_open stream;
+            char host[PEER_ID_TEXT];
+        };
+    };
     /* the body as the backend needs it */
     struct bytes *slices; /* NULL: as it came */
     struct buf edits;
-    /* another's */
-    struct p2p_open stream;
-    bool is_opening;
-    char host[PEER_ID_TEXT];
 };
 
 /* --- the queue ------------------------------------------------------------------------------------------ */
@@ -65,10 +68,9 @@ void ways_load(const struct ways *w, const char *model, uint32_t *busy, uint32_t
 /* --- the body ---------------------------------------------------------------------------------------------- */
 
 /* stream_options with include_usage, whatever else it had: usage is counted always. */
-static struct bytes with_usage(struct way *y, const struct gateway_request *req)
+static void put_usage(struct way *y, const struct gateway_request *req)
 {
     struct bytes old = json_raw(&req->skim, "stream_options");
-    size_t at = buf_len(&y->edits);
     struct json_writer w = json_write(&y->edits);
     struct json_doc *doc = NULL;
     json_open_object(&w);
@@ -81,7 +83,6 @@ static struct bytes with_usage(struct way *y, const struct gateway_request *req)
     json_member_bool(&w, "include_usage", true);
     json_close_object(&w);
     json_free(doc);
-    return bytes_skip(buf_view(&y->edits), at);
 }
 
 /* What must change for the backend: its name of the model, and usage in streams. Returns how many slices,
@@ -90,15 +91,20 @@ static int edit_body(struct way *y, const struct engine_way *ew)
 {
     const struct gateway_request *req = y->o->request;
     struct json_edit edits[2];
-    size_t n = 0, total;
-    (void)buf_reserve(&y->edits, 4 * KIB + json_raw(&req->skim, "stream_options").n, &(uint8_t *){0});
+    size_t n = 0, total, model_n = 0;
+    bool adds_usage = req->is_stream && !req->wants_usage && ew->needs_fixup;
     if (strcmp(req->model, ew->model) != 0) {
         struct json_writer w = json_write(&y->edits);
         json_put_str(&w, ew->model);
-        edits[n++] = (struct json_edit){"model", buf_view(&y->edits)};
+        model_n = buf_len(&y->edits);
     }
-    if (req->is_stream && !req->wants_usage && ew->needs_fixup)
-        edits[n++] = (struct json_edit){"stream_options", with_usage(y, req)};
+    if (adds_usage)
+        put_usage(y, req);
+    struct bytes all = buf_view(&y->edits);
+    if (model_n)
+        edits[n++] = (struct json_edit){"model", bytes_first(all, model_n)};
+    if (adds_usage)
+        edits[n++] = (struct json_edit){"stream_options", bytes_skip(all, model_n)};
     struct bytes parts[JSON_SLICES_MAX];
     int count = n ? json_splice(&req->skim, edits, n, parts, &total) : 0;
     if (count <= 0)
@@ -178,6 +184,7 @@ static void open_own(struct way *y)
         return;
     }
     y->queue = queue_of(w, m->name, m->slots ? m->slots : w->default_slots);
+    list_init(&y->turn.link);
     y->turn.go = on_turn;
     int rc = queue_enter(&y->queue->q, &y->turn, y->o->who);
     if (rc == 1)
@@ -223,7 +230,6 @@ static void port_open(void *ctx, struct gateway_open *o)
     y->o = o;
     o->port = y;
     task_init(&y->refuse, on_refuse);
-    list_init(&y->turn.link);
     buf_init(&y->edits, 0);
     if (o->choice->is_own)
         open_own(y);

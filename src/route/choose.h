@@ -23,7 +23,7 @@ struct route_request {
     uint32_t prompt_tokens; /* estimate; 0: not known. Offers with less context are left out */
 };
 
-enum { ROUTE_TRIED = 16 };
+enum { ROUTE_TRIED = 8 }; /* twice what failover tries */
 /* Offers that were tried and failed for this request. */
 struct route_tried {
     struct {
