@@ -7,6 +7,7 @@ SHELL := /bin/bash
 CFG   ?= release
 CC    ?= gcc
 Q     ?= @
+JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
 B     := build/$(CFG)
 
 # Who stands on whom: DESIGN.md, "Rooms". Order matters to the linker: users first.
@@ -111,7 +112,7 @@ setup: ## install what is missing (apt, through sudo where not root)
 .PHONY: run test engine tiny-model docs install
 run: ## two nodes, a question, the answer (ONCE=1: exit after it)
 	@tools/setup.sh build
-	@$(MAKE) --no-print-directory build/conduit
+	@$(MAKE) --no-print-directory -j$(JOBS) WERROR= build/conduit
 	@build/conduit engine install
 	@tools/run.sh
 

@@ -15,6 +15,7 @@
 #include "loop/sockaddr.h"
 #include "loop/uv_maker.h"
 
+#define CARES_NO_DEPRECATED /* Debian 13's says so of calls for which Debian 12's has no other */
 #include <ares.h>
 #include <arpa/nameser.h>
 #include <netdb.h>
