@@ -77,6 +77,10 @@
 #define LIMIT_PEER_PROTOCOLS   256        /* protocols of one peer */
 #define LIMIT_PEER_AGENT       128        /* bytes of a name kept for people */
 #define LIMIT_OBSERVED         32         /* addresses others say we have */
+#define LIMIT_OBSERVERS        4          /* networks that must agree on one; as go */
+#define LIMIT_PUSH_RATE        0.2        /* identify pushes a second from one IPv4 /24; as go */
+#define LIMIT_PUSH_BURST       10         /* and so many at once */
+#define LIMIT_PUSH_GROUPS      4096       /* IP groups remembered for that */
 #define LIMIT_PING_INBOUND     2          /* ping streams of one peer; spec */
 #define LIMIT_IDENTIFY_INBOUND 4          /* identify and push streams of one peer, in flight */
 
@@ -127,6 +131,7 @@
 
 /* --- gateway --- */
 #define LIMIT_FEED_WATCHERS     1024        /* peers that watch our offers */
+#define LIMIT_FEED_PEER         4           /* … of one peer (or of all local clients) */
 #define LIMIT_FEED_BACKLOG      (256 * KIB) /* unsent events of one watcher; it is cut off beyond */
 
 /* --- commands --- */

@@ -14,9 +14,11 @@ void answer_life(struct answer *a, uint64_t now_us)
     a->life_us = now_us;
 }
 
-void answer_retry(struct answer *a, uint64_t now_us)
+void answer_watch(struct answer *a, bool on, uint64_t now_us)
 {
-    a->life_us = now_us;
+    a->is_unwatched = !on;
+    if (on)
+        a->life_us = now_us;
 }
 
 bool answer_can_fail_over(const struct answer *a)
@@ -82,7 +84,7 @@ unsigned answer_tick(struct answer *a, uint64_t now_us)
 
 bool answer_is_stalled(const struct answer *a, uint64_t now_us)
 {
-    return a->state != ANSWER_ENDED && a->cfg.stall_us && now_us - a->life_us >= a->cfg.stall_us;
+    return a->state != ANSWER_ENDED && a->cfg.stall_us && !a->is_unwatched && now_us - a->life_us >= a->cfg.stall_us;
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -99,7 +101,7 @@ uint64_t answer_deadline(const struct answer *a)
         at = sooner(at, a->started_us + a->cfg.head_wait_us);
     if (may_comment(a))
         at = sooner(at, a->sent_us + a->cfg.keepalive_us);
-    if (a->cfg.stall_us)
+    if (a->cfg.stall_us && !a->is_unwatched)
         at = sooner(at, a->life_us + a->cfg.stall_us);
     return at;
 }

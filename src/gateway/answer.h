@@ -41,6 +41,7 @@ struct answer_config {
 struct answer {
     struct answer_config cfg;
     enum answer_state state;
+    bool is_unwatched;
     uint64_t started_us;
     uint64_t sent_us; /* when the client last got something, or the start */
     uint64_t life_us; /* when the provider last gave a sign of life */
@@ -50,8 +51,9 @@ void answer_init(struct answer *a, const struct answer_config *cfg, uint64_t now
 
 /* The provider showed life without an event (1xx, comment, queue news); nothing to send. */
 void answer_life(struct answer *a, uint64_t now_us);
-/* A new attempt begins: the stall deadline counts anew. */
-void answer_retry(struct answer *a, uint64_t now_us);
+/* Whether the provider's silence counts: not while nobody is asked, while the client is the slow one, or
+ * for an engine of our own. Turned on, the deadline counts anew. On from the beginning. */
+void answer_watch(struct answer *a, bool on, uint64_t now_us);
 /* A complete event for the client; `is_last` when it is [DONE] after a good end. */
 unsigned answer_event(struct answer *a, bool is_last, uint64_t now_us);
 /* It failed for good: no provider is left, or events were sent already. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* One try at one offer; see attempt.h.
  *
- * Ownership: the attempt owns its gateway_open, its call and the way's filter. `over` frees it after the
- * owner was told; a callback that cancels us from inside is noticed by `is_dead`. */
+ * Ownership: the attempt owns its gateway_open, its call and the way's filter. It frees itself before (or,
+ * at a good end of a stream, some time after) the owner is told; a callback that cancels us from inside is
+ * noticed by `is_dead`. */
 #include "gateway/attempt.h"
 
 #include "base/mem.h"
@@ -11,11 +12,20 @@
 
 #include <stdlib.h>
 
-enum attempt_state { ATTEMPT_OPENING, ATTEMPT_CALLING, ATTEMPT_STREAMING, ATTEMPT_COLLECTING };
+enum attempt_state {
+    ATTEMPT_OPENING,
+    ATTEMPT_CALLING,
+    ATTEMPT_STREAMING,
+    ATTEMPT_COLLECTING,
+    ATTEMPT_LINGERING, /* the owner knows that it has ended well; reads what is behind [DONE] */
+};
+
+#define LINGER_US (2 * US_PER_S)
+enum { LINGER_MAX = 256, LINGER_BYTES = 4096 };
 
 struct attempt {
-    const struct attempt_env *env;
-    struct gateway_choice choice;
+    struct attempt_env *env;
+    const struct gateway_choice *choice;
     struct gateway_open open;
     struct attempt_request req;
     const struct attempt_events *on;
@@ -32,13 +42,22 @@ struct attempt {
     int status;
     char content_type[128];
     char retry_after[16];
-    /* Completed after the pieces of one body callback were relayed. */
-    uint64_t sent_us;
+    struct list link; /* while lingering */
+    struct timer timer;
+    size_t lingered;
 };
 
 static const char *who_of(const struct attempt *a)
 {
-    return a->choice.is_own ? "the backend" : "the provider";
+    return a->choice->is_own ? "the backend" : "the provider";
+}
+
+/* The way is free for the next request. */
+static void close_way(struct attempt *a)
+{
+    if (a->is_open)
+        a->env->ports->close(a->env->ports_ctx, &a->open);
+    a->is_open = false;
 }
 
 /* The last thing that happens to an attempt, unless a callback further up still runs. */
@@ -47,9 +66,13 @@ static void dispose(struct attempt *a)
     if (a->call)
         http_call_cancel(a->call);
     a->call = NULL;
-    if (a->is_open)
-        a->env->ports->close(a->env->ports_ctx, &a->open);
-    a->is_open = false;
+    close_way(a);
+    if (a->state == ATTEMPT_LINGERING) {
+        list_remove(&a->link);
+        a->env->lingering_count--;
+        timer_clear(a->env->sched, &a->timer);
+        a->state = ATTEMPT_OPENING;
+    }
     if (a->is_busy) {
         a->is_dead = true;
         return;
@@ -67,8 +90,8 @@ static void fail(struct attempt *a, const struct failure *f)
 {
     const struct attempt_events *on = a->on;
     void *ctx = a->ctx;
-    TRACE(GATEWAY, DEBUG, "attempt at %.16s: %d %s: %s -> failed", a->choice.peer, f->status,
-          f->code, f->message);
+    /* Not its message: a backend's own words may repeat the prompt. */
+    TRACE(GATEWAY, DEBUG, "attempt at %.16s: %d %s -> failed", a->choice->peer, f->status, f->code);
     dispose(a);
     on->failed(ctx, f);
 }
@@ -80,11 +103,32 @@ static void fail_json(struct attempt *a, int status)
     fail(a, &f);
 }
 
+static void on_lingered(struct timer *t)
+{
+    dispose(CONTAINER_OF(t, struct attempt, timer));
+}
+
+/* The owner has everything; the end of the body may still be under way. */
+static void linger(struct attempt *a)
+{
+    close_way(a);
+    buf_fini(&a->scratch);
+    a->state = ATTEMPT_LINGERING;
+    list_append(&a->env->lingering, &a->link);
+    a->env->lingering_count++;
+    timer_init(&a->timer, on_lingered);
+    timer_after(a->env->sched, &a->timer, LINGER_US);
+    http_call_pause(a->call, false);
+}
+
 static void finish_stream(struct attempt *a)
 {
     const struct attempt_events *on = a->on;
     void *ctx = a->ctx;
-    dispose(a);
+    if (a->call && a->env->lingering_count < LINGER_MAX)
+        linger(a);
+    else
+        dispose(a);
     on->ended(ctx);
 }
 
@@ -98,6 +142,31 @@ static void relay(struct attempt *a, struct bytes raw, bool is_done)
         a->on->event(a->ctx, raw, is_done);
 }
 
+static void too_big(struct attempt *a)
+{
+    struct failure f;
+    failure_set(&f, 502, "response_too_large", "%s sent an event over %llu bytes", who_of(a),
+                (unsigned long long)LIMIT_SSE_EVENT);
+    f.is_provider_fault = f.can_try_another = true;
+    fail(a, &f);
+}
+
+/* Its data alone: ids, names and line ends of others are not for our clients. */
+static int relay_event(struct attempt *a, const struct sse_item *item, bool is_done)
+{
+    if (item->is_plain) {
+        relay(a, item->raw, is_done);
+        return 0;
+    }
+    buf_clear(&a->scratch);
+    if (sse_append(&a->scratch, (struct bytes){0}, item->data)) {
+        too_big(a);
+        return E_CLOSED;
+    }
+    relay(a, buf_view(&a->scratch), is_done);
+    return 0;
+}
+
 /* Through the filter of a backend: 0 go on; else it is over (the attempt may be gone). */
 static int filtered_event(struct attempt *a, const struct sse_item *item)
 {
@@ -105,14 +174,7 @@ static int filtered_event(struct attempt *a, const struct sse_item *item)
     buf_clear(&a->scratch);
     switch (a->filter->ops->event(a->filter, item->data, &a->scratch, &status)) {
     case FILTER_RELAY:
-        if (item->is_plain) {
-            relay(a, item->raw, false);
-            return 0;
-        }
-        if (sse_append(&a->scratch, (struct bytes){0}, item->data))
-            break;
-        relay(a, buf_view(&a->scratch), false);
-        return 0;
+        return relay_event(a, item, false);
     case FILTER_REPLACE:
         relay(a, buf_view(&a->scratch), false);
         return 0;
@@ -123,9 +185,7 @@ static int filtered_event(struct attempt *a, const struct sse_item *item)
         fail_json(a, status);
         return E_CLOSED;
     }
-    struct failure f;
-    failure_set(&f, 502, "response_too_large", "%s sent an event over the limit", who_of(a));
-    fail(a, &f);
+    too_big(a);
     return E_CLOSED;
 }
 
@@ -134,11 +194,9 @@ static int peer_event(struct attempt *a, const struct sse_item *item)
 {
     switch (terminal_event(&a->terminal, item->data)) {
     case TERMINAL_MORE:
-        relay(a, item->raw, false);
-        return 0;
+        return relay_event(a, item, false);
     case TERMINAL_DONE:
-        relay(a, item->raw, true);
-        return 0;
+        return relay_event(a, item, true);
     case TERMINAL_ERROR:
         buf_clear(&a->scratch);
         (void)buf_append_bytes(&a->scratch, item->data);
@@ -165,15 +223,6 @@ static int take_item(struct attempt *a, const struct sse_item *item)
         return 0;
     int over = a->filter ? filtered_event(a, item) : peer_event(a, item);
     return over ? over : a->is_dead ? E_CLOSED : 0;
-}
-
-static void too_big(struct attempt *a)
-{
-    struct failure f;
-    failure_set(&f, 502, "response_too_large", "%s sent an event over %llu bytes", who_of(a),
-                (unsigned long long)LIMIT_SSE_EVENT);
-    f.is_provider_fault = f.can_try_another = true;
-    fail(a, &f);
 }
 
 static void stream_bytes(struct attempt *a, struct bytes piece)
@@ -233,6 +282,22 @@ static void stream_end(struct attempt *a)
 
 /* --- a reply that is not streamed -------------------------------------------------------------------- */
 
+static bool is_event_stream(struct bytes type)
+{
+    return bytes_eq_nocase(bytes_first(type, 17), BYTES_LIT("text/event-stream"));
+}
+
+/* A whole reply where a stream was asked for, or the other way round. */
+static void wrong_kind(struct attempt *a)
+{
+    struct failure f;
+    failure_set(&f, 502, "bad_response", a->req.is_stream ? "%s did not stream its answer"
+                                                          : "%s streamed an answer nobody asked to be streamed",
+                who_of(a));
+    f.can_try_another = f.is_provider_fault = true;
+    fail(a, &f);
+}
+
 static void reply_end(struct attempt *a)
 {
     struct bytes body = buf_view(&a->reply), type = bytes_str(a->content_type);
@@ -256,6 +321,10 @@ static void reply_end(struct attempt *a)
         buf_clear(&a->scratch);
         (void)buf_append_bytes(&a->scratch, body);
         fail_json(a, status);
+        return;
+    }
+    if (a->req.is_stream || is_event_stream(type)) {
+        wrong_kind(a);
         return;
     }
     a->is_busy = true;
@@ -286,9 +355,8 @@ static void on_head(void *ctx, const struct http_head *head)
     a->status = head->status;
     copy_field(a->content_type, sizeof a->content_type, type);
     copy_field(a->retry_after, sizeof a->retry_after, http_header_get(head, "retry-after"));
-    bool is_sse = bytes_eq_nocase(bytes_first(type, 17), BYTES_LIT("text/event-stream"));
-    a->state = is_sse && head->status == 200 && a->req.is_stream ? ATTEMPT_STREAMING
-                                                                  : ATTEMPT_COLLECTING;
+    a->state = is_event_stream(type) && head->status == 200 && a->req.is_stream ? ATTEMPT_STREAMING
+                                                                                : ATTEMPT_COLLECTING;
     a->on->life(a->ctx);
 }
 
@@ -299,6 +367,12 @@ static void on_body(void *ctx, struct bytes piece)
         stream_bytes(a, piece);
         return;
     }
+    if (a->state == ATTEMPT_LINGERING) {
+        if ((a->lingered += piece.n) > LINGER_BYTES)
+            dispose(a);
+        return;
+    }
+    a->on->life(a->ctx);
     if (buf_append_bytes(&a->reply, piece)) {
         struct failure f;
         failure_set(&f, 502, "response_too_large", "%s sent an answer over %zu bytes", who_of(a),
@@ -311,7 +385,9 @@ static void on_done(void *ctx, const struct http_call_result *r)
 {
     struct attempt *a = ctx;
     a->call = NULL;
-    if (r->err) {
+    if (a->state == ATTEMPT_LINGERING) {
+        dispose(a);
+    } else if (r->err) {
         struct failure f;
         failure_from_call(&f, r, who_of(a));
         fail(a, &f);
@@ -370,8 +446,6 @@ static void on_ready(struct gateway_open *o, int err, const struct gateway_way *
         .body_count = way->body ? way->body_count : a->req.body_count,
         .has_body = true,
         .must_close = way->stream != NULL,
-        .first_byte_us = a->req.stall_us,
-        .stall_us = a->req.stall_us,
     };
     a->state = ATTEMPT_CALLING;
     a->call = way->stream
@@ -386,20 +460,32 @@ static void on_ready(struct gateway_open *o, int err, const struct gateway_way *
     }
 }
 
-struct attempt *attempt_start(const struct attempt_env *env, const struct gateway_choice *choice,
+void attempt_env_init(struct attempt_env *env)
+{
+    list_init(&env->lingering);
+    env->lingering_count = 0;
+}
+
+void attempt_env_fini(struct attempt_env *env)
+{
+    LIST_FOREACH_SAFE(&env->lingering, it)
+        dispose(LIST_ENTRY(it, struct attempt, link));
+}
+
+struct attempt *attempt_start(struct attempt_env *env, const struct gateway_choice *choice,
                               const struct attempt_request *req, const struct attempt_events *on,
                               void *ctx)
 {
     struct attempt *a = MEM_NEW(struct attempt);
     a->env = env;
-    a->choice = *choice;
+    a->choice = choice;
     a->req = *req;
     a->on = on;
     a->ctx = ctx;
     a->is_open = true;
     a->open = (struct gateway_open){
         .ready = on_ready,
-        .choice = &a->choice,
+        .choice = choice,
         .request = req->request,
         .who = req->who,
     };

@@ -7,10 +7,15 @@
  *      +------------------+------------- failed -----------------------> over
  *
  * `over` is told exactly once by one of reply, ended or failed, never from inside attempt_start; after
- * it, or after attempt_cancel, nothing is called. */
+ * it, or after attempt_cancel, nothing is called.
+ *
+ * A stream's owner is told of its end with [DONE]; the few bytes behind it (the last chunk) are still to
+ * come then. The attempt *lingers* for them by itself, so that the connection can be used again and a
+ * peer's stream is closed rather than reset. */
 #ifndef CONDUIT_GATEWAY_ATTEMPT_H
 #define CONDUIT_GATEWAY_ATTEMPT_H
 
+#include "base/list.h"
 #include "gateway/failure.h"
 #include "gateway/ports.h"
 #include "http/client.h"
@@ -29,17 +34,17 @@ struct attempt_events {
     void (*failed)(void *ctx, const struct failure *f);
 };
 
+/* What is borrowed here must live until the first event, the reply or the end of the attempt. */
 struct attempt_request {
     const struct gateway_request *request; /* for the port */
     const struct principal *who;           /* likewise */
     struct bytes path;                 /* "/v1/chat/completions" */
-    const struct http_header *headers; /* allowed ones; borrowed while the attempt lives */
+    const struct http_header *headers; /* allowed ones */
     size_t header_count;
-    const struct bytes *body; /* slices, borrowed while the attempt lives */
+    const struct bytes *body; /* slices */
     int body_count;
     bool is_stream;
     bool is_chat;        /* a chat stream: its end is checked */
-    uint64_t stall_us;
     size_t reply_limit;  /* of a reply that is not streamed */
 };
 
@@ -49,10 +54,15 @@ struct attempt_env {
     struct http_pool *pool;
     const struct gateway_ports *ports;
     void *ports_ctx;
+    struct list lingering; /* attempts whose owners are done with them */
+    size_t lingering_count;
 };
 
-/* Heap; freed by itself when over or cancelled. `who` names it in sentences ("the provider"). */
-struct attempt *attempt_start(const struct attempt_env *env, const struct gateway_choice *choice,
+void attempt_env_init(struct attempt_env *env); /* the last two members; the others are the caller's */
+void attempt_env_fini(struct attempt_env *env); /* drops what lingers */
+
+/* Heap; freed by itself when over or cancelled. `choice` is borrowed while it lives. */
+struct attempt *attempt_start(struct attempt_env *env, const struct gateway_choice *choice,
                               const struct attempt_request *req, const struct attempt_events *on,
                               void *ctx);
 void attempt_cancel(struct attempt *a);

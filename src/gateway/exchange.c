@@ -7,55 +7,22 @@
  *                              v  |        v
  *                           LOOKING     CHOOSING again, without that offer, within the budget
  *
- * What is told to the client, and when, is answer.h; how one offer is tried is attempt.h. This file only
- * connects them. It owns the attempt, the lookup and the timer; the client's exchange is NULL as soon as the
- * answer has ended or the client has gone. */
-#include "gateway/gateway_impl.h"
+ * What is told to the client, and when, is answer.h; how one offer is tried is attempt.h. Whom to ask is
+ * exchange_choose.c, what bytes the client gets exchange_send.c. This file connects them. It owns the
+ * attempt, the lookup and the timer; the client's exchange is NULL as soon as the answer has ended or the
+ * client has gone.
+ *
+ * The question itself, and all that is needed to ask somebody else, lies in a `struct asking` that goes
+ * with the first event: no other provider can take over after it, and an answer that streams for an hour
+ * should not hold its prompt. */
+#include "gateway/exchange_impl.h"
 
 #include "base/mem.h"
 #include "base/trace.h"
-#include "gateway/answer.h"
-#include "http/sse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { HEADERS_MAX = 16, REQUEST_ID = 48 };
-
-struct exchange {
-    struct list link;
-    struct gateway *g;
-    struct http_exchange *x;
-    struct http_head *head; /* a copy; ours */
-    struct buf body;
-    struct gateway_request *req; /* with as much skim as it has members; ours */
-    struct principal who;
-    bool is_peer, is_looking, has_looked, lookup_was_complete;
-    struct answer answer;
-    struct timer timer;
-    struct gateway_lookup lookup;
-    /* the choice, and what was tried before */
-    struct route_tried tried;
-    struct failover failover;
-    struct gateway_choice choice;
-    struct route_key key;
-    char route[160], request_id[REQUEST_ID];
-    struct attempt *attempt;
-    struct attempt_request areq;
-    struct http_header headers[HEADERS_MAX];
-    struct bytes *slices; /* of the body: all of it, or around the model's true name; ours */
-    struct buf model_json;
-    struct failure last;
-    uint64_t attempt_us, first_event_us, events;
-};
-
-static void choose(struct exchange *e);
-
-static uint64_t now_of(const struct exchange *e)
-{
-    return sched_now(e->g->cfg.sched);
-}
 
 /* --- the end ---------------------------------------------------------------------------------------- */
 
@@ -66,20 +33,31 @@ static void stop_attempt(struct exchange *e)
     e->attempt = NULL;
 }
 
+static void forget_question(struct exchange *e)
+{
+    struct asking *a = e->ask;
+    if (!a)
+        return;
+    e->ask = NULL;
+    free(a->head);
+    free(a->req);
+    free(a->slices);
+    buf_fini(&a->body);
+    buf_fini(&a->model_json);
+    free(a);
+}
+
 static void over(struct exchange *e)
 {
     struct gateway *g = e->g;
     stop_attempt(e);
     if (e->is_looking)
-        g->cfg.ports->lookup_cancel(g->cfg.ports_ctx, &e->lookup);
+        g->cfg.ports->lookup_cancel(g->cfg.ports_ctx, &e->ask->lookup);
     timer_clear(g->cfg.sched, &e->timer);
     list_remove(&e->link);
     g->running--;
-    free(e->head);
-    free(e->req);
-    free(e->slices);
-    buf_fini(&e->body);
-    buf_fini(&e->model_json);
+    forget_question(e);
+    buf_fini(&e->rest);
     free(e);
 }
 
@@ -87,7 +65,7 @@ static void over(struct exchange *e)
 static void record(struct exchange *e, bool is_ok, bool is_provider_fault)
 {
     struct gateway *g = e->g;
-    uint64_t now = now_of(e), total = now - e->attempt_us;
+    uint64_t now = exchange_now(e), total = now - e->attempt_us;
     uint64_t first = e->first_event_us ? e->first_event_us - e->attempt_us : 0;
     struct measure *m = measures_of(g->cfg.measures, bytes_of(e->key.b, e->key.n));
     double seconds = (double)(total - first) / 1e6;
@@ -104,89 +82,17 @@ static void record(struct exchange *e, bool is_ok, bool is_provider_fault)
 static void log_end(const struct exchange *e, const char *how)
 {
     TRACE(GATEWAY, INFO, "%s %s %s at %.20s: %s after %llu ms, %llu events", e->request_id,
-          request_path(e->req->kind), e->choice.model, e->choice.peer, how,
-          (unsigned long long)((now_of(e) - e->answer.started_us) / 1000),
+          request_path(e->kind), e->choice.model, e->choice.peer, how,
+          (unsigned long long)((exchange_now(e) - e->answer.started_us) / 1000),
           (unsigned long long)e->events);
 }
 
-/* --- what the client gets ------------------------------------------------------------------------------ */
-
-static size_t response_headers(struct exchange *e, struct http_header *h)
-{
-    size_t n = headers_cors(&e->g->cfg.headers, e->head, h);
-    h[n++] = (struct http_header){BYTES_LIT("x-request-id"), bytes_str(e->request_id)};
-    if (e->choice.peer[0])
-        h[n++] = (struct http_header){BYTES_LIT("x-conduit-peer"), bytes_str(e->choice.peer)};
-    if (e->route[0] && !e->is_peer)
-        h[n++] = (struct http_header){BYTES_LIT("x-conduit-route"), bytes_str(e->route)};
-    return n;
-}
-
-static void send_head(struct exchange *e)
-{
-    struct http_header h[HEADERS_CORS + 8];
-    size_t n = response_headers(e, h);
-    h[n++] = (struct http_header){BYTES_LIT("content-type"), BYTES_LIT("text/event-stream")};
-    h[n++] = (struct http_header){BYTES_LIT("cache-control"), BYTES_LIT("no-cache, no-transform")};
-    h[n++] = (struct http_header){BYTES_LIT("x-accel-buffering"), BYTES_LIT("no")};
-    struct http_response r = {
-        .status = 200, .headers = h, .header_count = n, .content_length = HTTP_LENGTH_UNKNOWN};
-    (void)http_exchange_head(e->x, &r);
-}
-
-static void send_error_event(struct exchange *e)
-{
-    struct buf b, json;
-    buf_init(&json, 0);
-    buf_init(&b, 0);
-    (void)failure_json(&e->last, &json);
-    (void)sse_append(&b, (struct bytes){0}, buf_view(&json));
-    struct bytes v = buf_view(&b);
-    (void)http_exchange_body(e->x, &v, 1);
-    buf_fini(&json);
-    buf_fini(&b);
-}
-
-/* Performs what answer.h decided. True when the exchange with the client has ended. */
-static bool perform(struct exchange *e, unsigned effects, struct bytes event)
-{
-    static const struct bytes ping = {(const uint8_t *)": ping\n", 7};
-    if (!e->x)
-        return true;
-    if (effects & ANSWER_SEND_HEAD)
-        send_head(e);
-    if (effects & ANSWER_SEND_COMMENT) {
-        if (http_exchange_has_head(e->x))
-            (void)http_exchange_body(e->x, &ping, 1);
-        else
-            (void)http_exchange_interim(e->x, 102);
-    }
-    if (effects & ANSWER_SEND_EVENT && event.n && http_exchange_body(e->x, &event, 1) == E_AGAIN &&
-        e->attempt)
-        attempt_pause(e->attempt, true);
-    if (effects & ANSWER_SEND_ERROR_EVENT)
-        send_error_event(e);
-    if (effects & ANSWER_SEND_STATUS) {
-        respond_failure(e->g, e->x, e->head, &e->last, e->request_id);
-        e->x = NULL;
-    } else if (effects & ANSWER_END_BODY) {
-        http_exchange_end(e->x);
-        e->x = NULL;
-    }
-    return !e->x;
-}
-
-static void arm(struct exchange *e)
-{
-    timer_set(e->g->cfg.sched, &e->timer, answer_deadline(&e->answer));
-}
-
 /* Nobody is left to try, or it is too late to. */
-static void give_up(struct exchange *e)
+void exchange_give_up(struct exchange *e, const struct failure *f)
 {
     e->g->count.errors++;
-    log_end(e, e->last.message);
-    (void)perform(e, answer_failed(&e->answer), (struct bytes){0});
+    log_end(e, *f->code ? f->code : "failed");
+    (void)exchange_perform(e, answer_failed(&e->answer), (struct bytes){0}, f);
     over(e);
 }
 
@@ -195,21 +101,29 @@ static void give_up(struct exchange *e)
 static void on_life(void *ctx)
 {
     struct exchange *e = ctx;
-    answer_life(&e->answer, now_of(e));
-    arm(e);
+    answer_life(&e->answer, exchange_now(e));
+    exchange_arm(e);
 }
 
 static void on_event(void *ctx, struct bytes raw, bool is_done)
 {
     struct exchange *e = ctx;
-    uint64_t now = now_of(e);
+    uint64_t now = exchange_now(e);
     if (!e->events++)
         e->first_event_us = now;
     e->g->count.events++;
-    bool was_first = e->answer.state == ANSWER_WAITING || e->answer.state == ANSWER_OPEN;
-    (void)perform(e, answer_event(&e->answer, is_done, now), raw);
-    if (was_first)
-        arm(e);
+    bool has_ended = exchange_perform(e, answer_event(&e->answer, is_done, now), raw, NULL);
+    if (has_ended && !is_done) {
+        e->g->count.errors++;
+        record(e, false, false);
+        log_end(e, "the client takes too little");
+        over(e);
+        return;
+    }
+    if (e->ask) {
+        forget_question(e);
+        exchange_arm(e);
+    }
 }
 
 static void on_ended(void *ctx)
@@ -225,18 +139,16 @@ static void on_ended(void *ctx)
 static void on_reply(void *ctx, int status, struct bytes type, struct bytes body)
 {
     struct exchange *e = ctx;
-    struct http_header h[HEADERS_CORS + 8];
     e->attempt = NULL;
-    e->first_event_us = now_of(e);
     e->g->count.ok++;
     record(e, true, false);
     log_end(e, "complete");
-    size_t n = response_headers(e, h);
-    char content_type[128];
-    snprintf(content_type, sizeof content_type, "%.*s", BYTES_FMT(type));
-    http_exchange_reply(e->x, status, *content_type ? content_type : "application/json", h, n, body);
-    e->x = NULL;
-    over(e);
+    if (exchange_reply(e, status, type, body)) {
+        over(e);
+    } else {
+        forget_question(e);
+        exchange_arm(e);
+    }
 }
 
 static void on_failed(void *ctx, const struct failure *f)
@@ -244,142 +156,32 @@ static void on_failed(void *ctx, const struct failure *f)
     struct exchange *e = ctx;
     e->attempt = NULL;
     record(e, false, f->is_provider_fault);
-    e->last = *f;
-    if (!f->can_try_another || !answer_can_fail_over(&e->answer)) {
-        give_up(e);
+    if (!f->can_try_another || !answer_can_fail_over(&e->answer) || !e->ask ||
+        failover_next(&e->ask->failover, &e->g->budget, exchange_now(e)) != FAILOVER_GO) {
+        exchange_give_up(e, f);
         return;
     }
-    if (failover_next(&e->failover, &e->g->budget, now_of(e)) != FAILOVER_GO) {
-        give_up(e);
-        return;
-    }
+    e->ask->last = *f;
     e->g->count.failovers++;
-    TRACE(GATEWAY, INFO, "%s %.20s: %s -> trying another", e->request_id, e->choice.peer, f->message);
-    answer_retry(&e->answer, now_of(e));
-    choose(e);
+    TRACE(GATEWAY, INFO, "%s %.20s: %d %s -> trying another", e->request_id, e->choice.peer, f->status,
+          f->code);
+    exchange_choose(e);
 }
 
-static const struct attempt_events attempt_events = {on_life, on_event, on_reply, on_ended, on_failed};
-
-/* --- choosing --------------------------------------------------------------------------------------------- */
-
-static void remember_choice(struct exchange *e, const struct route_choice *c)
-{
-    const struct offer *o = &c->offer->offer;
-    e->choice = (struct gateway_choice){.is_own = c->offer->peer->is_own};
-    snprintf(e->choice.peer, sizeof e->choice.peer, "%s", c->offer->peer->text);
-    snprintf(e->choice.model, sizeof e->choice.model, "%s", o->model);
-    snprintf(e->choice.offer, sizeof e->choice.offer, "%s", o->id);
-    route_tried_add(&e->tried, o);
-    (void)route_key_of(o, &e->key);
-    (void)route_explain(c, e->failover.attempts, e->route);
-}
-
-/* The body with the model's true name in it, as slices; untouched when that is what was asked for. */
-static int body_slices(struct exchange *e)
-{
-    struct bytes parts[JSON_SLICES_MAX] = {e->req->body};
-    int count = 1;
-    if (strcmp(e->req->model, e->choice.model) != 0) {
-        size_t total;
-        buf_clear(&e->model_json);
-        struct json_writer w = json_write(&e->model_json);
-        json_put_str(&w, e->choice.model);
-        struct json_edit edit = {"model", buf_view(&e->model_json)};
-        count = json_splice(&e->req->skim, &edit, 1, parts, &total);
-    }
-    free(e->slices);
-    e->slices = mem_array(count > 0 ? (size_t)count : 1, sizeof *parts);
-    memcpy(e->slices, parts, (count > 0 ? (size_t)count : 0) * sizeof *parts);
-    return count;
-}
-
-static void try_offer(struct exchange *e, const struct route_choice *c)
-{
-    struct gateway *g = e->g;
-    remember_choice(e, c);
-    TRACE(ROUTE, DEBUG, "%s %s -> %.20s: %s", e->request_id, e->choice.model, e->choice.peer, e->route);
-    measure_started(measures_of(g->cfg.measures, bytes_of(e->key.b, e->key.n)));
-    catalogue_touch(g->cfg.offers, &c->offer->offer.peer);
-    e->attempt_us = now_of(e);
-    e->first_event_us = e->events = 0;
-    e->areq = (struct attempt_request){
-        .request = e->req,
-        .who = &e->who,
-        .path = bytes_str(request_path(e->req->kind)),
-        .headers = e->headers,
-        .header_count = headers_allowed(e->head, e->headers, HEADERS_MAX - 1),
-        .body = e->slices,
-        .body_count = body_slices(e),
-        .is_stream = e->req->is_stream,
-        .is_chat = e->req->kind == REQUEST_CHAT || e->req->kind == REQUEST_COMPLETION,
-        .reply_limit = g->cfg.reply_limit,
-    };
-    e->attempt = attempt_start(&g->env, &e->choice, &e->areq, &attempt_events, e);
-    arm(e);
-}
-
-static void nobody(struct exchange *e, const struct route_choice *c)
-{
-    const char *model = *e->req->model ? e->req->model : "auto";
-    if (e->failover.attempts > 1 || c->tried)
-        ; /* the last failure says it best */
-    else if (c->broken)
-        failure_set(&e->last, 503, "no_provider_available",
-                    "every provider of '%s' has failed lately; they are tried again soon", model);
-    else if (c->unfit)
-        failure_set(&e->last, 400, "model_not_suitable",
-                    "no provider of '%s' can do what this request needs", model);
-    else if (e->is_peer || e->lookup_was_complete)
-        failure_set(&e->last, 404, "model_not_found",
-                    "The model '%s' does not exist or nobody serves it now", model);
-    else
-        failure_set(&e->last, 503, "lookup_incomplete",
-                    "nobody is known yet who serves '%s'; the search goes on", model);
-    if (e->last.status == 503)
-        e->last.retry_after_s = 2;
-    give_up(e);
-}
-
-static void on_looked_up(struct gateway_lookup *l, bool is_complete)
-{
-    struct exchange *e = CONTAINER_OF(l, struct exchange, lookup);
-    e->is_looking = false;
-    e->has_looked = true;
-    e->lookup_was_complete = is_complete;
-    choose(e);
-}
-
-static void choose(struct exchange *e)
-{
-    struct gateway *g = e->g;
-    struct route_choice c;
-    struct route_request req = {
-        .model = bytes_str(e->req->model),
-        .needs = e->req->needs,
-        .own_only = e->is_peer,
-        .prompt_tokens = 0, /* a quarter of the bytes is too rough to refuse by */
-    };
-    route_choose(&req, g->cfg.offers, g->cfg.measures, &e->tried, now_of(e), g->cfg.rng, &c);
-    if (c.offer) {
-        try_offer(e, &c);
-    } else if (!e->is_peer && !e->has_looked && !c.tried) {
-        e->is_looking = true;
-        e->lookup.done = on_looked_up;
-        g->cfg.ports->lookup(g->cfg.ports_ctx, &e->lookup, req.model, g->cfg.lookup_us);
-        arm(e);
-    } else {
-        nobody(e, &c);
-    }
-}
+const struct attempt_events exchange_attempt_events = {on_life, on_event, on_reply, on_ended, on_failed};
 
 /* --- the client's events, and time --------------------------------------------------------------------------- */
 
 static void on_writable(void *ctx)
 {
     struct exchange *e = ctx;
-    if (e->attempt)
+    if (e->attempt) {
         attempt_pause(e->attempt, false);
+        answer_watch(&e->answer, !e->choice.is_own, exchange_now(e));
+        exchange_arm(e);
+    } else if (buf_len(&e->rest) && exchange_send_rest(e)) {
+        over(e);
+    }
 }
 
 static void on_gone(void *ctx, int err)
@@ -398,9 +200,9 @@ static const struct http_exchange_events client_events = {.writable = on_writabl
 static void on_timer(struct timer *t)
 {
     struct exchange *e = CONTAINER_OF(t, struct exchange, timer);
-    uint64_t now = now_of(e);
+    uint64_t now = exchange_now(e);
     unsigned effects = answer_tick(&e->answer, now);
-    if (effects && perform(e, effects, (struct bytes){0})) {
+    if (effects && exchange_perform(e, effects, (struct bytes){0}, NULL)) {
         over(e);
         return;
     }
@@ -413,14 +215,14 @@ static void on_timer(struct timer *t)
         on_failed(e, &f);
         return;
     }
-    arm(e);
+    exchange_arm(e);
 }
 
 /* --- the beginning ------------------------------------------------------------------------------------------- */
 
 static void make_request_id(struct exchange *e)
 {
-    struct bytes given = http_header_get(e->head, "x-request-id");
+    struct bytes given = http_header_get(e->ask->head, "x-request-id");
     if (given.n && given.n < sizeof e->request_id && http_is_token(given))
         snprintf(e->request_id, sizeof e->request_id, "%.*s", BYTES_FMT(given));
     else
@@ -428,25 +230,39 @@ static void make_request_id(struct exchange *e)
                  (unsigned long long)rng_u64(e->g->cfg.rng));
 }
 
-static bool guard_allows(struct exchange *e)
+/* "A provider never passes a peer's request on": a consumer's request to a peer has gone through one node;
+ * one that comes to the local address from a node, or to a peer from further away, is on its way in a
+ * circle. */
+static bool is_loop(struct exchange *e)
 {
-    struct gateway *g = e->g;
-    struct guard_refusal why;
-    g->count.peer_requests++;
-    if (guard_check(g->cfg.guard, http_exchange_principal(e->x), e->req->body.n,
-                    e->req->prompt_tokens, now_of(e), g->cfg.minute_of_day(g->cfg.node), &why) == 0)
+    struct bytes hop = http_header_get(e->ask->head, HOP_FIELD);
+    if (!hop.p || (e->is_peer && bytes_eq(hop, BYTES_LIT("1"))))
+        return false;
+    failure_set(&e->ask->last, 508, "loop_detected",
+                "this request came through a Conduit node already: a Conduit node cannot be the backend of "
+                "another; join them with --bootstrap instead");
+    return true;
+}
+
+static bool is_allowed(struct exchange *e)
+{
+    if (is_loop(e))
+        return false;
+    if (e->g->is_closed) {
+        failure_set(&e->ask->last, 503, "shutting_down", "this node is shutting down");
+        return false;
+    }
+    if (!e->is_peer)
         return true;
-    g->count.refused++;
-    failure_set(&e->last, why.status, why.code, "%s", why.message);
-    e->last.retry_after_s = why.retry_after_s;
-    return false;
+    e->g->count.peer_requests++;
+    return exchange_guard_allows(e);
 }
 
 static struct answer_config answer_settings(const struct exchange *e)
 {
     const struct gateway_config *cfg = &e->g->cfg;
     return (struct answer_config){
-        .is_stream = e->req->is_stream,
+        .is_stream = e->ask->req->is_stream,
         .shows_life_early = e->is_peer,
         .head_wait_us = cfg->head_wait_us,
         .keepalive_us = e->is_peer ? cfg->life_us : cfg->keepalive_us,
@@ -454,46 +270,67 @@ static struct answer_config answer_settings(const struct exchange *e)
     };
 }
 
-void exchange_start(struct gateway *g, struct http_exchange *x, const struct http_head *head,
-                    enum request_kind kind, bool is_peer)
+static struct exchange *exchange_new(struct gateway *g, struct http_exchange *x,
+                                     enum request_kind kind, bool is_peer)
 {
     struct exchange *e = MEM_NEW(struct exchange);
-    uint64_t now = sched_now(g->cfg.sched);
     e->g = g;
     e->x = x;
+    e->kind = kind;
     e->is_peer = is_peer;
+    e->who = *http_exchange_principal(x);
+    e->ask = MEM_NEW(struct asking);
+    e->ask->e = e;
     list_append(&g->exchanges, &e->link);
     g->running++;
     g->count.requests++;
     timer_init(&e->timer, on_timer);
-    buf_init(&e->body, 0);
-    buf_init(&e->model_json, 4 * KIB);
-    e->head = http_head_clone(head);
-    if (!e->head || http_exchange_take_body(x, &e->body)) {
+    buf_init(&e->rest, 0);
+    buf_init(&e->ask->body, 0);
+    buf_init(&e->ask->model_json, 4 * KIB);
+    return e;
+}
+
+void exchange_start(struct gateway *g, struct http_exchange *x, const struct http_head *head,
+                    enum request_kind kind, bool is_peer)
+{
+    struct exchange *e = exchange_new(g, x, kind, is_peer);
+    struct asking *a = e->ask;
+    uint64_t now = exchange_now(e);
+    a->head = http_head_clone(head);
+    if (!a->head || http_exchange_take_body(x, &a->body)) {
         http_exchange_error(x, 503, "out_of_memory", 1, "this node is out of memory");
         over(e);
         return;
     }
     make_request_id(e);
-    e->who = *http_exchange_principal(x);
     http_exchange_listen(x, &client_events, e);
-    int err = request_read(&g->reading, kind, buf_view(&e->body), &e->last);
-    e->req = request_keep(&g->reading);
+    int err = request_read(&g->reading, kind, buf_view(&a->body), &a->last);
+    a->req = request_keep(&g->reading);
     struct answer_config cfg = answer_settings(e);
     answer_init(&e->answer, &cfg, now);
-    failover_init(&e->failover, &g->budget, g->cfg.max_attempts, now + g->cfg.request_us, now);
-    if (err || (is_peer && !guard_allows(e)))
-        give_up(e);
+    failover_init(&a->failover, &g->budget, g->cfg.max_attempts, now + g->cfg.request_us, now);
+    if (err || !is_allowed(e))
+        exchange_give_up(e, &a->last);
     else
-        choose(e);
+        exchange_choose(e);
 }
 
 void exchange_cancel_all(struct gateway *g)
 {
+    struct failure f;
+    failure_set(&f, 503, "shutting_down", "this node is shutting down");
     LIST_FOREACH_SAFE(&g->exchanges, it) {
         struct exchange *e = LIST_ENTRY(it, struct exchange, link);
-        failure_set(&e->last, 503, "shutting_down", "this node is shutting down");
+        if (e->attempt)
+            record(e, false, false);
         stop_attempt(e);
-        give_up(e);
+        if (buf_len(&e->rest) && e->x) { /* in the middle of a large reply */
+            http_exchange_abort(e->x);
+            e->x = NULL;
+            over(e);
+        } else {
+            exchange_give_up(e, &f);
+        }
     }
 }

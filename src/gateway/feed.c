@@ -7,12 +7,25 @@
 #include "base/mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct watcher {
     struct list link;
     struct gateway *g;
     struct http_exchange *x;
+    struct principal who;
 };
+
+/* One peer needs one; a second while the first has not noticed yet that it is dead. */
+static bool has_enough(const struct gateway *g, const struct principal *who)
+{
+    unsigned n = 0;
+    LIST_FOREACH((struct list *)&g->watchers, it) {
+        const struct principal *p = &LIST_ENTRY(it, struct watcher, link)->who;
+        n += p->kind == who->kind && p->id_len == who->id_len && !memcmp(p->id, who->id, p->id_len);
+    }
+    return n >= LIMIT_FEED_PEER;
+}
 
 static void remove_watcher(struct watcher *w)
 {
@@ -39,11 +52,17 @@ void feed_start(struct gateway *g, struct http_exchange *x)
                               .header_count = ARRAY_LEN(headers),
                               .content_length = HTTP_LENGTH_UNKNOWN};
     struct buf b;
-    if (g->watching >= LIMIT_FEED_WATCHERS) {
+    if (g->is_closed || g->watching >= LIMIT_FEED_WATCHERS) {
         http_exchange_error(x, 503, "too_many_watchers", 10, "too many peers watch this node");
         return;
     }
+    const struct principal *who = http_exchange_principal(x);
+    if (has_enough(g, who)) {
+        http_exchange_error(x, 429, "too_many_watchers", 10, "you watch this node already");
+        return;
+    }
     struct watcher *w = MEM_NEW(struct watcher);
+    w->who = *who;
     w->g = g;
     w->x = x;
     list_append(&g->watchers, &w->link);

@@ -299,17 +299,29 @@ struct gateway *gateway_new(const struct gateway_config *cfg)
 {
     struct gateway *g = MEM_NEW(struct gateway);
     g->cfg = *cfg;
-    g->env = (struct attempt_env){cfg->sched, cfg->client, cfg->pool, cfg->ports, cfg->ports_ctx};
+    g->env = (struct attempt_env){.sched = cfg->sched,
+                                  .client = cfg->client,
+                                  .pool = cfg->pool,
+                                  .ports = cfg->ports,
+                                  .ports_ctx = cfg->ports_ctx};
+    attempt_env_init(&g->env);
     list_init(&g->exchanges);
     list_init(&g->watchers);
     retry_budget_init(&g->budget, sched_now(cfg->sched));
     return g;
 }
 
-void gateway_free(struct gateway *g)
+void gateway_close(struct gateway *g)
 {
+    g->is_closed = true;
     exchange_cancel_all(g);
     feed_end_all(g);
+    attempt_env_fini(&g->env);
+}
+
+void gateway_free(struct gateway *g)
+{
+    gateway_close(g);
     free(g);
 }
 

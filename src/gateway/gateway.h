@@ -54,7 +54,9 @@ struct gateway_config {
 };
 
 struct gateway *gateway_new(const struct gateway_config *cfg);
-/* Cancels what runs. */
+/* Ends what runs with an error; what still comes in is refused (a node that stops keeps its connections for
+ * a moment longer than its gateway). Again: harmless. */
+void gateway_close(struct gateway *g);
 void gateway_free(struct gateway *g);
 
 /* For http_server_config: ctx is the gateway. */

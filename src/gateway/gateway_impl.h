@@ -14,6 +14,7 @@ struct gateway {
     struct list exchanges; /* inference requests */
     struct list watchers;
     size_t running, watching;
+    bool is_closed;
     struct retry_budget budget;
     struct gateway_counters count;
     struct gateway_request reading; /* while one is read; 12 kB, so not in each exchange */

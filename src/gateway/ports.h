@@ -33,7 +33,7 @@ struct gateway_open {
     /* Called once, from the loop: err 0 and the way, or why there is none. */
     void (*ready)(struct gateway_open *o, int err, const struct gateway_way *way);
     const struct gateway_choice *choice; /* set by the gateway; lives as long as the request */
-    const struct gateway_request *request; /* as skimmed; lives as long as the request */
+    const struct gateway_request *request; /* as skimmed; lives until the first event of the answer */
     const struct principal *who;           /* whose request it is; lives as long */
     char why[200];     /* with E_DENIED: the sentence for the client (400) */
     void *port;        /* private to the port */

@@ -369,8 +369,7 @@ static void close_down(struct node *n)
     if (gateway_running(n->gateway))
         TRACE(NODE, WARN, "%zu answers did not finish in time -> ended with an error",
               gateway_running(n->gateway));
-    gateway_free(n->gateway);
-    n->gateway = n->announce.gateway = NULL;
+    gateway_close(n->gateway); /* freed with the servers that call it */
     join_fini(&n->join);
     n->has_join = false;
     discover_fini(&n->discover);

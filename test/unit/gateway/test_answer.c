@@ -59,7 +59,7 @@ static void signs_of_life_put_off_the_stall(void **state)
     answer_life(&a, 19 * S);
     assert_false(answer_is_stalled(&a, 38 * S));
     assert_true(answer_is_stalled(&a, 39 * S));
-    answer_retry(&a, 39 * S);
+    answer_watch(&a, true, 39 * S);
     assert_false(answer_is_stalled(&a, 40 * S));
 }
 
