@@ -7,6 +7,7 @@
 #include "base/trace.h"
 #include "codec/sha256.h"
 #include "engine/gguf.h"
+#include "loop/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>

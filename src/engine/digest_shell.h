@@ -5,7 +5,7 @@
 #ifndef CONDUIT_ENGINE_DIGEST_SHELL_H
 #define CONDUIT_ENGINE_DIGEST_SHELL_H
 
-#include "loop/loop.h"
+struct loop;
 
 struct digest {
     /* Once, from the loop, unless closed before: 0 and 64 hex digits, or an error and "". */
