@@ -39,7 +39,7 @@ struct samples {
 
 struct conn {
     int fd;
-    bool busy, done_seen;
+    bool busy, has_asked;
     struct wire answer;
     size_t sent;
     uint64_t start_ns, first_ns, last_ns; // of the first and the newest event
@@ -107,7 +107,7 @@ static void make_request(struct load *l)
 static void conn_open(struct load *l, struct conn *c)
 {
     c->fd = bench_connect(l->o.port);
-    c->busy = false;
+    c->busy = c->has_asked = false;
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
     epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &e);
 }
@@ -130,8 +130,7 @@ static bool conn_ask(struct load *l, struct conn *c)
         return true;
     l->started++;
     wire_begin(&c->answer, true);
-    c->busy = true;
-    c->done_seen = false;
+    c->busy = c->has_asked = true;
     c->sent = 0;
     c->events = c->match = 0;
     c->first_ns = 0;
@@ -219,6 +218,10 @@ static void conn_ended(struct load *l, struct conn *c)
         if (l->errors++ == 0)
             fprintf(stderr, "load: connection lost under a request, after %d events\n", c->events);
         l->finished++;
+    } else if (!c->has_asked && l->started < l->o.requests) { // refused: a request that cannot be made
+        l->started++;
+        l->finished++;
+        l->errors++;
     }
     close(c->fd);
     c->fd = -1;

@@ -244,7 +244,8 @@ def start_one(place, wrapper=()):
 def start_two(place, wrapper=()):
     """Two nodes: the consumer's gateway, libp2p over loopback, the provider and the backend behind it."""
     provider, _, address = start_node(place, "provider", "--backend",
-                                      f"http://127.0.0.1:{place.mock_port}/v1", wrapper=wrapper)
+                                      f"http://127.0.0.1:{place.mock_port}/v1",
+                                      "--max-concurrent", CONNS_MAX, wrapper=wrapper)
     consumer, port, _ = start_node(place, "consumer", "--bootstrap", address, wrapper=wrapper)
     wait_for("the consumer knows the provider's models", lambda: models_at(port) >= set(place.models), 60)
     return Target("two", port, [consumer, provider])
