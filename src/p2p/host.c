@@ -107,6 +107,7 @@ static void tend(struct timer *t)
     struct p2p_host *h = CONTAINER_OF(t, struct p2p_host, tend_timer);
     close_idle(h);
     trim(h);
+    host_identify_tend(h);
     host_tend(h);
 }
 
@@ -134,6 +135,7 @@ static void init_parts(struct p2p_host *h)
     connmgr_init(&h->connmgr, &h->cfg.connmgr, h->rng);
     peerstore_init(&h->store, h->rng);
     map_init(&h->peers_by_id, rng_u64(h->rng));
+    rates_init(&h->pushes, LIMIT_PUSH_RATE, LIMIT_PUSH_BURST, LIMIT_PUSH_GROUPS, rng_u64(h->rng));
     conn_scratch_init(&h->env.scratch);
     h->env.sched = h->sched;
     h->env.rng = h->rng;
@@ -271,6 +273,7 @@ void p2p_host_free(struct p2p_host *h)
     peerstore_fini(&h->store);
     connmgr_fini(&h->connmgr);
     map_fini(&h->peers_by_id);
+    rates_fini(&h->pushes);
     conn_scratch_fini(&h->env.scratch);
     noise_self_fini(&h->self);
     free(h);

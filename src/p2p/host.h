@@ -158,8 +158,10 @@ bool p2p_host_peer(struct p2p_host *h, const struct peer_id *peer, struct p2p_pe
 /* Connected peers, oldest first; NULL cursor starts; false at the end. Nothing may change between. */
 bool p2p_host_peers(struct p2p_host *h, void **cursor, struct p2p_peer_view *out);
 struct known_peer *p2p_host_record(struct p2p_host *h, const struct peer_id *peer);
-/* Our address as others see it, with how many said so. */
+/* The i-th of our addresses as others see it, with how many networks (/16, /48) said so lately. */
 size_t p2p_host_observed(struct p2p_host *h, size_t i, struct bytes *addr);
+/* Enough of them, and a public one: worth finding out whether it can be dialled. */
+bool p2p_host_is_candidate(struct p2p_host *h, size_t i);
 
 struct p2p_counts {
     uint64_t peers, conns, conns_pending, streams_in, streams_out, bytes_in, bytes_out;

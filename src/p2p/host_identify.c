@@ -3,13 +3,18 @@
  * something of ours changes. See identify.h for the message.
  *
  *   connection opened -> /ipfs/id/1.0.0 (lazy: everybody has it) -> read to the end -> learned
+ *   five minutes on   -> the same again: rust does not push addresses that changed
  *   ours changed      -> 100 ms of quiet -> /ipfs/id/push/1.0.0 to every peer that takes it
+ *
+ * Addresses are told twice, plainly and in a record we sign, where both fit; of what a peer tells, a
+ * signed record that is its own and no older than the last one counts, else the plain ones.
  *
  * A connection on which identify fails still works; it is then bounded as one to a stranger that is
  * not a Conduit node. The peer's key was proved by Noise: a message with another one is a lie and is
  * dropped whole. */
 #include "base/mem.h"
 #include "base/trace.h"
+#include "codec/envelope.h"
 #include "p2p/host_impl.h"
 #include "p2p/identify.h"
 
@@ -20,6 +25,7 @@
 
 #define READ_TIMEOUT_US (10 * US_PER_S)
 #define PUSH_QUIET_US   (100 * US_PER_MS)
+#define ASK_EVERY_US    (5 * 60 * US_PER_S) /* as rust */
 
 enum { IN_MAX = LIMIT_IDENTIFY_PARTS * (LIMIT_IDENTIFY_IN + 2), READ_CHUNK = 4096 };
 
@@ -29,7 +35,7 @@ struct host_exchange {
     struct list link; /* host->identifies */
     struct conn *conn;      /* NULL when it is gone, or for inbound ones */
     struct conn_open open;
-    bool is_opening, is_push;
+    bool is_opening, is_push, was_dialled;
     struct stream *s;
     struct peer_id peer;
     struct net_addr remote;
@@ -39,6 +45,14 @@ struct host_exchange {
 };
 
 /* --- ours --- */
+
+/* Microseconds of the wall clock, and always more than before. */
+static uint64_t next_seq(struct p2p_host *h)
+{
+    uint64_t now = sched_wall_ms(h->sched) * US_PER_MS;
+    h->record_seq = now > h->record_seq ? now : h->record_seq + 1;
+    return h->record_seq;
+}
 
 static int compose(struct p2p_host *h, const struct net_addr *remote, struct buf *out)
 {
@@ -59,7 +73,13 @@ static int compose(struct p2p_host *h, const struct net_addr *remote, struct buf
             id.protocols[id.protocol_count++] = bytes_str(h->handlers[i].protocol);
     if (multiaddr_from_net(remote, &observed) == 0)
         id.observed = multiaddr_bytes(&observed);
-    return identify_encode(&id, out);
+    struct buf record;
+    buf_init(&record, LIMIT_ENVELOPE);
+    if (peer_record_seal(h->cfg.key, next_seq(h), id.addrs, id.addr_count, &record) == 0)
+        id.signed_record = buf_view(&record);
+    int err = identify_encode(&id, out);
+    buf_fini(&record);
+    return err;
 }
 
 /* Writes all and closes; the queue of a new stream has room for it. */
@@ -84,39 +104,58 @@ static void asked(void *ctx, struct stream *s, const struct peer_id *peer)
 
 /* --- theirs --- */
 
-static void note_observed(struct p2p_host *h, const struct peer_id *by, struct bytes addr)
+/* The address that our listener has out there, as far as this peer can tell. Of a connection that we
+ * dialled the port is one of the moment, so ours stands for it. */
+static void note_observed(struct host_exchange *x, struct bytes addr)
 {
+    struct p2p_host *h = x->host;
+    struct host_peer *p = host_peer_get(h, &x->peer);
     struct net_addr at;
-    size_t i = 0;
-    struct multiaddr m;
-    if (multiaddr_to_net(addr, &at) != 0 || multiaddr_copy(multiaddr_without_peer(addr), &m) != 0)
+    if (multiaddr_to_net(addr, &at) != 0)
         return;
-    struct host_peer *p = host_peer_get(h, by);
     if (p)
-        p->observed = m;
-    while (i < h->observed_count && !bytes_eq(multiaddr_bytes(&h->observed[i].addr),
-                                              multiaddr_bytes(&m)))
-        i++;
-    if (i == LIMIT_OBSERVED) { /* the oldest makes room */
-        memmove(h->observed, h->observed + 1, (LIMIT_OBSERVED - 1) * sizeof h->observed[0]);
-        i = --h->observed_count;
+        (void)multiaddr_copy(multiaddr_without_peer(addr), &p->observed);
+    if (x->is_push)
+        return; /* on which connection it saw that is not known */
+    if (x->was_dialled)
+        at.port = 0;
+    LIST_FOREACH(&h->listeners, it) {
+        const struct net_addr *l = &LIST_ENTRY(it, struct host_listener, link)->port.at;
+        if (at.port == 0 && l->kind == at.kind)
+            at.port = l->port;
     }
-    if (i == h->observed_count)
-        h->observed[h->observed_count++] = (struct host_observed){m, 0};
-    h->observed[i].count++;
+    observed_note(&h->observed, &at, &x->remote, sched_now(h->sched));
 }
 
-static void learn_addrs(struct p2p_host *h, struct known_peer *k, const struct identify *id,
-                        const struct net_addr *remote)
+static void learn_addrs(struct p2p_host *h, struct known_peer *k, const struct bytes *addrs,
+                        size_t count, const struct net_addr *remote)
 {
     struct p2p_addr a;
-    for (size_t i = 0; i < id->addr_count; i++) {
-        if (p2p_addr_decode(id->addrs[i], &a) != 0 || !p2p_addr_is_credible(id->addrs[i], remote) ||
+    for (size_t i = 0; i < count; i++) {
+        if (p2p_addr_decode(addrs[i], &a) != 0 || !p2p_addr_is_credible(addrs[i], remote) ||
             (a.has_peer && !peer_id_eq(&a.peer, &k->id)))
             continue;
-        known_peer_add_addr(k, multiaddr_without_peer(id->addrs[i]), PEER_ADDR_TTL_IDENTIFIED,
+        known_peer_add_addr(k, multiaddr_without_peer(addrs[i]), PEER_ADDR_TTL_IDENTIFIED,
                             sched_now(h->sched));
     }
+}
+
+/* The record that the peer signed, if it is one of its own and not older than what it told before. */
+static bool open_record(struct known_peer *k, struct bytes envelope, struct peer_record *out)
+{
+    if (!envelope.n)
+        return false;
+    int err = peer_record_open(envelope, out);
+    if (!err && !peer_id_eq(&out->peer, &k->id))
+        err = E_WRONG_PEER;
+    if (!err && out->seq < k->record_seq)
+        err = E_EXISTS;
+    if (err) {
+        TRACE(P2P, DEBUG, "signed record: %s -> its plain addresses are taken", err_text(err));
+        return false;
+    }
+    k->record_seq = out->seq;
+    return true;
 }
 
 static bool is_their_key(const struct identify *id, const struct peer_id *peer)
@@ -150,9 +189,13 @@ static void learn(struct host_exchange *x, const struct identify *id)
         known_peer_clear_protocols(k);
     for (size_t i = 0; i < id->protocol_count; i++)
         known_peer_add_protocol(k, id->protocols[i]);
-    learn_addrs(h, k, id, &x->remote);
+    struct peer_record record;
+    if (open_record(k, id->signed_record, &record))
+        learn_addrs(h, k, record.addrs, record.addr_count, &x->remote);
+    else
+        learn_addrs(h, k, id->addrs, id->addr_count, &x->remote);
     if (id->observed.n)
-        note_observed(h, &x->peer, id->observed);
+        note_observed(x, id->observed);
     k->is_identified = true;
     char who[PEER_ID_TEXT];
     TRACE(P2P, DEBUG, "%s says it is %s (%s), %u protocols, %u addresses -> noted",
@@ -294,6 +337,7 @@ static void start(struct p2p_host *h, struct conn *c, const char *protocol, bool
 {
     struct host_exchange *x = exchange_new(h, &c->peer, is_push);
     x->conn = c;
+    x->was_dialled = c->is_dialer;
     x->is_opening = true;
     x->open = (struct conn_open){
         .protocol = protocol,
@@ -306,7 +350,18 @@ static void start(struct p2p_host *h, struct conn *c, const char *protocol, bool
 
 void host_identify_start(struct p2p_host *h, struct conn *c)
 {
+    host_peer_of(c)->ask_us = sched_now(h->sched) + rng_jitter(h->rng, ASK_EVERY_US, 0.1);
     start(h, c, ID, false);
+}
+
+void host_identify_tend(struct p2p_host *h)
+{
+    LIST_FOREACH(&h->peers, it) {
+        struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
+        struct conn *c = host_peer_conn(p);
+        if (c && sched_now(h->sched) >= p->ask_us)
+            host_identify_start(h, c);
+    }
 }
 
 /* Requests that wait on the connection are answered by it; this forgets nothing that lives. */
@@ -319,11 +374,21 @@ void host_identify_conn_gone(struct p2p_host *h, struct conn *c)
     }
 }
 
+static bool may_push(struct p2p_host *h, const struct net_addr *from)
+{
+    uint8_t key[8];
+    size_t n = net_addr_group(from, key);
+    if (net_addr_is_loopback(from))
+        return true;
+    n = n == 4 ? 3 : n; /* a /24 of IPv4 */
+    return rates_take(&h->pushes, bytes_of(key, n), sched_now(h->sched));
+}
+
 static void pushed(void *ctx, struct stream *s, const struct peer_id *peer)
 {
     struct p2p_host *h = ctx;
     struct host_peer *p = host_peer_get(h, peer);
-    if (!p || p->identifies >= LIMIT_IDENTIFY_INBOUND) {
+    if (!p || p->identifies >= LIMIT_IDENTIFY_INBOUND || !may_push(h, &s->remote)) {
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
         return;

@@ -14,8 +14,10 @@
 #ifndef CONDUIT_P2P_HOST_IMPL_H
 #define CONDUIT_P2P_HOST_IMPL_H
 
+#include "base/rates.h"
 #include "p2p/addr.h"
 #include "p2p/host.h"
+#include "p2p/observed.h"
 #include "p2p/resolve.h"
 
 enum { HOST_HANDLERS_MAX = 40, HOST_LISTENERS_MAX = 16, HOST_ADDRS_MAX = 24 };
@@ -30,6 +32,7 @@ struct host_peer {
     uint32_t pings, identifies; /* inbound streams of these now */
     bool is_conduit, is_announced;
     struct multiaddr observed; /* of us, by it */
+    uint64_t ask_us;           /* identify again */
     struct known_peer *record; /* pinned */
 };
 
@@ -43,11 +46,6 @@ struct host_handler {
     char *protocol; /* NULL: free place */
     p2p_handler handler;
     void *ctx;
-};
-
-struct host_observed {
-    struct multiaddr addr;
-    uint32_t count;
 };
 
 struct p2p_host {
@@ -73,9 +71,10 @@ struct p2p_host {
     size_t addr_count;
     struct multiaddr extra[HOST_ADDRS_MAX];
     size_t extra_count;
-    struct host_observed observed[LIMIT_OBSERVED];
-    size_t observed_count;
+    struct observed observed;
     uint64_t changed_us;
+    uint64_t record_seq;     /* of our signed record: grows, also over a restart */
+    struct rates pushes;     /* of others, by where they come from */
     struct timer push_timer; /* what we are has changed: tell, once things are quiet */
     struct timer tend_timer; /* idle connections */
     bool (*may)(void *ctx, const struct peer_id *peer, const struct net_addr *from);
@@ -117,6 +116,7 @@ void host_open_end_all(struct p2p_host *h, int err, bool tell);
 int host_identify_init(struct p2p_host *h);
 void host_identify_start(struct p2p_host *h, struct conn *c);
 void host_identify_conn_gone(struct p2p_host *h, struct conn *c);
+void host_identify_tend(struct p2p_host *h);
 void host_identify_changed(struct p2p_host *h); /* protocols or addresses of ours */
 void host_identify_end_all(struct p2p_host *h);
 

@@ -163,8 +163,13 @@ void p2p_host_remove_addr(struct p2p_host *h, struct bytes multiaddr)
 
 size_t p2p_host_observed(struct p2p_host *h, size_t i, struct bytes *addr)
 {
-    if (i >= h->observed_count)
+    if (i >= h->observed.count)
         return 0;
-    *addr = multiaddr_bytes(&h->observed[i].addr);
-    return h->observed[i].count;
+    *addr = multiaddr_bytes(&h->observed.addrs[i].addr);
+    return observed_votes(&h->observed, i, sched_now(h->sched));
+}
+
+bool p2p_host_is_candidate(struct p2p_host *h, size_t i)
+{
+    return observed_is_candidate(&h->observed, i, sched_now(h->sched));
 }

@@ -36,6 +36,7 @@ struct known_peer {
     uint16_t addr_count;
     /* identify */
     bool is_identified;
+    uint64_t record_seq; /* of the newest signed record it told */
     char agent[LIMIT_PEER_AGENT], version[LIMIT_PEER_AGENT];
     char *protocols; /* NUL-separated, one after another */
     size_t protocols_size;
