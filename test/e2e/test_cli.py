@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: MIT
 """The commands, their mistakes, and every command line of the two seeds' READMEs (seed Conduit and LlamaNet)
 with `conduit` in the place of `cargo run --release --` and `python -m inference_node.server`."""
-import json, os, socket, subprocess, tempfile, time
+import json, os, random, socket, subprocess, tempfile, time
 from lib import *
 
 
 def free_port():
-    s = socket.socket()
-    s.bind(("127.0.0.1", 0))
-    p = s.getsockname()[1]
-    s.close()
-    return p
+    """Outside the range from which the kernel gives ports to others meanwhile."""
+    while True:
+        p = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("0.0.0.0", p))
+                return p
+            except OSError:
+                continue
 
 
 def starts(args, env=None, json_line=True, files=None):
