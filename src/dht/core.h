@@ -10,8 +10,10 @@
 #define CONDUIT_DHT_CORE_H
 
 #include "base/buf.h"
+#include "base/rates.h"
 #include "dht/lookup.h"
 #include "dht/message.h"
+#include "dht/past.h"
 #include "dht/providers.h"
 #include "dht/table.h"
 
@@ -25,6 +27,8 @@ struct dht {
     struct map own;           /* key -> dht_own */
     uint64_t next_round_us;   /* of announcing: rounds keep a distance */
     struct map rates;         /* peer id -> dht_rate */
+    struct rates ip_rates;    /* of requests, by where they come from */
+    struct dht_past past;
     uint64_t rtt_us;          /* what an answer takes, smoothed; 0 unknown */
     struct timer refresh, check;
     bool is_refreshing;       /* a lookup of ourselves is under way */

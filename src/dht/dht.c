@@ -12,6 +12,7 @@
 #define REFRESH_US   (10 * 60 * US_PER_S)
 #define REPUBLISH_US (15 * 60 * US_PER_S)
 #define CHECK_US     (60 * US_PER_S)
+#define LONELY_US    (30 * US_PER_S)
 
 enum {
     CHECKED_BUCKETS = 2,  /* nearest to us, asked for signs of life every minute */
@@ -33,6 +34,9 @@ struct dht *dht_new(const struct dht_cfg *cfg)
     dht_providers_init(&d->providers, rng_u64(cfg->rng));
     map_init(&d->own, rng_u64(cfg->rng));
     map_init(&d->rates, rng_u64(cfg->rng));
+    rates_init(&d->ip_rates, LIMIT_DHT_RATE_IP, LIMIT_DHT_RATE_IP, LIMIT_DHT_RATED,
+               rng_u64(cfg->rng));
+    dht_past_init(&d->past);
     list_init(&d->asks);
     list_init(&d->queries);
     timer_init(&d->refresh, on_refresh);
@@ -58,6 +62,7 @@ void dht_free(struct dht *d)
     dht_table_fini(&d->table);
     dht_providers_fini(&d->providers);
     dht_rates_fini(d);
+    dht_past_fini(&d->past);
     free(d);
 }
 
@@ -83,15 +88,36 @@ static void on_checked(struct dht_ask *a, int err, struct bytes reply)
         TRACE(DHT, DEBUG, "a peer of the table is silent -> out");
 }
 
+/* When to look again for somebody. */
+static void arm_refresh(struct dht *d)
+{
+    uint64_t us = d->table.count ? d->cfg.refresh_us : LONELY_US;
+    if (d->cfg.refresh_us != SCHED_NEVER)
+        timer_after(d->cfg.sched, &d->refresh, rng_jitter(d->cfg.rng, us, 0.1));
+}
+
 bool dht_silent(struct dht *d, const struct peer_id *id, int err)
 {
+    struct dht_contact *c = dht_table_find(&d->table, id);
     if (err == E_CANCELLED || (err <= E_LIMIT && err > E_CANCELLED) || err == E_BUSY) {
-        struct dht_contact *c = dht_table_find(&d->table, id);
         if (c)
             c->is_checked = false; /* we could not ask; another time */
         return false;
     }
-    return dht_table_failed(&d->table, id, sched_now(d->cfg.sched));
+    struct dht_addrs addrs = {0};
+    struct bytes v[LIMIT_DHT_ADDRS];
+    struct peer_id who = *id; /* it may be the contact's own */
+    if (c)
+        dht_addrs_set(&addrs, v, dht_addrs_get(&c->addrs, v));
+    bool is_out = dht_table_failed(&d->table, &who, sched_now(d->cfg.sched));
+    if (is_out)
+        dht_past_keep(&d->past, &who, &addrs);
+    dht_addrs_fini(&addrs);
+    if (is_out && d->table.count == 0) {
+        TRACE(DHT, INFO, "the last peer of the table is silent -> looking for those it had");
+        arm_refresh(d);
+    }
+    return is_out;
 }
 
 /* PING is answered and never sent (spec): who is asked for himself shows life as well. */
@@ -133,6 +159,8 @@ void dht_heard_from(struct dht *d, const struct dht_peer *peer)
     enum dht_table_result r = dht_table_seen(&d->table, peer, sched_now(d->cfg.sched), &check);
     if (r == DHT_TABLE_FULL && check)
         check_contact(d, check);
+    if (r == DHT_TABLE_ADDED || r == DHT_TABLE_KNOWN)
+        dht_past_drop(&d->past, &peer->id);
     if (r == DHT_TABLE_ADDED && was_empty) { /* somebody to ask, at last */
         dht_bootstrap(d);
         dht_publish_kick(d);
@@ -146,8 +174,10 @@ void dht_peer_seen(struct dht *d, const struct dht_peer *peer)
 
 void dht_peer_gone(struct dht *d, const struct peer_id *id, bool is_server)
 {
-    if (!is_server)
-        dht_table_remove(&d->table, id, sched_now(d->cfg.sched));
+    if (is_server)
+        return;
+    dht_table_remove(&d->table, id, sched_now(d->cfg.sched));
+    dht_past_drop(&d->past, id);
 }
 
 /* --- refresh --- */
@@ -184,12 +214,14 @@ static void on_self_found(struct dht_query *q, int err)
 
 void dht_bootstrap(struct dht *d)
 {
+    const struct dht_port *port = &d->cfg.port;
+    if (!d->is_refreshing && d->table.count == 0 && port->lonely)
+        port->lonely(port->ctx); /* the first who is seen begins this anew */
     if (d->is_refreshing)
         return;
     d->is_refreshing = true;
     dht_query_nearest(d, peer_id_bytes(&d->cfg.self), on_self_found, NULL);
-    if (d->cfg.refresh_us != SCHED_NEVER)
-        timer_after(d->cfg.sched, &d->refresh, rng_jitter(d->cfg.rng, d->cfg.refresh_us, 0.1));
+    arm_refresh(d);
 }
 
 static void on_refresh(struct timer *t)

@@ -52,6 +52,9 @@ struct dht_port {
     void (*cancel)(void *ctx, struct dht_rpc *rpc);
     /* May this peer be dialled at all? NULL: whoever has an address. */
     bool (*can_dial)(void *ctx, const struct dht_peer *peer);
+    /* The table is empty, and something is about to be asked: whoever is known to be a server goes to
+     * dht_peer_seen. Again every half minute while it stays empty. May be NULL. */
+    void (*lonely)(void *ctx);
 };
 
 static inline void dht_rpc_done(struct dht_rpc *rpc, int err, struct bytes reply)
@@ -85,7 +88,8 @@ void dht_peer_seen(struct dht *d, const struct dht_peer *peer);
 /* It left, or no longer is a server. Kept in the table when only disconnected (`is_server`). */
 void dht_peer_gone(struct dht *d, const struct peer_id *id, bool is_server);
 /* Fills the table: a lookup of ourselves, then of each bucket's range. Also by itself, every
- * refresh_us. Returns at once. */
+ * refresh_us, and every half minute while the table is empty: those that fell silent are asked then,
+ * since the silence may have been ours. Returns at once. */
 void dht_bootstrap(struct dht *d);
 
 /* A query under way; freed by the DHT after `done`. */
@@ -111,10 +115,12 @@ int dht_provide(struct dht *d, struct bytes key);
 /* Stops announcing; records elsewhere run out by themselves. E_NOT_FOUND. */
 int dht_withdraw(struct dht *d, struct bytes key);
 
-/* A Message from a peer. Appends the reply's Message to `out`, nothing for ADD_PROVIDER. An error
+/* A Message from a peer at that address (NULL: not known, and not counted). Appends the reply's Message to `out`, nothing for ADD_PROVIDER. An error
  * means: reset the stream (E_MALFORMED, E_DENIED as client or for PUT_VALUE, E_LIMIT rate). */
 struct buf;
-int dht_serve(struct dht *d, const struct peer_id *from, struct bytes message, struct buf *out);
+struct net_addr;
+int dht_serve(struct dht *d, const struct peer_id *from, const struct net_addr *at,
+              struct bytes message, struct buf *out);
 
 struct dht_stats {
     size_t table_peers, buckets, provider_keys, provider_records, own_keys, queries;

@@ -178,6 +178,17 @@ static void on_deadline(struct timer *t)
     dht_query_finish(q, E_TIMEOUT);
 }
 
+/* Nobody is in the table: those that were may be there again. */
+static void add_past(struct dht_query *q)
+{
+    LIST_FOREACH(&q->d->past.peers, it) {
+        struct bytes addrs[LIMIT_DHT_ADDRS];
+        const struct dht_past_peer *past = LIST_ENTRY(it, struct dht_past_peer, link);
+        struct dht_peer peer = {past->id, addrs, dht_addrs_get(&past->addrs, addrs)};
+        add_candidate(q, &peer, 0);
+    }
+}
+
 /* What we know ourselves. False: the query is gone. */
 static bool take_own(struct dht_query *q)
 {
@@ -201,6 +212,8 @@ static bool take_own(struct dht_query *q)
             return tell(q, &peer);
         add_candidate(q, &peer, 0);
     }
+    if (n == 0)
+        add_past(q);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "dht/core.h"
 
 #include "base/mem.h"
+#include "base/net.h"
 #include "base/trace.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ void dht_rates_fini(struct dht *d)
     for (struct map_entry *e = map_first(&d->rates); e; e = map_next(&d->rates, e))
         free(e->value);
     map_fini(&d->rates);
+    rates_fini(&d->ip_rates);
 }
 
 /* A bucket of one second's worth; a peer we forgot starts with a full one. */
@@ -117,11 +119,22 @@ static int answer(struct dht *d, const struct dht_message *m, const struct peer_
     return err;
 }
 
-int dht_serve(struct dht *d, const struct peer_id *from, struct bytes message, struct buf *out)
+/* One machine may have many identities; on loopback everybody is one address. */
+static bool may_ask_from(struct dht *d, const struct net_addr *at)
+{
+    uint8_t key[8];
+    if (!at || net_addr_is_loopback(at))
+        return true;
+    return rates_take(&d->ip_rates, bytes_of(key, net_addr_group(at, key)),
+                      sched_now(d->cfg.sched));
+}
+
+int dht_serve(struct dht *d, const struct peer_id *from, const struct net_addr *at,
+              struct bytes message, struct buf *out)
 {
     struct dht_message m;
     int err = d->cfg.is_server ? 0 : E_DENIED;
-    if (!err && !may_ask(d, from))
+    if (!err && !(may_ask_from(d, at) && may_ask(d, from)))
         err = E_LIMIT;
     if (!err)
         err = dht_message_decode(message, &m);

@@ -10,14 +10,14 @@
 #include <stdlib.h>
 
 #define SERVED_IDLE_US (60 * US_PER_S)
-enum { SERVED_MAX = 1024, PREFIX = VARINT_MAX };
+enum { SERVED_MAX = 1024, SERVED_PEER = 32, PREFIX = VARINT_MAX };
 
 /* --- our requests ------------------------------------------------------------------------------------ */
 
 struct call {
     struct list link;
     struct kad_port *k;
-    struct dht_rpc *rpc; /* NULL once the DHT has lost interest */
+    struct dht_rpc *rpc;
     struct p2p_open open;
     bool is_opening;
     struct stream *s;
@@ -155,6 +155,7 @@ struct served {
     struct peer_id peer;
     struct buf in, out;
     struct timer idle;
+    bool is_over; /* the peer has said all: what is in `out`, and the end */
 };
 
 static void served_end(struct served *v, bool is_good)
@@ -185,7 +186,11 @@ static int served_flush(struct served *v)
         }
         buf_consume(&v->out, (size_t)n);
     }
-    return 0;
+    if (!v->is_over)
+        return 0;
+    (void)stream_finish(v->s);
+    served_end(v, true);
+    return E_CLOSED;
 }
 
 /* Answers every whole message in `in`. */
@@ -199,7 +204,7 @@ static int served_answer(struct served *v)
             return 0;
         struct buf reply;
         buf_init(&reply, 0);
-        int err = used < 0 ? (int)used : dht_serve(v->k->dht, &v->peer, message, &reply);
+        int err = used < 0 ? (int)used : dht_serve(v->k->dht, &v->peer, &v->s->remote, message, &reply);
         if (!err && buf_len(&reply)) {
             (void)varint_append(&v->out, buf_len(&reply));
             err = buf_append_bytes(&v->out, buf_view(&reply));
@@ -221,8 +226,9 @@ static void served_readable(void *ctx)
         if (n == E_AGAIN)
             break;
         if (n == E_EOF) {
-            (void)stream_finish(v->s);
-            served_end(v, true);
+            v->is_over = true;
+            stream_want_read(v->s, false);
+            (void)served_flush(v);
             return;
         }
         if (n < 0 || buf_append(&v->in, chunk, (size_t)n) || served_answer(v)) {
@@ -251,10 +257,18 @@ static void served_idle(struct timer *t)
 
 static const struct stream_events served_events = {served_readable, served_writable, served_closed};
 
+static bool has_enough(const struct kad_port *k, const struct peer_id *peer)
+{
+    unsigned n = 0;
+    LIST_FOREACH((struct list *)&k->served, it)
+        n += peer_id_eq(&LIST_ENTRY(it, struct served, link)->peer, peer);
+    return n >= SERVED_PEER;
+}
+
 static void on_stream(void *ctx, struct stream *s, const struct peer_id *peer)
 {
     struct kad_port *k = ctx;
-    if (k->served_count >= SERVED_MAX) {
+    if (k->served_count >= SERVED_MAX || has_enough(k, peer)) {
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
         return;

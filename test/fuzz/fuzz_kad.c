@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(copy, data + 3, n);
         sched_set_now(&s, s.now_us + data[0] * US_PER_S, 0);
         buf_clear(&reply);
-        if (dht_serve(d, &from, bytes_of(copy, n), &reply) == 0 && buf_len(&reply))
+        if (dht_serve(d, &from, NULL, bytes_of(copy, n), &reply) == 0 && buf_len(&reply))
             check_reply(&reply);
         free(copy);
         data += 3 + n;

@@ -174,7 +174,7 @@ static bool answer_frames(struct answerer *v)
     while ((used = take_frame(&v->in, &message)) > 0) {
         struct buf reply;
         buf_init(&reply, 0);
-        int err = dht_serve(v->kad->dht, &v->peer, message, &reply);
+        int err = dht_serve(v->kad->dht, &v->peer, &v->s->remote, message, &reply);
         if (!err && buf_len(&reply))
             err = put_frame(&v->out, buf_view(&reply));
         buf_fini(&reply);
