@@ -279,6 +279,8 @@ static void follow(struct announce *a, const struct engine_model *m, bool is_ope
     struct offer fresh;
     describe(a, m, &fresh);
     struct own_offer *o = own_by_id(a, fresh.id);
+    if (o && o->is_seen)
+        return; /* two engines have a model of this name: one offer, and either serves it */
     bool is_shared = is_open && announce_is_shared(a, m);
     bool is_changed = !o || !is_same(&o->offer, &fresh) || now_ms - o->signed_ms > RENEW_MS;
     if (!o) {
@@ -352,13 +354,20 @@ static void on_load(struct task *t)
         timer_set(a->sched, &a->tick, a->told_load_us + LOAD_GAP_US);
 }
 
+/* Watchers take a feed that is silent for 45 s for dead. */
+static uint64_t tick_us(const struct announce *a)
+{
+    uint64_t s = a->config->heartbeat_interval;
+    return (s < 1 ? 1 : s > 15 ? 15 : s) * US_PER_S;
+}
+
 static void on_tick(struct timer *t)
 {
     struct announce *a = CONTAINER_OF(t, struct announce, tick);
     refresh(a);
     (void)catalogue_expire(a->offers, sched_wall_ms(a->sched));
     tell_load(a);
-    timer_after(a->sched, &a->tick, a->config->heartbeat_interval * US_PER_S);
+    timer_after(a->sched, &a->tick, tick_us(a));
 }
 
 void announce_init(struct announce *a)
@@ -367,16 +376,20 @@ void announce_init(struct announce *a)
     timer_init(&a->tick, on_tick);
     task_init(&a->changed, on_changed);
     task_init(&a->load, on_load);
-    timer_after(a->sched, &a->tick, a->config->heartbeat_interval * US_PER_S);
+    timer_after(a->sched, &a->tick, tick_us(a));
 }
 
 void announce_changed(struct announce *a)
 {
+    if (a->is_over)
+        return;
     task_defer(a->sched, &a->changed);
 }
 
 void announce_load_changed(struct announce *a)
 {
+    if (a->is_over)
+        return;
     task_defer(a->sched, &a->load);
 }
 
@@ -389,6 +402,7 @@ void announce_withdraw_all(struct announce *a)
 
 void announce_fini(struct announce *a)
 {
+    a->is_over = true;
     timer_clear(a->sched, &a->tick);
     task_cancel(&a->changed);
     task_cancel(&a->load);

@@ -30,7 +30,7 @@ struct announce {
     struct timer tick;
     struct task changed, load;
     uint64_t last_seq, told_load_us;
-    bool is_stopping;
+    bool is_stopping, is_over;
     unsigned (*minute_of_day)(void *ctx);
     void *ctx;
 };

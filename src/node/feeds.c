@@ -73,19 +73,21 @@ static uint32_t number(const struct json *root, const char *key)
 static void take_load(struct feed *w, const struct json *root)
 {
     struct bytes id = json_get_str(root, "offer");
-    for (const struct catalogue_offer *o = catalogue_next(w->f->offers, NULL); o;
-         o = catalogue_next(w->f->offers, o)) {
+    struct catalogue_peer *p = map_get(&w->f->offers->peers, peer_id_bytes(&w->peer));
+    if (!p)
+        return;
+    LIST_FOREACH(&p->offers, it) {
+        const struct catalogue_offer *o = LIST_ENTRY(it, struct catalogue_offer, link);
         struct route_key key;
-        if (!peer_id_eq(&o->offer.peer, &w->peer) || !bytes_eq_str(id, o->offer.id))
+        struct p2p_peer_view view;
+        if (!bytes_eq_str(id, o->offer.id))
             continue;
         struct measure *m = measures_of(w->f->measures, route_key_of(&o->offer, &key));
-        struct p2p_peer_view view;
-        void *cursor = NULL;
         measure_told(m, number(root, "slots"), number(root, "busy"), number(root, "queued"),
                      json_number(json_get(root, "tokens_per_s"), 0), sched_now(w->f->sched));
-        while (p2p_host_peers(w->f->host, &cursor, &view))
-            if (peer_id_eq(view.id, &w->peer))
-                m->rtt_us = (double)view.rtt_us;
+        if (p2p_host_peer(w->f->host, &w->peer, &view))
+            m->rtt_us = (double)view.rtt_us;
+        return;
     }
 }
 
@@ -136,8 +138,19 @@ static void again(struct feed *w)
     tell(f, &peer);
 }
 
+/* Not a feed, or no longer one that can be read. */
+static void give_up(struct feed *w)
+{
+    http_call_cancel(w->call);
+    w->call = NULL;
+    again(w);
+}
+
 static void on_head(void *ctx, const struct http_head *head)
 {
+    struct bytes type = bytes_first(http_header_get(head, "content-type"), 17);
+    if (head->status != 200 || !bytes_eq_nocase(type, BYTES_LIT("text/event-stream")))
+        give_up(ctx);
 }
 
 static void on_body(void *ctx, struct bytes piece)
@@ -148,9 +161,14 @@ static void on_body(void *ctx, struct bytes piece)
     struct sse_item item;
     uint64_t before = f->offers->changes;
     bool was_known = w->is_known;
-    while (sse_next(&w->sse, &piece, &item) == 1)
+    int rc;
+    while ((rc = sse_next(&w->sse, &piece, &item)) == 1)
         if (item.kind == SSE_EVENT && item.data_lines)
             take_event(w, &item);
+    if (rc == E_TOO_BIG) {
+        give_up(w);
+        return;
+    }
     if (f->offers->changes != before || was_known != w->is_known)
         tell(f, &peer);
 }

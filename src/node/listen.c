@@ -9,26 +9,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void accepted(struct http_server *server, struct stream *s, const char *name)
+/* Whoever reaches a loopback address or the 0600 socket is the owner. Others must show the key, if there is
+ * one (the gateway asks for it), and are told apart by their address. */
+static struct principal who_is(const struct node *n, const struct net_addr *remote)
+{
+    struct principal p = {.kind = n->cfg->access_key ? PRINCIPAL_KEY : PRINCIPAL_NONE};
+    struct net_addr host = *remote;
+    char text[NET_ADDR_TEXT];
+    host.port = 0;
+    if (net_addr_is_loopback(remote) || remote->kind == NET_NONE)
+        p.kind = PRINCIPAL_OWNER;
+    snprintf(p.name, sizeof p.name, "%s",
+             p.kind == PRINCIPAL_OWNER ? "owner" : net_addr_format(&host, text));
+    return p;
+}
+
+static void accepted(const struct node *n, struct http_server *server, struct stream *s)
 {
     static const struct http_conn_options options = {.eof_is_cancel = true};
-    /* Whoever reaches a loopback address or the 0600 socket is the owner; others have shown a key. */
-    s->principal = (struct principal){
-        .kind = net_addr_is_loopback(&s->remote) || s->remote.kind == NET_NONE ? PRINCIPAL_OWNER
-                                                                               : PRINCIPAL_KEY};
-    snprintf(s->principal.name, sizeof s->principal.name, "%s", name);
+    s->principal = who_is(n, &s->remote);
     http_server_conn_open(server, s, &options);
 }
 
 static void on_local(void *ctx, struct stream *s)
 {
-    accepted(((struct node *)ctx)->local_server, s, "local");
+    const struct node *n = ctx;
+    accepted(n, n->local_server, s);
 }
 
 static void on_control(void *ctx, struct stream *s)
 {
+    const struct node *n = ctx;
     s->remote.kind = NET_UNIX;
-    accepted(((struct node *)ctx)->control_server, s, "control");
+    accepted(n, n->control_server, s);
 }
 
 static int refuse_open_listener(const struct node *n, const struct net_addr *at, char *why)

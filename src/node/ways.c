@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Who has waited so long for a slot is told to come again. */
+#define PATIENCE_US (600 * US_PER_S)
+
 struct model_queue {
     struct queue q;
     char model[OFFER_NAME];
@@ -25,6 +28,7 @@ struct way {
     struct gateway_open *o;
     struct task refuse;
     int refusal;
+    struct timer patience; /* in the queue, and for the slot */
     bool has_slot, is_opening;
     struct model_queue *queue; /* own only */
     union {
@@ -93,7 +97,8 @@ static int edit_body(struct way *y, const struct engine_way *ew)
     struct json_edit edits[2];
     size_t n = 0, total, model_n = 0;
     bool adds_usage = req->is_stream && !req->wants_usage && ew->needs_fixup;
-    if (strcmp(req->model, ew->model) != 0) {
+    /* The gateway would send the choice's name. */
+    if (strcmp(req->model, ew->model) != 0 || strcmp(y->o->choice->model, ew->model) != 0) {
         struct json_writer w = json_write(&y->edits);
         json_put_str(&w, ew->model);
         model_n = buf_len(&y->edits);
@@ -121,6 +126,7 @@ static void on_slot(struct engine_ticket *t, int err, const struct engine_way *e
     struct way *y = CONTAINER_OF(t, struct way, slot);
     struct gateway_way way = {0};
     char id[48];
+    timer_clear(y->w->sched, &y->patience);
     if (err) {
         y->o->ready(y->o, err, NULL);
         return;
@@ -162,7 +168,14 @@ static void on_refuse(struct task *t)
 static void refuse(struct way *y, int err)
 {
     y->refusal = err;
+    timer_clear(y->w->sched, &y->patience);
     task_defer(y->w->sched, &y->refuse);
+}
+
+static void on_patience(struct timer *t)
+{
+    struct way *y = CONTAINER_OF(t, struct way, patience);
+    y->o->ready(y->o, E_BUSY, NULL);
 }
 
 static void open_own(struct way *y)
@@ -179,6 +192,7 @@ static void open_own(struct way *y)
         refuse(y, E_DENIED);
         return;
     }
+    timer_after(w->sched, &y->patience, PATIENCE_US);
     if (is_owner && !m->slots) { /* a backend of unknown size: its owner may always */
         acquire(y);
         return;
@@ -230,6 +244,7 @@ static void port_open(void *ctx, struct gateway_open *o)
     y->o = o;
     o->port = y;
     task_init(&y->refuse, on_refuse);
+    timer_init(&y->patience, on_patience);
     buf_init(&y->edits, 0);
     if (o->choice->is_own)
         open_own(y);
@@ -242,6 +257,7 @@ static void port_close(void *ctx, struct gateway_open *o)
     struct way *y = o->port;
     struct ways *w = y->w;
     task_cancel(&y->refuse);
+    timer_clear(w->sched, &y->patience);
     if (y->is_opening)
         p2p_open_cancel(&y->stream);
     if (y->has_slot)
