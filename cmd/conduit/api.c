@@ -318,19 +318,28 @@ static int show(const struct api *a, struct bytes json, bool raw,
     return rc;
 }
 
-int api_show(const char *command, const struct common *c, const char *path,
-             int (*report)(struct bytes json, struct buf *out))
+int api_show(int argc, char **argv, const struct api_page *page)
 {
     struct api a;
     struct api_response r;
-    int rc = api_init(&a, command, c);
+    struct common c;
+    const char *command = argv[0];
+    argc = common_take(&c, argc, argv);
+    if (c.help) {
+        fputs(page->help, stdout);
+        return EXIT_OK;
+    }
+    if (argc > 1)
+        return usage_error(command, "'%s' means nothing here; see conduit %s --help", argv[1],
+                           command);
+    int rc = api_init(&a, command, &c);
     if (rc != 0)
         return rc;
-    const struct api_request req = {.method = "GET", .path = path, .total_us = 30 * US_PER_S};
+    const struct api_request req = {.method = "GET", .path = page->path, .total_us = 30 * US_PER_S};
     api_call(&a, &req, &r);
     rc = api_complain(&a, &r);
     if (rc == 0)
-        rc = show(&a, buf_view(&r.body), c->json, report);
+        rc = show(&a, buf_view(&r.body), c.json, page->report);
     api_response_fini(&r);
     api_fini(&a);
     return rc;

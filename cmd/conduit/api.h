@@ -61,8 +61,12 @@ int api_complain(const struct api *a, const struct api_response *r);
 int api_fail(const char *command, struct bytes sentence);
 int api_failf(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A document with GET, printed as it is with --json, else through `report`. The exit code. */
-int api_show(const char *command, const struct common *c, const char *path,
-             int (*report)(struct bytes json, struct buf *out));
+/* A command that shows one document of the node. */
+struct api_page {
+    const char *help, *path;
+    int (*report)(struct bytes json, struct buf *out); /* for people */
+};
+/* The whole command: options, GET, and the document as it is (--json) or through `report`. */
+int api_show(int argc, char **argv, const struct api_page *page);
 
 #endif

@@ -4,8 +4,6 @@
 
 #include "node/report.h"
 
-#include <stdio.h>
-
 static const char help[] =
     "conduit models [--json] [--data-dir DIR | --api URL]: the models that can be asked now: yours "
     "and your peers'\n"
@@ -16,13 +14,6 @@ static const char help[] =
 
 int command_models(int argc, char **argv)
 {
-    struct common c;
-    argc = common_take(&c, argc, argv);
-    if (c.help) {
-        fputs(help, stdout);
-        return EXIT_OK;
-    }
-    if (argc > 1)
-        return usage_error("models", "'%s' means nothing here; see conduit models --help", argv[1]);
-    return api_show("models", &c, "/v1/models", report_models);
+    static const struct api_page page = {help, "/v1/models", report_models};
+    return api_show(argc, argv, &page);
 }

@@ -4,8 +4,6 @@
 
 #include "node/report.h"
 
-#include <stdio.h>
-
 static const char help[] =
     "conduit peers [--json] [--data-dir DIR | --api URL]: the peers that are connected, their "
     "addresses and what they offer\n"
@@ -16,13 +14,6 @@ static const char help[] =
 
 int command_peers(int argc, char **argv)
 {
-    struct common c;
-    argc = common_take(&c, argc, argv);
-    if (c.help) {
-        fputs(help, stdout);
-        return EXIT_OK;
-    }
-    if (argc > 1)
-        return usage_error("peers", "'%s' means nothing here; see conduit peers --help", argv[1]);
-    return api_show("peers", &c, "/conduit/v1/peers", report_peers);
+    static const struct api_page page = {help, "/conduit/v1/peers", report_peers};
+    return api_show(argc, argv, &page);
 }

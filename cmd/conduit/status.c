@@ -4,8 +4,6 @@
 
 #include "node/report.h"
 
-#include <stdio.h>
-
 static const char help[] =
     "conduit status [--json] [--data-dir DIR | --api URL]: what the node is, serves and does\n"
     "\n"
@@ -15,13 +13,6 @@ static const char help[] =
 
 int command_status(int argc, char **argv)
 {
-    struct common c;
-    argc = common_take(&c, argc, argv);
-    if (c.help) {
-        fputs(help, stdout);
-        return EXIT_OK;
-    }
-    if (argc > 1)
-        return usage_error("status", "'%s' means nothing here; see conduit status --help", argv[1]);
-    return api_show("status", &c, "/conduit/v1/status", report_status);
+    static const struct api_page page = {help, "/conduit/v1/status", report_status};
+    return api_show(argc, argv, &page);
 }
