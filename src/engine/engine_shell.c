@@ -231,6 +231,31 @@ static void fill_model(struct engine_unit *u, const char *file, const struct ggu
     m->abilities = abilities_of(g, &u->engine->cfg.llama);
 }
 
+/* A projector or an adapter: llama.cpp reads it like a model, so it is checked like one, and before the
+ * first start instead of in a log. */
+static int check_extra(struct engine *e, const char *flag, const char *file, char why[static ENGINE_WHY])
+{
+    struct gguf_summary g;
+    int err = gguf_file_check(file, rng_u64(loop_rng(e->cfg.loop)), &g, why);
+    bool is_lora = strcmp(flag, "--lora") == 0;
+    if (!err && (is_lora ? strcmp(g.type, "adapter") != 0
+                         : strcmp(g.type, "mmproj") != 0 && strcmp(g.architecture, "clip") != 0)) {
+        snprintf(why, ENGINE_WHY, "%s %s: it is %s", flag, file,
+                 is_lora ? "no LoRA adapter" : "no projector for images");
+        err = E_INVALID;
+    }
+    return err;
+}
+
+static int check_extras(struct engine *e, char why[static ENGINE_WHY])
+{
+    const struct engine_llama_options *o = &e->cfg.llama;
+    int err = o->mmproj ? check_extra(e, "--mmproj", o->mmproj, why) : 0;
+    for (const char *const *l = o->lora; !err && l && *l; l++)
+        err = check_extra(e, "--lora", *l, why);
+    return err;
+}
+
 int engine_add_gguf(struct engine *e, const char *spec, char why[static ENGINE_WHY])
 {
     char name[ENGINE_NAME];
@@ -246,6 +271,7 @@ int engine_add_gguf(struct engine *e, const char *spec, char why[static ENGINE_W
                  g.type);
         err = E_INVALID;
     }
+    err = err ? err : check_extras(e, why);
     err = err ? err : need_server(e, why);
     if (err)
         return err;
@@ -287,10 +313,32 @@ static void on_stop_limit(struct timer *t)
     tell_stopped(CONTAINER_OF(t, struct engine, stop_limit));
 }
 
+static void copy_options(struct engine_llama_options *o)
+{
+    const char *const *from = o->lora;
+    size_t n = 0;
+    while (from && from[n])
+        n++;
+    const char **to = n ? mem_array(n + 1, sizeof *to) : NULL;
+    for (size_t i = 0; i < n; i++)
+        to[i] = mem_strdup(from[i]);
+    o->lora = to;
+    o->mmproj = o->mmproj ? mem_strdup(o->mmproj) : NULL;
+}
+
+static void free_options(struct engine_llama_options *o)
+{
+    for (const char *const *l = o->lora; l && *l; l++)
+        free((char *)*l);
+    free((void *)o->lora);
+    free((char *)o->mmproj);
+}
+
 struct engine *engine_new(const struct engine_config *cfg)
 {
     struct engine *e = MEM_NEW(struct engine);
     e->cfg = *cfg;
+    copy_options(&e->cfg.llama);
     e->data_dir = mem_strdup(cfg->data_dir ? cfg->data_dir : ".");
     e->given_server = cfg->llama_server ? mem_strdup(cfg->llama_server) : NULL;
     ssize_t n = readlink("/proc/self/exe", e->self_path, sizeof e->self_path - 1);
@@ -310,6 +358,7 @@ void engine_free(struct engine *e)
     task_cancel(&e->changed);
     task_cancel(&e->loaded);
     timer_clear(sched_of(e), &e->stop_limit);
+    free_options(&e->cfg.llama);
     free(e->data_dir);
     free(e->given_server);
     free(e->server);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_SLOTS = 4, DEFAULT_CTX = 8192, THREADS_MAX = 16 };
+enum { DEFAULT_SLOTS = 4, DEFAULT_CTX = 8192, THREADS_MAX = 16, DEFAULT_UBATCH = 512 };
 #define TINY_WEIGHTS (64 * MIB)
 
 uint32_t llama_plan_slots(const struct llama_plan *p)
@@ -32,6 +32,17 @@ unsigned llama_plan_threads(const struct llama_plan *p)
     if (p->weight_bytes < TINY_WEIGHTS || p->cores <= 2)
         return 1;
     return p->cores - 1 < THREADS_MAX ? p->cores - 1 : THREADS_MAX;
+}
+
+/* Pooling shares the physical batch out among the slots, and llama.cpp aborts at the start when it is no
+ * multiple of them (build 11669: 3, 5, 6 or 7 slots of 512). 0: as llama-server has it. */
+static uint32_t plan_ubatch(const struct llama_plan *p)
+{
+    uint32_t batch = p->options->batch, slots = llama_plan_slots(p);
+    uint32_t own = batch && batch < DEFAULT_UBATCH ? batch : DEFAULT_UBATCH;
+    if (own % slots == 0)
+        return 0;
+    return own > slots ? own - own % slots : slots;
 }
 
 static void add(struct llama_args *a, const char *s)
@@ -105,8 +116,11 @@ void llama_args_init(struct llama_args *a, const struct llama_plan *p)
     add_number(a, "--threads", llama_plan_threads(p));
     if (o->has_gpu_layers)
         add_number(a, "--n-gpu-layers", o->gpu_layers);
+    uint32_t ubatch = plan_ubatch(p);
     if (o->batch)
-        add_number(a, "--batch-size", o->batch);
+        add_number(a, "--batch-size", o->batch > ubatch ? o->batch : ubatch);
+    if (ubatch)
+        add_number(a, "--ubatch-size", ubatch);
     if (o->mmproj)
         add_pair(a, "--mmproj", o->mmproj);
     for (const char *const *l = o->lora; l && *l; l++)

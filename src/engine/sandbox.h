@@ -8,6 +8,8 @@
  *   3 no_new_privs                                         5 seccomp: no sockets but unix ones that
  *                                                            listen; no ptrace, mount, keys, bpf …
  *
+ * And of the environment only what chooses processors and cards stays: keys and tokens do not.
+ *
  * A step that the kernel does not know is reported on stderr (the engine's log) and left out: an old
  * kernel runs the model with less protection, and says so. */
 #ifndef CONDUIT_ENGINE_SANDBOX_H

@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -195,6 +196,31 @@ unsigned sandbox_enter(const struct sandbox *s)
     return held | seccomp();
 }
 
+/* --- the environment: the node's has keys of backends and tokens of the user in it --- */
+static bool is_kept(const char *variable)
+{
+    static const char *const names[] = {
+        "PATH=", "HOME=", "LANG=", "LC_", "TZ=", "TMPDIR=", "LD_LIBRARY_PATH=",
+        /* which processor or card, and how: of ggml, its threads and its drivers */
+        "GGML_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "CUDA_", "NVIDIA_", "HIP_", "HSA_",
+        "ROCR_", "ROCM_", "GPU_", "AMD_", "VK_", "MESA_", "RADV_", "ONEAPI_", "SYCL_", "ZE_",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(variable, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+static void clean_environment(void)
+{
+    char **to = environ;
+    for (char **from = environ; from && *from; from++)
+        if (is_kept(*from))
+            *to++ = *from;
+    if (to)
+        *to = NULL;
+}
+
 /* What every program needs to start, and what ggml reads to learn of the machine. */
 static const char *const common_ro[] = {
     "/usr", "/lib", "/lib64", "/bin", "/opt", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ssl",
@@ -238,6 +264,8 @@ int engine_exec_main(int argc, char **argv)
         fprintf(stderr, "usage: conduit engine-exec [--parent PID] [--ro PATH]… [--rw PATH]… -- PROGRAM …\n");
         return 126;
     }
+    (void)setpgid(0, 0); /* Ctrl-C is for the node: it lets answers finish first */
+    clean_environment();
     sandbox_enter(&s);
     execv(argv[at], argv + at);
     fprintf(stderr, "sandbox: %s could not be started: %s\n", argv[at], strerror(errno));

@@ -193,7 +193,16 @@ static void command_line(void **state)
     assert_true(has_arg(&a, "--mmproj", "/p.gguf") && has_arg(&a, "--lora", "/l2.gguf"));
     assert_true(has_arg(&a, "--ro", "/m-00001-of-00002.gguf") && has_arg(&a, "--ro", "/m-00002-of-00002.gguf"));
     assert_true(has_arg(&a, "--ro", "/l1.gguf") && has_arg(&a, "--rw", "/s") && has_arg(&a, "--parent", "42"));
+    assert_true(has_arg(&a, "--ubatch-size", "63")); /* a multiple of the slots, else llama.cpp aborts */
     assert_null(a.v[a.n]);
+    llama_args_fini(&a);
+    o.batch = 0;
+    llama_args_init(&a, &p);
+    assert_true(has_arg(&a, "--ubatch-size", "510") && !has_arg(&a, "--batch-size", NULL));
+    llama_args_fini(&a);
+    o.parallel = 4;
+    llama_args_init(&a, &p);
+    assert_false(has_arg(&a, "--ubatch-size", NULL));
     llama_args_fini(&a);
     struct engine_llama_options none = {0};
     p.options = &none;

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What a stranger tried who only had the README: options that nobody combines, keys in the environment, split
+models, more than one backend, a file searched for the prompt. Each test is a promise of the documents."""
+import json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
+from lib import *
+
+SKIP = None if cli("engine", "version").returncode == 0 else "no llama-server (make engine)"
+
+
+def need_engine():
+    if SKIP:
+        raise Skip(SKIP)
+
+
+def children(node):
+    """(pid, command line) of what the node started, and of what that started."""
+    out = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
+    rows, mine, found = [l.split(None, 2) for l in out.splitlines()[1:]], {str(node.proc.pid)}, []
+    for _ in range(4):
+        for pid, ppid, args in rows:
+            if ppid in mine and pid not in mine:
+                mine.add(pid)
+                found.append((int(pid), args))
+    return found
+
+
+# --- GGUFs, made from the tiny model ---------------------------------------------------------------------
+def gguf_read(path):
+    """([(key, bytes of the pair)], [[name, dims, type, bytes]])"""
+    f = open(path, "rb").read()
+    at = 24
+    sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+    def text():
+        nonlocal at
+        n, = struct.unpack_from("<Q", f, at)
+        at += 8 + n
+        return f[at - n:at]
+
+    def skip(kind):
+        nonlocal at
+        if kind == 8:
+            text()
+        elif kind == 9:
+            element, n = struct.unpack_from("<IQ", f, at)
+            at += 12
+            for _ in range(n):
+                skip(element)
+        else:
+            at += sizes[kind]
+    tensor_count, pair_count = struct.unpack_from("<QQ", f, 8)
+    pairs, tensors = [], []
+    for _ in range(pair_count):
+        start = at
+        key = text()
+        at += 4
+        skip(struct.unpack_from("<I", f, at - 4)[0])
+        pairs.append((key.decode(), f[start:at]))
+    for _ in range(tensor_count):
+        name = text()
+        n, = struct.unpack_from("<I", f, at)
+        dims = struct.unpack_from("<%dQ" % n, f, at + 4)
+        kind, offset = struct.unpack_from("<IQ", f, at + 4 + 8 * n)
+        at += 16 + 8 * n
+        tensors.append([name, dims, kind, offset])
+    base = (at + 31) // 32 * 32
+    ends = sorted(t[3] for t in tensors) + [len(f) - base]
+    for t in tensors:
+        t[3] = f[base + t[3]:base + ends[ends.index(t[3]) + 1]]
+    return pairs, tensors
+
+
+def gguf_write(path, pairs, tensors):
+    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)) + b"".join(p[1] for p in pairs)
+    data = b""
+    for name, dims, kind, blob in tensors:
+        out += struct.pack("<Q", len(name)) + name + struct.pack("<I", len(dims)) + struct.pack("<%dQ" % len(dims), *dims)
+        out += struct.pack("<IQ", kind, len(data))
+        data += blob + b"\0" * (-len(blob) % 32)
+    with open(path, "wb") as f:
+        f.write(out + b"\0" * (-len(out) % 32) + data)
+
+
+def pair(key, kind, value):
+    packed = struct.pack("<Q", len(value)) + value.encode() if kind == 8 else struct.pack({2: "<H", 5: "<i", 6: "<f"}[kind], value)
+    return key, struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", kind) + packed
+
+
+def make_split(folder, parts=3):
+    pairs, tensors = gguf_read(TINY)
+    each, out = -(-len(tensors) // parts), []
+    for i in range(parts):
+        out.append(os.path.join(folder, "tiny-%05d-of-%05d.gguf" % (i + 1, parts)))
+        gguf_write(out[i], (pairs if i == 0 else []) + [pair("split.no", 2, i), pair("split.count", 2, parts),
+                   pair("split.tensors.count", 5, len(tensors))], tensors[i * each:(i + 1) * each])
+    return out
+
+
+def make_lora(path, rank=4):
+    pairs, tensors = gguf_read(TINY)
+    name, (a, b) = next((t[0], t[1]) for t in tensors if t[0] == b"blk.0.attn_q.weight")
+    gguf_write(path, [p for p in pairs if p[0] == "general.architecture"] + [pair("general.type", 8, "adapter"),
+               pair("adapter.type", 8, "lora"), pair("adapter.lora.alpha", 6, 4.0)],
+               [[name + b".lora_a", (a, rank), 0, b"\0" * (4 * a * rank)], [name + b".lora_b", (rank, b), 0, b"\0" * (4 * b * rank)]])
+
+
+@test
+def every_option_of_the_engine_reaches_it():
+    need_engine()
+    with tempfile.TemporaryDirectory() as d:
+        lora, file = os.path.join(d, "lora.gguf"), os.path.join(d, "stem.gguf")
+        make_lora(lora)
+        shutil.copy(TINY, file)
+        # Three slots share no batch of 512 or of 64 evenly, which aborts llama.cpp unless it is told better.
+        with Node("--model", "my/name:x=" + file, "--ctx", "256", "--parallel", "3", "--threads", "1", "--batch", "64", "--lora", lora) as n:
+            n.wait_model("my/name:x", 40)
+            args = next(a for _, a in children(n) if "--model" in a)
+            for want in ("--ctx-size 768", "--parallel 3", "--threads 1", "--batch-size 64", "--lora " + lora):
+                assert want in args, (want, args)
+            assert n.get("/v1/models/my/name:x")[0] == n.get("/v1/models/my%2Fname%3Ax")[0] == 200
+            digest = wait_for("the digest", lambda: json.loads(n.cli("status", "--json").stdout)["models"][0]["digest"], 10)
+            for name in ("my/name:x", "stem", "my/name:x:q8_0", "my/name:x@sha256:" + digest[:12], "stem@sha256:" + digest):
+                s, h, b = n.chat(name, temperature=0)
+                assert s == 200 and b["model"] == "my/name:x", (name, s, b)
+            for name in ("my/name:x:Q2_K", "my/name:x@sha256:" + "0" * 12):
+                assert n.chat(name)[0] == 404, name
+
+
+@test
+def a_split_model_is_one_model():
+    need_engine()
+    with tempfile.TemporaryDirectory() as d:
+        parts = make_split(d)
+        with Node("--model", parts[0], "--threads", "1") as n:
+            n.wait_model("conduit-tiny", 40)
+            assert "Paris" in n.chat("conduit-tiny", temperature=0)[2]["choices"][0]["message"]["content"]
+        r = cli("up", "--data-dir", d + "/x", "--http-port", "0", "--p2p-port", "0", "--model", parts[1], timeout=20)
+        assert r.returncode == 1 and "first file" in r.stderr, r
+        os.unlink(parts[2])
+        r = cli("up", "--data-dir", d + "/x", "--http-port", "0", "--p2p-port", "0", "--model", parts[0], timeout=20)
+        assert r.returncode == 1 and os.path.basename(parts[2]) in r.stderr, r
+
+
+@test
+def an_adapter_or_projector_that_is_none_is_refused_at_once():
+    need_engine()
+    with tempfile.TemporaryDirectory() as d:
+        for flag, file, words in (("--lora", d + "/none.gguf", "No such file"), ("--mmproj", d + "/none.gguf", "No such file"),
+                                  ("--lora", TINY, "no LoRA adapter"), ("--mmproj", TINY, "no projector")):
+            r = cli("up", "--data-dir", d + "/x", "--http-port", "0", "--p2p-port", "0", "--model", TINY, flag, file, timeout=20)
+            assert r.returncode == 1 and file in r.stderr and words in r.stderr, (flag, r)
+
+
+@test
+def the_engine_gets_no_secrets_and_no_network():
+    need_engine()
+    with Node("--model", TINY, "--threads", "1", env={"CONDUIT_BACKEND_X_KEY": "canary-1", "HF_TOKEN": "canary-2"}) as n:
+        n.wait_model("conduit-tiny", 40)
+        pid = next(p for p, a in children(n) if "llama-server" in a)
+        read = lambda name: open(f"/proc/{pid}/{name}").read()
+        assert "canary" not in read("environ") and "PATH=" in read("environ")
+        assert "NoNewPrivs:\t1" in read("status") and "Seccomp:\t2" in read("status")
+        assert os.getpgid(pid) != os.getpgid(n.proc.pid), "Ctrl-C in a terminal would kill it before the node"
+        sockets = {os.readlink(f"/proc/{pid}/fd/{f}")[8:-1] for f in os.listdir(f"/proc/{pid}/fd")
+                   if os.readlink(f"/proc/{pid}/fd/{f}").startswith("socket:[")}
+        inet = {l.split()[9] for f in ("tcp", "tcp6", "udp", "udp6") for l in open("/proc/net/" + f).read().splitlines()[1:]}
+        assert sockets and not sockets & inet
+
+
+@test
+def no_prompt_is_written_down():
+    need_engine()
+    canary = "Xylocanary-7391"
+    with Node("--model", TINY, "--threads", "1", "--log-level", "debug") as p, Node("--bootstrap", p.address, "--log-level", "debug") as c:
+        c.wait_model("conduit-tiny", 40)
+        assert c.chat("conduit-tiny", text=f"{canary}: what is the capital of France?", temperature=0)[0] == 200
+        assert c.chat("conduit-tiny", text=f"{canary} " * 3000)[0] == 400
+        assert c.stream("conduit-tiny", text=canary, temperature=0)[0] == 200
+        assert c.chat("conduit-tiny", text=canary, messages=7)[0] == 400
+        assert c.cli("ask", canary, "--model", "conduit-tiny").returncode == 0
+        for n in (p, c):
+            for folder, _, files in os.walk(n.dir):
+                for f in files:
+                    path = os.path.join(folder, f)
+                    if os.path.isfile(path):
+                        assert canary.encode() not in open(path, "rb").read(), path
+
+
+if __name__ == "__main__":
+    main()
