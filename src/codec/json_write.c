@@ -65,7 +65,8 @@ int json_escape(struct bytes s, struct buf *out)
     const uint8_t *p = s.p, *end = s.p + s.n, *from = p;
     int err = 0;
     while (!err && p < end) {
-        size_t n = *p < 0x20 || *p == '"' || *p == '\\' ? 0 : utf8_char(p, end);
+        bool is_special = *p < 0x20 || *p == '"' || *p == '\\';
+        size_t n = is_special ? 0 : *p < 0x80 ? 1 : utf8_char(p, end);
         if (n) {
             p += n;
             continue;
@@ -126,9 +127,12 @@ static void put_text(struct json_writer *w, const char *s)
 
 void json_put_u64(struct json_writer *w, uint64_t v)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)v);
-    put_text(w, text);
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + v % 10);
+    while (v /= 10);
+    json_put_raw(w, bytes_of(digits + at, sizeof digits - at));
 }
 
 void json_put_i64(struct json_writer *w, int64_t v)

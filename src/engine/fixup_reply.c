@@ -145,8 +145,10 @@ static enum fixup_verdict take_json(struct fixup *f, const struct json *root, st
         fixup_error(out, *status, body);
         return FIXUP_FAILED;
     }
-    if (f->cfg.path == FIXUP_CHAT || f->cfg.path == FIXUP_COMPLETION)
+    if (f->cfg.path == FIXUP_CHAT || f->cfg.path == FIXUP_COMPLETION) {
+        (void)buf_reserve(out, body.n + 256, &(uint8_t *){0}); /* once, instead of by doubling */
         return take_whole(f, root, out, status);
+    }
     if (f->cfg.path == FIXUP_EMBEDDINGS && json_kind_of(json_get(root, "data")) != JSON_ARRAY)
         return fixup_fail(f, out, status, "backend_bad_reply", "the backend's reply has no data");
     fixup_take_usage(f, json_get(root, "usage"));

@@ -7,10 +7,10 @@
  * GRANTED and USED tickets hold a slot. Release in any state gives back what is held. */
 #include "engine/engine_impl.h"
 
+#include "base/text.h"
 #include "loop/loop.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 static struct sched *sched_of(const struct engine *e)
 {
@@ -68,7 +68,7 @@ void engine_acquire(struct engine *e, struct engine_ticket *t, struct bytes mode
     t->unit = m ? m->unit : NULL;
     list_init(&t->link);
     task_init(&t->task, run);
-    snprintf(t->model, sizeof t->model, "%s", m ? m->name : "");
+    text_copy(t->model, sizeof t->model, m ? m->name : "");
     if (!m) {
         t->state = TICKET_FAILED;
         task_defer(sched_of(e), &t->task);

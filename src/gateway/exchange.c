@@ -18,6 +18,7 @@
 #include "gateway/exchange_impl.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/trace.h"
 
 #include <stdio.h>
@@ -224,10 +225,9 @@ static void make_request_id(struct exchange *e)
 {
     struct bytes given = http_header_get(e->ask->head, "x-request-id");
     if (given.n && given.n < sizeof e->request_id && http_is_token(given))
-        snprintf(e->request_id, sizeof e->request_id, "%.*s", BYTES_FMT(given));
+        text_copy_bytes(e->request_id, sizeof e->request_id, given);
     else
-        snprintf(e->request_id, sizeof e->request_id, "req-%016llx",
-                 (unsigned long long)rng_u64(e->g->cfg.rng));
+        text_put_id(e->request_id, "req-", rng_u64(e->g->cfg.rng));
 }
 
 /* "A provider never passes a peer's request on": a consumer's request to a peer has gone through one node;

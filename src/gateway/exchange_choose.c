@@ -4,9 +4,9 @@
 #include "gateway/exchange_impl.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/trace.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +14,9 @@ static void remember_choice(struct exchange *e, const struct route_choice *c)
 {
     const struct offer *o = &c->offer->offer;
     e->choice = (struct gateway_choice){.is_own = c->offer->peer->is_own};
-    snprintf(e->choice.peer, sizeof e->choice.peer, "%s", c->offer->peer->text);
-    snprintf(e->choice.model, sizeof e->choice.model, "%s", o->model);
-    snprintf(e->choice.offer, sizeof e->choice.offer, "%s", o->id);
+    text_copy(e->choice.peer, sizeof e->choice.peer, c->offer->peer->text);
+    text_copy(e->choice.model, sizeof e->choice.model, o->model);
+    text_copy(e->choice.offer, sizeof e->choice.offer, o->id);
     route_tried_add(&e->ask->tried, o);
     (void)route_key_of(o, &e->key);
     (void)route_explain(c, e->ask->failover.attempts, e->ask->route);

@@ -2,6 +2,7 @@
 /* What the client gets: heads, events, comments, errors, whole replies. */
 #include "gateway/exchange_impl.h"
 
+#include "base/text.h"
 #include "http/sse.h"
 
 #include <stdio.h>
@@ -135,7 +136,7 @@ bool exchange_reply(struct exchange *e, int status, struct bytes type, struct by
     struct http_header h[HEADERS_CORS + 8];
     char content_type[128];
     size_t n = response_headers(e, h);
-    snprintf(content_type, sizeof content_type, "%.*s", BYTES_FMT(type));
+    text_copy_bytes(content_type, sizeof content_type, type);
     if (!*content_type)
         strcpy(content_type, "application/json");
     if (body.n > REPLY_AT_ONCE)

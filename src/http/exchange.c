@@ -58,9 +58,13 @@ static int append_length(struct buf *b, uint64_t length)
 
 static int append_status(struct buf *b, int status)
 {
-    char line[64];
-    int n = snprintf(line, sizeof line, "HTTP/1.1 %03d %s\r\n", status, http_status_text(status));
-    return buf_append(b, line, (size_t)n);
+    char line[] = "HTTP/1.1 000 ";
+    line[9] += (char)(status / 100);
+    line[10] += (char)(status / 10 % 10);
+    line[11] += (char)(status % 10);
+    int err = buf_append(b, line, sizeof line - 1);
+    err = err ? err : buf_append_str(b, http_status_text(status));
+    return err ? err : buf_append_str(b, "\r\n");
 }
 
 static bool is_fit(const struct http_response *r)

@@ -44,6 +44,8 @@ static_assert(sizeof(struct bytes) == sizeof(struct iovec) &&
                   offsetof(struct bytes, n) == offsetof(struct iovec, iov_len),
               "a list of bytes is a list of iovecs");
 
+enum { SMALL_WRITE = 2048 };
+
 static void socket_event(uv_poll_t *poll, int status, int events);
 
 static struct uvm_socket *of(struct stream *st)
@@ -170,17 +172,39 @@ static ssize_t socket_read(struct stream *st, void *p, size_t n)
     return s->broken ? s->broken : E_EOF;
 }
 
+/* A head and a small body as one piece: copying them is cheaper than the kernel's walk over a list. */
+static bool flatten(const struct bytes *v, int count, uint8_t out[static SMALL_WRITE],
+                    struct bytes *flat)
+{
+    size_t n = 0;
+    for (int i = 0; i < count; i++) {
+        if (v[i].n > SMALL_WRITE - n)
+            return false;
+        if (v[i].n)
+            memcpy(out + n, v[i].p, v[i].n);
+        n += v[i].n;
+    }
+    *flat = bytes_of(out, n);
+    return true;
+}
+
 static ssize_t socket_writev(struct stream *st, const struct bytes *v, int count)
 {
     struct uvm_socket *s = of(st);
     struct msghdr m = {.msg_iov = (struct iovec *)v,
                        .msg_iovlen = (size_t)(count < IOV_MAX ? count : IOV_MAX)};
+    uint8_t small[SMALL_WRITE];
+    struct bytes flat;
     ssize_t put;
     if (s->fd < 0)
         return E_CLOSED;
     if (s->broken)
         return s->broken;
     assert(!s->is_finished);
+    if (count > 1 && flatten(v, count, small, &flat)) {
+        v = &flat;
+        count = 1;
+    }
     do
         put = count == 1 ? send(s->fd, v->p, v->n, MSG_NOSIGNAL) : sendmsg(s->fd, &m, MSG_NOSIGNAL);
     while (put < 0 && errno == EINTR);

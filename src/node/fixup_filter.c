@@ -3,10 +3,10 @@
 #include "node/fixup_filter.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "codec/multibase.h"
 #include "engine/fixup.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct fixup_filter {
@@ -133,8 +133,8 @@ struct gateway_filter *fixup_filter_new(const struct gateway_request *req, const
         .path = paths[req->kind], .wants_usage = req->wants_usage, .created_s = created_s};
     x->base.ops = &ops;
     x->wants_base64 = req->wants_base64;
-    snprintf(cfg.model, sizeof cfg.model, "%s", model);
-    snprintf(cfg.id, sizeof cfg.id, "%s", id);
+    text_copy(cfg.model, sizeof cfg.model, model);
+    text_copy(cfg.id, sizeof cfg.id, id);
     fixup_init(&x->fixup, &cfg);
     return &x->base;
 }

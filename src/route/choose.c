@@ -138,9 +138,12 @@ const char *route_explain(const struct route_choice *c, unsigned attempt, char o
                  c->broken, c->unfit);
         return out;
     }
-    int n = snprintf(out, 160, "%s; %s 1 of %u; expected %.0f ms; %u waiting; success %.2f",
+    /* Whole numbers: printf of doubles costs more than the choice. */
+    unsigned long long ms = (unsigned long long)(c->latency_us / 1000 + 0.5);
+    unsigned percent = (unsigned)(c->success * 100 + 0.5);
+    int n = snprintf(out, 160, "%s; %s 1 of %u; expected %llu ms; %u waiting; success %u.%02u",
                      c->offer->peer->is_own ? "own" : "peer", c->was_drawn ? "drawn" : "best",
-                     c->candidates, c->latency_us / 1000, c->waiting, c->success);
+                     c->candidates, ms, c->waiting, percent / 100, percent % 100);
     if (attempt > 1 && n > 0 && n < 160)
         snprintf(out + n, 160 - (size_t)n, "; attempt %u", attempt);
     return out;
