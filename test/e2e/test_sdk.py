@@ -173,6 +173,15 @@ for _sdk in PROGRAMS:
         make_test(_sdk, _case)
 
 
+@test
+def the_nodes_that_served_them_stop_in_order():
+    parts = nodes()
+    for name in ("c", "p", "tc", "tp"):
+        if name in parts:
+            assert parts[name].stop() == 0, name  # also fails on a report of a sanitizer
+    parts["b"].stop()
+
+
 def direct():
     b = Backend()
     for sdk in PROGRAMS:
