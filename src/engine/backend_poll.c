@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Asks a backend for its models, now and then: its list and its health are one question. */
+/* Asks a backend for its models, now and then: its list and its health are one question. The one timer
+ * says when to ask next; while a question is under way it says when that has taken too long, since a
+ * server that sends a byte now and then would else be waited for without end. */
 #include "engine/backend.h"
 
 #include "base/buf.h"
@@ -9,6 +11,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { ANSWER_S = 60 };
 
 struct backend_poll {
     struct backend_poll_config cfg;
@@ -44,8 +48,25 @@ static void on_head(void *ctx, const struct http_head *head)
 static void on_body(void *ctx, struct bytes piece)
 {
     struct backend_poll *p = ctx;
-    if (buf_append_bytes(&p->body, piece) != 0)
+    if (!p->is_too_big && buf_append_bytes(&p->body, piece) != 0) {
         p->is_too_big = true;
+        timer_after(p->cfg.sched, &p->timer, 0); /* not to be read to its end, if it has one */
+    }
+}
+
+static bool is_key_refused(const struct backend_poll *p)
+{
+    return p->status == 401 || p->status == 403;
+}
+
+static void say_status(const struct backend_poll *p, char *why, size_t size)
+{
+    char variable[ENGINE_NAME + 32];
+    backend_key_variable(p->cfg.name, variable);
+    if (is_key_refused(p))
+        snprintf(why, size, "it refuses the key (%d); %s sets it", p->status, variable);
+    else
+        snprintf(why, size, "it answers %d to %s", p->status, p->target);
 }
 
 static void on_done(void *ctx, const struct http_call_result *r)
@@ -54,10 +75,10 @@ static void on_done(void *ctx, const struct http_call_result *r)
     char why[ENGINE_WHY];
     struct backend_list list = {0};
     p->call = NULL;
-    snprintf(why, sizeof why, "it answers %d to %s", p->status, p->target);
+    say_status(p, why, sizeof why);
     if (r->err)
         answered(p, NULL, false, err_text(r->err));
-    else if (p->cfg.needs_no_list && p->status < 500)
+    else if (p->cfg.needs_no_list && p->status < 500 && !is_key_refused(p))
         answered(p, NULL, true, why);
     else if (p->status != 200)
         answered(p, NULL, false, why);
@@ -72,6 +93,16 @@ static void on_done(void *ctx, const struct http_call_result *r)
     buf_trim(&p->body);
 }
 
+static void give_up(struct backend_poll *p)
+{
+    http_call_cancel(p->call);
+    p->call = NULL;
+    answered(p, NULL, false, p->is_too_big ? "its list of models is too long"
+                                           : "its list of models takes longer than 60 s");
+    buf_clear(&p->body);
+    buf_trim(&p->body);
+}
+
 static void on_timer(struct timer *t)
 {
     static const struct http_call_events on = {NULL, on_head, on_body, on_done};
@@ -82,13 +113,17 @@ static void on_timer(struct timer *t)
         .connect_us = 5 * US_PER_S, .first_byte_us = 15 * US_PER_S, .stall_us = 15 * US_PER_S,
     };
     int err = 0;
-    if (p->call)
+    if (p->call) {
+        give_up(p);
         return;
+    }
     p->status = 0;
     p->is_too_big = false;
     buf_clear(&p->body);
     p->call = http_pool_call(p->cfg.pool, &p->cfg.place->origin, &req, &on, p, &err);
-    if (!p->call)
+    if (p->call)
+        timer_after(p->cfg.sched, &p->timer, ANSWER_S * US_PER_S);
+    else
         answered(p, NULL, false, err_text(err));
 }
 
