@@ -174,6 +174,21 @@ static inline void app_free(struct app *a)
     free(a);
 }
 
+static inline int app_setup(void **state)
+{
+    struct guard_config none = {0};
+    *state = app_new(&none);
+    return 0;
+}
+
+static inline int app_teardown(void **state)
+{
+    app_free(*state);
+    return 0;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, app_setup, app_teardown)
+
 /* --- the client --- */
 
 static inline struct fake_stream *app_connect(struct app *a, enum principal_kind kind)
