@@ -10,7 +10,7 @@ LlamaNet's README with that README's examples as they are written, port apart.
 Each SDK has its program (sdk_py.py, sdk_028.py, sdk.mjs), which runs all its cases in one process and prints a
 line for each; here each line becomes a test. Names say who answers: tiny_… conduit-tiny in a real llama-server;
 scripted_… the scripted backend, for what that small model cannot be relied on for."""
-import os, pathlib, re, subprocess, sys
+import functools, os, pathlib, re, subprocess, sys
 from lib import *
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -94,10 +94,14 @@ def nodes():
     return PARTS
 
 
+@functools.cache
+def sdk_line(sdk):
+    return subprocess.run([HERE / "setup.sh", sdk], capture_output=True, text=True, timeout=600).stdout.strip()
+
+
 def sdk_command(sdk):
     """How to run it, or Skip with the reason why not."""
-    line = subprocess.run([HERE / "setup.sh", sdk], capture_output=True, text=True, timeout=600).stdout.strip()
-    word, rest = (line.split(" ", 2) + ["", ""])[1:3]
+    word, rest = (sdk_line(sdk).split(" ", 2) + ["", ""])[1:3]
     if word != "run":
         raise Skip(rest or "setup.sh failed")
     command = rest.split(" ")
