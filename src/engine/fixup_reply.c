@@ -3,9 +3,11 @@
 #include "engine/fixup_impl.h"
 
 #include "base/mem.h"
+#include "http/server.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 bool fixup_is_error(const struct json *v)
 {
@@ -24,20 +26,6 @@ bool fixup_is_error(const struct json *v)
     }
 }
 
-static const char *type_of(int status)
-{
-    switch (status) {
-    case 401:
-        return "authentication_error";
-    case 403:
-        return "permission_error";
-    case 429:
-        return "rate_limit_error";
-    default:
-        return status < 500 ? "invalid_request_error" : "server_error";
-    }
-}
-
 static void put_error(struct buf *out, int status, struct bytes message, struct bytes type,
                       struct bytes param, struct bytes code)
 {
@@ -46,7 +34,7 @@ static void put_error(struct buf *out, int status, struct bytes message, struct 
     json_key(&w, "error");
     json_open_object(&w);
     json_member_bytes(&w, "message", message);
-    json_member_bytes(&w, "type", type.n ? type : bytes_str(type_of(status)));
+    json_member_bytes(&w, "type", type.n ? type : bytes_str(http_error_type(status)));
     json_key(&w, "param");
     if (param.n)
         json_put_bytes(&w, param);
@@ -115,12 +103,31 @@ static int status_for_client(int status)
     return status == 422 ? 400 : status;
 }
 
-static enum fixup_verdict take_whole(struct fixup *f, const struct json *root, struct buf *out,
-                                     int *status)
+/* A pass that writes nothing: the common reply is right, and rewriting it to find that out would cost more
+ * than parsing it. What the pass has learnt is forgotten when it was not. */
+static bool is_right(struct fixup *f, const struct json *root, const struct json *choices)
+{
+    struct fixup before = *f;
+    struct fixup_pass p = {.f = f, .w = {.err = E_LIMIT}, .is_right = true, .is_whole = true};
+    fixup_root(&p, root, choices);
+    if (p.is_right && !p.is_broken)
+        return true;
+    free(f->tools);
+    before.tools = NULL;
+    before.held_usage = f->held_usage;
+    *f = before;
+    return false;
+}
+
+static enum fixup_verdict take_whole(struct fixup *f, const struct json *root, struct bytes body,
+                                     struct buf *out, int *status)
 {
     const struct json *choices = json_get(root, "choices");
     if (json_kind_of(choices) != JSON_ARRAY || json_count(choices) == 0)
         return fixup_fail(f, out, status, "backend_bad_reply", "the backend's reply has no choices");
+    if (!f->tools && is_right(f, root, choices))
+        return FIXUP_RELAY;
+    (void)buf_reserve(out, body.n + 256, &(uint8_t *){0}); /* once, instead of by doubling */
     struct fixup_pass p = {.f = f, .w = json_write(out), .is_right = true, .is_whole = true};
     fixup_root(&p, root, choices);
     if (p.is_broken || p.w.err) {
@@ -145,10 +152,8 @@ static enum fixup_verdict take_json(struct fixup *f, const struct json *root, st
         fixup_error(out, *status, body);
         return FIXUP_FAILED;
     }
-    if (f->cfg.path == FIXUP_CHAT || f->cfg.path == FIXUP_COMPLETION) {
-        (void)buf_reserve(out, body.n + 256, &(uint8_t *){0}); /* once, instead of by doubling */
-        return take_whole(f, root, out, status);
-    }
+    if (f->cfg.path == FIXUP_CHAT || f->cfg.path == FIXUP_COMPLETION)
+        return take_whole(f, root, body, out, status);
     if (f->cfg.path == FIXUP_EMBEDDINGS && json_kind_of(json_get(root, "data")) != JSON_ARRAY)
         return fixup_fail(f, out, status, "backend_bad_reply", "the backend's reply has no data");
     fixup_take_usage(f, json_get(root, "usage"));
