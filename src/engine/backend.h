@@ -60,7 +60,8 @@ struct backend_poll_config {
     void *ctx;
 };
 struct backend_poll *backend_poll_open(const struct backend_poll_config *cfg);
-void backend_poll_now(struct backend_poll *p); /* a request just failed: see soon */
+/* A request just failed: is it there? At most one question a second; none beside the back-off's. */
+void backend_poll_now(struct backend_poll *p);
 void backend_poll_close(struct backend_poll *p);
 bool backend_poll_is_up(const struct backend_poll *p);
 

@@ -20,6 +20,7 @@ struct backend_poll {
     struct timer timer;
     struct http_call *call;
     struct buf body;
+    uint64_t asked_us;
     int status;
     bool is_too_big;
     char target[1100];
@@ -117,6 +118,7 @@ static void on_timer(struct timer *t)
         give_up(p);
         return;
     }
+    p->asked_us = sched_now(p->cfg.sched);
     p->status = 0;
     p->is_too_big = false;
     buf_clear(&p->body);
@@ -140,8 +142,8 @@ struct backend_poll *backend_poll_open(const struct backend_poll_config *cfg)
 
 void backend_poll_now(struct backend_poll *p)
 {
-    if (!p->call)
-        timer_after(p->cfg.sched, &p->timer, 0);
+    if (!p->call && p->health.is_up && p->health.failures == 0)
+        timer_set(p->cfg.sched, &p->timer, p->asked_us + US_PER_S);
 }
 
 void backend_poll_close(struct backend_poll *p)

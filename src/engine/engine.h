@@ -125,5 +125,8 @@ struct engine_ticket {
 void engine_acquire(struct engine *e, struct engine_ticket *t, struct bytes model);
 /* Exactly once per acquire, before `ready` (never mind) or after (the request is over). */
 void engine_release(struct engine *e, struct engine_ticket *t);
+/* A request for that model failed, and not by its own fault: the backend is asked how it is now, not in
+ * half a minute. (A llama-server's death is seen without.) */
+void engine_suspect(struct engine *e, struct bytes model);
 
 #endif

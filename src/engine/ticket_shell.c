@@ -81,6 +81,13 @@ void engine_acquire(struct engine *e, struct engine_ticket *t, struct bytes mode
     task_defer(sched_of(e), &e->loaded);
 }
 
+void engine_suspect(struct engine *e, struct bytes model)
+{
+    const struct engine_model *m = engine_model_find(e, model);
+    if (m && m->unit->poll)
+        backend_poll_now(m->unit->poll);
+}
+
 void engine_release(struct engine *e, struct engine_ticket *t)
 {
     struct engine_unit *u = t->unit;

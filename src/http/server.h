@@ -128,6 +128,8 @@ void http_exchange_error(struct http_exchange *x, int status, const char *code,
 size_t http_exchange_backlog(const struct http_exchange *x);
 bool http_exchange_has_head(const struct http_exchange *x); /* the final head was given */
 
+/* "invalid_request_error", "rate_limit_error", …: the type that goes with a status. */
+const char *http_error_type(int status);
 /* The JSON body of such an error, appended to `b`. The type follows from the status. */
 int http_error_json(struct buf *b, int status, const char *code, const char *message);
 

@@ -273,6 +273,9 @@ static void port_close(void *ctx, struct gateway_open *o)
 
 static void port_outcome(void *ctx, const struct gateway_outcome *o)
 {
+    struct ways *w = ctx;
+    if (o->is_provider_fault && o->choice->is_own)
+        engine_suspect(w->engine, bytes_str(o->choice->model));
 }
 
 static void on_found(void *ctx, bool is_complete)

@@ -411,6 +411,32 @@ static void wrong_answers_have_a_sentence(void **state)
     }
 }
 
+/* A request failed: it is asked now and not in half a minute, but not once per request. */
+static void a_failed_request_is_a_reason_to_ask(void **state)
+{
+    struct world *w = *state;
+    w->script = LIST;
+    w->text = ONE;
+    comes_up(w);
+    add(w, NULL, NULL);
+    run_for(w, 5 * US_PER_S);
+    goes_down(w);
+    engine_suspect(w->engine, BYTES_LIT("b"));
+    run_for(w, 3 * US_PER_S);
+    assert_false(is_used(w));
+    engine_suspect(w->engine, BYTES_LIT("b")); /* it is down as it is: the back-off holds */
+    engine_suspect(w->engine, BYTES_LIT("nobody"));
+    comes_up(w);
+    run_for(w, 10 * US_PER_S);
+    assert_true(is_used(w));
+    int before = w->asked;
+    for (int i = 0; i < 50; i++) {
+        engine_suspect(w->engine, BYTES_LIT("b"));
+        run_for(w, 100 * US_PER_MS);
+    }
+    assert_in_range(w->asked - before, 4, 6); /* in 5 s of requests that all fail */
+}
+
 /* Named models need no list: what has none is asked all the same whether it is there. */
 static void named_models(void **state)
 {
@@ -470,7 +496,7 @@ int main(void)
         STORY(models_come_and_go), STORY(down_at_the_start_and_used_when_it_comes),
         STORY(goes_and_comes_back), STORY(back_off_has_an_end),
         cmocka_unit_test(wrong_answers_have_a_sentence), STORY(named_models),
-        STORY(closed_while_asking), STORY(the_one_that_answers_is_taken),
+        STORY(closed_while_asking), STORY(a_failed_request_is_a_reason_to_ask), STORY(the_one_that_answers_is_taken),
     };
 #undef STORY
     return cmocka_run_group_tests(tests, NULL, NULL);
