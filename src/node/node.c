@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/trace.h"
+#include "codec/multiaddr.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -70,32 +71,36 @@ static int make_http(struct node *n, char *why)
 
 /* --- the network ---------------------------------------------------------------------------------------- */
 
+/* The port that was taken for "0", so that IPv6 gets the same one. */
+static unsigned taken_port(struct node *n)
+{
+    const struct bytes *addrs;
+    struct net_addr at;
+    size_t count = p2p_host_addrs(n->host, &addrs);
+    for (size_t i = 0; i < count; i++)
+        if (multiaddr_to_net(addrs[i], &at) == 0)
+            return at.port;
+    return 0;
+}
+
 static int listen_p2p(struct node *n, char *why)
 {
     const char *host = n->cfg->p2p_host;
-    char addr[2][96];
-    int count = 0, err;
-    if (host) {
-        snprintf(addr[count++], sizeof *addr, "/%s/%s/tcp/%u", strchr(host, ':') ? "ip6" : "ip4", host,
+    char addr[96];
+    snprintf(addr, sizeof addr, "/%s/%s/tcp/%u", host && strchr(host, ':') ? "ip6" : "ip4",
+             host ? host : "0.0.0.0", n->cfg->p2p_port);
+    int err = p2p_host_listen(n->host, addr);
+    if (err == E_IN_USE)
+        snprintf(why, CONFIG_WHY, "port %u is in use; try --p2p-port 0, or stop what listens there",
                  n->cfg->p2p_port);
-    } else {
-        snprintf(addr[count++], sizeof *addr, "/ip4/0.0.0.0/tcp/%u", n->cfg->p2p_port);
-        snprintf(addr[count++], sizeof *addr, "/ip6/::/tcp/%u", n->cfg->p2p_port);
-    }
-    for (int i = 0; i < count; i++) {
-        err = p2p_host_listen(n->host, addr[i]);
-        if (err && i > 0) {
-            TRACE(NODE, INFO, "no IPv6 for peers: %s -> IPv4 only", err_text(err));
-            return 0;
-        }
-        if (err == E_IN_USE)
-            snprintf(why, CONFIG_WHY, "port %u is in use; try --p2p-port 0, or stop what listens there",
-                     n->cfg->p2p_port);
-        else if (err)
-            snprintf(why, CONFIG_WHY, "cannot listen on %s: %s", addr[i], err_text(err));
-        if (err)
-            return err;
-    }
+    else if (err)
+        snprintf(why, CONFIG_WHY, "cannot listen on %s: %s", addr, err_text(err));
+    if (err || host)
+        return err;
+    snprintf(addr, sizeof addr, "/ip6/::/tcp/%u", taken_port(n));
+    err = p2p_host_listen(n->host, addr);
+    if (err)
+        TRACE(NODE, INFO, "no IPv6 for peers: %s -> IPv4 only", err_text(err));
     return 0;
 }
 
