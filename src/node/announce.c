@@ -297,6 +297,7 @@ static void follow(struct announce *a, const struct engine_model *m, bool is_ope
         o->signed_ms = now_ms;
         (void)catalogue_put(a->offers, &fresh, true);
     }
+    (void)catalogue_set_private(a->offers, &o->offer.peer, o->offer.id, !is_shared);
     if (!is_shared)
         unshare(a, o);
     else if (is_changed || !buf_len(&o->signed_form))

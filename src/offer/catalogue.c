@@ -83,7 +83,7 @@ int catalogue_put(struct catalogue *c, const struct offer *o, bool is_own)
     if (have && o->seq <= have->offer.seq)
         return E_DUPLICATE;
     if (!have) {
-        if (p->offer_count >= LIMIT_OFFERS_PER_PEER)
+        if (!is_own && p->offer_count >= LIMIT_OFFERS_PER_PEER)
             return E_LIMIT;
         have = MEM_NEW(struct catalogue_offer);
         have->peer = p;
@@ -103,6 +103,17 @@ static void remove_offer(struct catalogue *c, struct catalogue_offer *o)
     c->changes++;
     if (--p->offer_count == 0)
         drop(c, p);
+}
+
+int catalogue_set_private(struct catalogue *c, const struct peer_id *peer, const char *offer_id,
+                          bool is_private)
+{
+    struct catalogue_peer *p = map_get(&c->peers, id_bytes(peer));
+    struct catalogue_offer *o = p ? find(p, offer_id) : NULL;
+    if (!o)
+        return E_NOT_FOUND;
+    o->is_private = is_private;
+    return 0;
 }
 
 int catalogue_withdraw(struct catalogue *c, const struct peer_id *peer, const char *offer_id)

@@ -24,6 +24,7 @@ struct catalogue_offer {
     struct list link;
     struct catalogue_peer *peer;
     struct offer offer;
+    bool is_private; /* an own one that is not shared: there for the owner, not for peers */
 };
 
 struct catalogue {
@@ -36,8 +37,11 @@ void catalogue_init(struct catalogue *c, uint64_t seed);
 void catalogue_fini(struct catalogue *c);
 
 /* Adds or replaces. 0; E_DUPLICATE when the known one is as new or newer; E_LIMIT when the peer has
- * LIMIT_OFFERS_PER_PEER. `is_own`: this node's; its peer is never evicted. */
+ * LIMIT_OFFERS_PER_PEER. `is_own`: this node's; its peer is never evicted and has no limit. */
 int catalogue_put(struct catalogue *c, const struct offer *o, bool is_own);
+/* Whether an offer of this node is for its owner alone. E_NOT_FOUND when there is none. */
+int catalogue_set_private(struct catalogue *c, const struct peer_id *peer, const char *offer_id,
+                          bool is_private);
 /* E_NOT_FOUND when there is none. */
 int catalogue_withdraw(struct catalogue *c, const struct peer_id *peer, const char *offer_id);
 void catalogue_drop_peer(struct catalogue *c, const struct peer_id *peer);

@@ -78,7 +78,7 @@ static bool is_candidate(const struct route_request *req, const struct catalogue
                          struct route_choice *out)
 {
     bool any = catalogue_is_any(req->model);
-    if (req->own_only ? !o->peer->is_own : req->others_only && o->peer->is_own)
+    if (req->own_only ? !o->peer->is_own || o->is_private : req->others_only && o->peer->is_own)
         return false;
     if (any ? !(o->offer.abilities & OFFER_CHAT) : !catalogue_is_named(&o->offer, req->model))
         return false;

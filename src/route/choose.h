@@ -18,7 +18,7 @@
 struct route_request {
     struct bytes model;  /* as asked; "", "auto", "llamanet": any chat model */
     uint32_t needs;      /* abilities that the offer must have */
-    bool own_only;       /* a peer's request: never passed on */
+    bool own_only;       /* a peer's request: never passed on, nor to what is not shared */
     bool others_only;
     uint32_t prompt_tokens; /* estimate; 0: not known. Offers with less context are left out */
 };

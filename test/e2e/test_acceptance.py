@@ -187,5 +187,50 @@ def no_prompt_is_written_down():
                         assert canary.encode() not in open(path, "rb").read(), path
 
 
+# --- what a peer may have --------------------------------------------------------------------------------
+class JsPeer:
+    """The js-libp2p peer of test/interop: a stranger that knows no offers and asks all the same."""
+
+    def __init__(self):
+        said = subprocess.run([str(ROOT / "test/interop/setup.sh"), "js"], capture_output=True, text=True).stdout.strip()
+        if not said.startswith("run "):
+            raise Skip(said[5:] or "js-libp2p is not there")
+        self.proc = spawn(said[4:].split(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.proc.stdout.readline()
+
+    def ask(self, cmd, **fields):
+        self.proc.stdin.write(json.dumps({"id": 1, "cmd": cmd, **fields}) + "\n")
+        self.proc.stdin.flush()
+        return json.loads(self.proc.stdout.readline())
+
+    def post(self, node, body):
+        r = self.ask("http", addr=node.address, method="POST", path="/v1/chat/completions", body=json.dumps(body))
+        return r["status"], json.loads(r["body"])
+
+    def stop(self):
+        self.proc.stdin.close()
+        self.proc.wait(10)
+
+
+@test
+def a_peer_that_asks_for_what_is_not_shared_finds_nothing():
+    js, b = JsPeer(), Backend()
+    ask = {"messages": [{"role": "user", "content": "hi"}]}
+    for share in (["--share", "echo"], []):  # a backend with a key is shared only when named
+        with Node("--backend", "b=" + b.url, "--models", "ok", "--backend", "echo:", *share, env={"CONDUIT_BACKEND_B_KEY": "kk"}) as n:
+            n.wait_model("ok")
+            s, body = js.post(n, {"model": "echo", **ask})
+            assert s == 200, (s, body)
+            s, body = js.post(n, {"model": "ok", **ask})
+            assert s == 404 and body["error"]["code"] == "model_not_found", (s, body)
+            for _ in range(5):
+                assert js.post(n, ask)[1]["model"] == "echo"
+            assert b.seen() == []
+            assert n.chat("ok")[0] == 200, "the owner has it all the same"
+            b.reset()
+    js.stop()
+    b.stop()
+
+
 if __name__ == "__main__":
     main()

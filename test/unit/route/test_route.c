@@ -102,6 +102,33 @@ static void an_evening(void **state)
     end(&w);
 }
 
+/* A peer gets what is shared and nothing else of ours; we get all; what others have is nothing to a peer. */
+static void peers_get_what_is_shared(void **state)
+{
+    struct world w;
+    begin(&w);
+    struct offer own = serve(&w, 1, "m", true);
+    serve(&w, 2, "theirs", false);
+    struct route_request req = {.model = BYTES_LIT("m"), .own_only = true};
+    for (int i = 0; i < 2; i++) {
+        bool is_private = i == 1;
+        assert_int_equal(catalogue_set_private(&w.cat, &own.peer, own.id, is_private), 0);
+        route_choose(&req, &w.cat, &w.ms, &w.tried, w.now_us, &w.rng, &w.choice);
+        assert_int_equal(w.choice.offer == NULL, is_private);
+        assert_int_equal(w.choice.named, !is_private); /* not even that there is one */
+        assert_int_equal(choose(&w, "m", 0), 1);
+    }
+    own.seq++; /* renewed, it stays private */
+    assert_int_equal(catalogue_put(&w.cat, &own, true), 0);
+    route_choose(&req, &w.cat, &w.ms, &w.tried, w.now_us, &w.rng, &w.choice);
+    assert_null(w.choice.offer);
+    req.model = BYTES_LIT("theirs");
+    route_choose(&req, &w.cat, &w.ms, &w.tried, w.now_us, &w.rng, &w.choice);
+    assert_null(w.choice.offer);
+    assert_int_equal(catalogue_set_private(&w.cat, &own.peer, "none", true), E_NOT_FOUND);
+    end(&w);
+}
+
 static void equals_are_drawn_evenly_and_by_seed(void **state)
 {
     int hits[4] = {0};
@@ -155,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_evening),
+        cmocka_unit_test(peers_get_what_is_shared),
         cmocka_unit_test(equals_are_drawn_evenly_and_by_seed),
         cmocka_unit_test(retries_have_a_budget),
     };
