@@ -125,6 +125,8 @@ static void on_connected(struct p2p_connect *r, int err, const struct peer_id *p
     f->is_connecting = false;
     /* Connected: its offers come with the feed. Failed: nothing will come. */
     f->is_heard = err != 0 || feeds_is_known(f->s->d->feeds, &f->peer);
+    if (!f->is_heard)
+        feeds_want(f->s->d->feeds, &f->peer);
     look_soon(f->s);
 }
 

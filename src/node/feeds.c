@@ -230,13 +230,44 @@ static void on_retry(struct timer *t)
 
 /* --- peers come and go -------------------------------------------------------------------------------------- */
 
-static void on_identified(struct p2p_watch *watch, const struct known_peer *peer)
+/* A feed that gives nothing; else, for a peer somebody searches for, the provider least recently used. */
+static struct feed *spare(const struct feeds *f, bool is_wanted)
 {
-    struct feeds *f = CONTAINER_OF(watch, struct feeds, watch);
+    for (struct map_entry *e = map_first(&f->by_peer); e; e = map_next(&f->by_peer, e)) {
+        struct feed *w = e->value;
+        if (w->is_known && !map_get(&f->offers->peers, map_key(e)))
+            return w;
+    }
+    if (is_wanted)
+        LIST_FOREACH(&f->offers->by_use, it) {
+            const struct catalogue_peer *p = LIST_ENTRY(it, struct catalogue_peer, link);
+            struct feed *w = map_get(&f->by_peer, peer_id_bytes(&p->id));
+            if (w)
+                return w;
+        }
+    return NULL;
+}
+
+/* Whoever just connects never displaces a provider; who is searched for does. */
+static bool has_room(struct feeds *f, bool is_wanted)
+{
+    if (map_count(&f->by_peer) < LIMIT_CATALOGUE_PEERS)
+        return true;
+    struct feed *w = spare(f, is_wanted);
+    if (!w)
+        return false;
+    struct peer_id id = w->peer;
+    (void)map_take(&f->by_peer, peer_id_bytes(&id));
+    feed_free(w);
+    catalogue_drop_peer(f->offers, &id);
+    return true;
+}
+
+static void follow(struct feeds *f, const struct known_peer *peer, bool is_wanted)
+{
     if (strncmp(peer->version, "/conduit/", 9) != 0 ||
         !known_peer_has_protocol(peer, HTTP_PROTOCOL) ||
-        map_get(&f->by_peer, peer_id_bytes(&peer->id)) ||
-        map_count(&f->by_peer) >= LIMIT_CATALOGUE_PEERS)
+        map_get(&f->by_peer, peer_id_bytes(&peer->id)) || !has_room(f, is_wanted))
         return;
     struct feed *w = MEM_NEW(struct feed);
     w->f = f;
@@ -245,6 +276,12 @@ static void on_identified(struct p2p_watch *watch, const struct known_peer *peer
     sse_init(&w->sse, 2 * LIMIT_OFFER);
     (void)map_put(&f->by_peer, peer_id_bytes(&peer->id), w);
     feed_open(w);
+}
+
+static void on_identified(struct p2p_watch *watch, const struct known_peer *peer)
+{
+    struct feeds *f = CONTAINER_OF(watch, struct feeds, watch);
+    follow(f, peer, !list_is_empty(&f->waiters)); /* a search brought it, most likely */
 }
 
 static void on_disconnected(struct p2p_watch *watch, const struct peer_id *peer, int err)
@@ -289,6 +326,13 @@ void feeds_wait(struct feeds *f, struct feeds_waiter *w)
 void feeds_unwait(struct feeds_waiter *w)
 {
     list_remove(&w->link);
+}
+
+void feeds_want(struct feeds *f, const struct peer_id *peer)
+{
+    const struct known_peer *record = p2p_host_record(f->host, peer);
+    if (record && p2p_host_is_connected(f->host, peer))
+        follow(f, record, true);
 }
 
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer)

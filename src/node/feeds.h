@@ -37,6 +37,8 @@ void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,
 void feeds_fini(struct feeds *f);
 void feeds_wait(struct feeds *f, struct feeds_waiter *w);
 void feeds_unwait(struct feeds_waiter *w);
+/* A connected peer whose offers are searched for: the least recently used provider makes room for its feed. */
+void feeds_want(struct feeds *f, const struct peer_id *peer);
 /* Its first snapshot has come (or will never: the feed has failed since). */
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer);
 
