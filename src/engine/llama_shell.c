@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "codec/json.h"
+#include "engine/socket_dir.h"
 #include "loop/loop.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ struct llama_child {
     bool knows_props;     /* of this process */
     uint32_t slots, ctx;
     int log_fd;
-    char dir[80];         /* private folder of the socket */
+    struct socket_dir dir;
 };
 
 static void advance(struct llama_child *c, enum llama_event ev);
@@ -210,15 +211,11 @@ static void on_timer(struct timer *t)
 /* --- life --- */
 static int make_socket_dir(struct llama_child *c, char why[static ENGINE_WHY])
 {
-    const char *base = getenv("XDG_RUNTIME_DIR");
-    if (!base || !base[0] || strlen(base) > 48 || access(base, W_OK) != 0)
-        base = "/tmp";
-    snprintf(c->dir, sizeof c->dir, "%s/conduit-XXXXXX", base);
-    if (mkdtemp(c->dir))
-        return 0;
-    snprintf(why, ENGINE_WHY, "no private folder for the engine's socket in %s: %s", base,
-             strerror(errno));
-    return E_IO;
+    const char *base = socket_dir_base();
+    int err = socket_dir_open(&c->dir, base);
+    if (err)
+        snprintf(why, ENGINE_WHY, "no private folder for the engine's socket in %s: %s", base, err_text(err));
+    return err;
 }
 
 static void copy_plan(struct llama_child *c)
@@ -228,8 +225,8 @@ static void copy_plan(struct llama_child *c)
     p->self = p->self ? mem_strdup(p->self) : NULL;
     p->file = mem_strdup(p->file);
     p->name = mem_strdup(p->name);
-    p->socket = mem_printf("%s/engine.sock", c->dir);
-    p->socket_dir = c->dir;
+    p->socket = mem_printf("%s/engine.sock", c->dir.path);
+    p->socket_dir = c->dir.path;
     c->options = *p->options;
     p->options = &c->options;
     p->parent = (int)getpid();
@@ -282,8 +279,7 @@ void llama_child_close(struct llama_child *c)
         loop_child_close(c->process);
     }
     http_pool_drop_idle(c->cfg.pool, &c->origin);
-    unlink(c->cfg.plan.socket);
-    rmdir(c->dir);
+    socket_dir_close(&c->dir);
     if (c->log_fd >= 0)
         close(c->log_fd);
     buf_fini(&c->body);
