@@ -52,17 +52,13 @@ static void print_engine(const char *path, enum find_source source, unsigned bui
 
 static int show_version(const char *given, bool json)
 {
-    enum find_source source;
-    unsigned build = 0;
-    char why[SENTENCE] = "", line[SENTENCE] = "";
-    char *path = engine_find(given, NULL, &source, why, sizeof why);
-    if (!path)
+    struct engine_server s;
+    char why[SENTENCE] = "";
+    if (engine_choose(given, NULL, &s, why, sizeof why) != 0)
         return api_failf("engine", "%s", why);
-    int err = engine_version(path, &build, line, sizeof line, why, sizeof why);
-    if (err == 0)
-        print_engine(path, source, build, line, json);
-    free(path);
-    return err == 0 ? EXIT_OK : api_failf("engine", "%s", why);
+    print_engine(s.path, s.source, s.build, s.line, json);
+    free(s.path);
+    return EXIT_OK;
 }
 
 /* The installer's progress and reasons are on stderr already. */

@@ -182,21 +182,18 @@ static unsigned abilities_of(const struct gguf_summary *g, const struct engine_l
 
 static int need_server(struct engine *e, char why[static ENGINE_WHY])
 {
-    enum find_source source;
-    unsigned build;
-    char line[128];
+    struct engine_server s;
     if (e->server)
         return 0;
-    char *path = engine_find(e->given_server, NULL, &source, why, ENGINE_WHY);
-    if (!path)
-        return E_NOT_FOUND;
-    int err = engine_version(path, &build, line, sizeof line, why, ENGINE_WHY);
-    if (err) {
-        free(path);
+    int err = engine_choose(e->given_server, NULL, &s, why, ENGINE_WHY);
+    if (err)
         return err;
-    }
-    TRACE(ENGINE, INFO, "llama-server is %s (build %u)", path, build);
-    e->server = path;
+    if (s.build)
+        TRACE(ENGINE, INFO, "llama-server is %s (build %u)", s.path, s.build);
+    else
+        TRACE(ENGINE, WARN, "llama-server is %s, which does not say its build -> used, since it was named; "
+              "builds before %d have known holes in their loader", s.path, ENGINE_FLOOR_BUILD);
+    e->server = s.path;
     return 0;
 }
 

@@ -54,6 +54,16 @@ static char *find_in_path(const char *path)
     return NULL;
 }
 
+static char *find_in_cache(const char *(*env)(const char *name))
+{
+    char *dir = engine_cache_dir(env), *p = mem_printf("%s/bin/llama-server", dir);
+    free(dir);
+    if (is_program(p))
+        return p;
+    free(p);
+    return NULL;
+}
+
 char *engine_find(const char *given, const char *(*env)(const char *name), enum find_source *source,
                   char *why, size_t why_size)
 {
@@ -71,12 +81,9 @@ char *engine_find(const char *given, const char *(*env)(const char *name), enum 
     if (p)
         return p;
     *source = FIND_CACHE;
-    char *dir = engine_cache_dir(env);
-    p = mem_printf("%s/bin/llama-server", dir);
-    free(dir);
-    if (is_program(p))
+    p = find_in_cache(env);
+    if (p)
         return p;
-    free(p);
     *source = FIND_NONE;
     snprintf(why, why_size, "no llama-server was found; `conduit engine install` gets one");
     return NULL;
@@ -131,6 +138,45 @@ int engine_version(const char *path, unsigned *build, char *line, size_t line_si
              "`conduit engine install` gets a newer one",
              path, *build, ENGINE_FLOOR_BUILD);
     return E_UNSUPPORTED;
+}
+
+static int try_server(char *path, struct engine_server *out, char *why, size_t why_size)
+{
+    int err = engine_version(path, &out->build, out->line, sizeof out->line, why, why_size);
+    if (!err && out->build == 0 && out->source != FIND_GIVEN) {
+        snprintf(why, why_size,
+                 "%s does not say which build it is (%s); builds before %d have known holes in their "
+                 "loader. `conduit engine install` gets one that does; --llama-server names this one anyway",
+                 path, out->line, ENGINE_FLOOR_BUILD);
+        err = E_UNSUPPORTED;
+    }
+    if (err) {
+        free(path);
+        path = NULL;
+    }
+    out->path = path;
+    return err;
+}
+
+int engine_choose(const char *given, const char *(*env)(const char *name), struct engine_server *out,
+                  char *why, size_t why_size)
+{
+    char ignored[512];
+    memset(out, 0, sizeof *out);
+    char *path = engine_find(given, env, &out->source, why, why_size);
+    if (!path) {
+        out->source = FIND_NONE;
+        return E_NOT_FOUND;
+    }
+    int err = try_server(path, out, why, why_size);
+    if (err && out->source == FIND_PATH && (path = find_in_cache(env))) {
+        out->source = FIND_CACHE;
+        if (try_server(path, out, ignored, sizeof ignored) == 0)
+            err = 0;
+    }
+    if (err)
+        out->source = FIND_NONE;
+    return err;
 }
 
 int engine_install(void)

@@ -26,6 +26,17 @@ unsigned engine_build_parse(const char *text);
  * or an error with a sentence: not runnable, or below the floor. */
 int engine_version(const char *path, unsigned *build, char *line, size_t line_size, char *why,
                    size_t why_size);
+/* The one that is used: of `engine_find`'s places the first whose build is known and not below the floor.
+ * One that was named is used even if it does not say its build (build 0: say so to the user), since who
+ * compiles it without git's history has no other way. */
+struct engine_server {
+    char *path; /* heap; NULL when none */
+    enum find_source source;
+    unsigned build;
+    char line[128]; /* "version: …" */
+};
+int engine_choose(const char *given, const char *(*env)(const char *name), struct engine_server *out,
+                  char *why, size_t why_size);
 /* "$XDG_CACHE_HOME/conduit/engine"; heap. */
 char *engine_cache_dir(const char *(*env)(const char *name));
 /* Runs the installer that is built into this program; its progress goes to stderr. Its exit status. */

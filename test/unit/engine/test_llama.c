@@ -252,6 +252,86 @@ static void finding(void **state)
     assert_memory_equal(engine_install_script, "#!/bin/sh", 9);
 }
 
+/* A program DIR/NAME that prints `says` for --version. */
+static char *fake_server(const char *dir, const char *says)
+{
+    char *p = mem_printf("%s/llama-server", dir);
+    mkdir(dir, 0700);
+    FILE *f = fopen(p, "w");
+    fprintf(f, "#!/bin/sh\necho '%s'\n", says);
+    fclose(f);
+    chmod(p, 0700);
+    return p;
+}
+
+static char fake_path[64], fake_cache[64];
+
+static const char *fake_env(const char *name)
+{
+    return strcmp(name, "PATH") == 0 ? fake_path : strcmp(name, "XDG_CACHE_HOME") == 0 ? fake_cache : NULL;
+}
+
+static void remove_tree(const char *dir)
+{
+    char *cmd = mem_printf("rm -r %s", dir);
+    assert_int_equal(system(cmd), 0);
+    free(cmd);
+}
+
+/* One of PATH that is too old, or does not say how old it is, gives way to the cache's, which is
+ * what `conduit engine install` promises. */
+static void choosing(void **state)
+{
+    static const struct {
+        const char *in_path, *in_cache; /* NULL: none */
+        enum find_source source;
+        const char *why; /* NULL: found */
+    } rows[] = {
+        {"version: 0.7.0 (build 11669, commit Debian)", "version: 12000 (abc)", FIND_PATH, NULL},
+        {"version: 5000 (abc)", "version: 12000 (abc)", FIND_CACHE, NULL},
+        {"version: 0 (unknown)", "version: 12000 (abc)", FIND_CACHE, NULL},
+        {"no idea", "version: 12000 (abc)", FIND_CACHE, NULL},
+        {NULL, "version: 12000 (abc)", FIND_CACHE, NULL},
+        {"version: 5000 (abc)", NULL, FIND_NONE, "is build 5000; builds before"},
+        {"version: 5000 (abc)", "version: 5001 (abc)", FIND_NONE, "is build 5000; builds before"},
+        {"version: 0 (unknown)", NULL, FIND_NONE, "does not say which build it is"},
+        {NULL, NULL, FIND_NONE, "`conduit engine install` gets one"},
+    };
+    char base[] = "/tmp/conduit-pick-XXXXXX", why[512];
+    assert_non_null(mkdtemp(base));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct engine_server s;
+        snprintf(fake_path, sizeof fake_path, "%s/%zu", base, i);
+        snprintf(fake_cache, sizeof fake_cache, "%s/c%zu", base, i);
+        if (rows[i].in_path)
+            free(fake_server(fake_path, rows[i].in_path));
+        char *bin = mem_printf("%s/conduit/engine/bin", fake_cache), *cmd = mem_printf("mkdir -p %s", bin);
+        assert_int_equal(system(cmd), 0);
+        if (rows[i].in_cache)
+            free(fake_server(bin, rows[i].in_cache));
+        free(cmd);
+        free(bin);
+        int err = engine_choose(NULL, fake_env, &s, why, sizeof why);
+        if ((err == 0) != !rows[i].why || s.source != rows[i].source || (rows[i].why && !strstr(why, rows[i].why)))
+            fail_msg("row %zu: err %d source %d: %s", i, err, (int)s.source, err ? why : s.path);
+        assert_true((s.path != NULL) == !rows[i].why);
+        free(s.path);
+    }
+    /* Named, it is used although it does not say its build, but never when it says a bad one. */
+    struct engine_server s;
+    snprintf(fake_path, sizeof fake_path, "%s/named", base);
+    char *named = fake_server(fake_path, "version: 0 (unknown)");
+    assert_int_equal(engine_choose(named, fake_env, &s, why, sizeof why), 0);
+    assert_int_equal(s.build, 0);
+    assert_int_equal(s.source, FIND_GIVEN);
+    free(s.path);
+    free(named);
+    named = fake_server(fake_path, "version: 5000 (abc)");
+    assert_int_equal(engine_choose(named, fake_env, &s, why, sizeof why), E_UNSUPPORTED);
+    free(named);
+    remove_tree(base);
+}
+
 /* --- backends --- */
 static void places(void **state)
 {
@@ -341,6 +421,7 @@ int main(void)
         cmocka_unit_test(random_walks),
         cmocka_unit_test(command_line),
         cmocka_unit_test(finding),
+        cmocka_unit_test(choosing),
         cmocka_unit_test(places),
         cmocka_unit_test(lists),
         cmocka_unit_test(health),
