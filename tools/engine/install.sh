@@ -11,16 +11,31 @@
 set -eu
 main() {
 FLOOR=10400
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/conduit/engine"
+case "${XDG_CACHE_HOME:-}" in # as engine_cache_dir does
+    /*) cache="$XDG_CACHE_HOME/conduit/engine" ;;
+    *) cache="${HOME:-/root}/.cache/conduit/engine" ;;
+esac
 say() { echo "engine: $*" >&2; }
 build_of() { timeout 20 "$1" --version 2>&1 </dev/null |
     sed -n 's/^version: .*(b\([0-9][0-9]*\).*/\1/p; s/^version: .*(build \([0-9][0-9]*\).*/\1/p; s/^version: \([0-9][0-9]*\) (.*/\1/p' | head -n 1; }
 good() { [ -x "$1" ] && b=$(build_of "$1") && [ -n "$b" ] && [ "$b" -ge $FLOOR ]; }
 
 have=$(command -v llama-server || true)
+found() { say "$1 is there (b$b)"; exit 0; }
+for p in "$have" "$cache/bin/llama-server"; do good "$p" && found "$p"; done
+
+# One at a time; a second one finds what the first has fetched. What a killed one left is removed.
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+if command -v flock >/dev/null && ! flock -n 9; then
+    say "another install is under way -> waiting for it"
+    flock -w 600 9 || { say "it has not ended in ten minutes"; exit 1; }
+fi
+rm -rf "$cache"/fetch.*
+
+good "$cache/bin/llama-server" && found "$cache/bin/llama-server"
 for p in "$have" "$cache/bin/llama-server"; do
-    if [ -n "$p" ] && good "$p"; then say "$p is there (b$b)"; exit 0; fi
-    [ -n "$p" ] && [ -x "$p" ] && say "$p is older than b$FLOOR, which has known holes -> not used"
+    [ -n "$p" ] && [ -x "$p" ] && say "$p is older than b$FLOOR, which has known holes, or does not say -> not used"
 done
 gpu=""; for d in /dev/dri/renderD*; do [ -e "$d" ] && gpu=1; done
 
@@ -39,7 +54,7 @@ fi
 debian() {
     command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
     key=/usr/share/keyrings/debian-archive-keyring.gpg
-    [ -r $key ] || { say "no Debian keyring at $key"; return 1; }
+    [ -r $key ] || { say "no Debian keyring at $key (package debian-archive-keyring)"; return 1; }
     mirror="${CONDUIT_ENGINE_MIRROR:-}"
     if [ -z "$mirror" ]; then # the system's own, when it is Debian's
         mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
@@ -50,7 +65,6 @@ debian() {
     case $arch in amd64) triple=x86_64-linux-gnu ld=ld-linux-x86-64.so.2 ;;
         arm64) triple=aarch64-linux-gnu ld=ld-linux-aarch64.so.1 ;;
         *) say "no packages are known for $arch"; return 1 ;; esac
-    mkdir -p "$cache"
     work=$(mktemp -d "$cache/fetch.XXXXXX"); trap 'rm -rf "$work"' EXIT
     for suite in ${CONDUIT_ENGINE_SUITE:-forky sid}; do
         mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/debs" "$work/etc" "$work/root"
@@ -72,7 +86,7 @@ END
         want="llama.cpp-tools libllama0 libggml0 libc6 libgcc-s1 libssl3t64 libstdc++6 libgomp1 libzstd1 zlib1g"
         [ -n "$gpu" ] && want="$want libggml0-backend-vulkan libvulkan1"
         say "fetching 12 MB of signed packages"
-        (cd "$work/debs" && APT_CONFIG="$conf" apt-get download -qq $want >&2 </dev/null) ||
+        (cd "$work/debs" && APT_CONFIG="$conf" apt-get download -q $want >&2 </dev/null) ||
             { say "$suite lacks some of: $want"; continue; }
         for d in "$work"/debs/*.deb; do dpkg -x "$d" "$work/root" >&2 || return 1; done
         lib="$work/root/usr/lib/$triple"
