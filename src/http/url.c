@@ -184,10 +184,9 @@ int url_format(const struct url *u, char *out, size_t size)
     const char *scheme = u->origin.is_unix ? "http+unix" : u->origin.is_tls ? "https" : "http";
     if (u->origin.is_unix) {
         for (const char *p = u->origin.host; *p; p++)
-            n += (size_t)snprintf(
-                authority + n, sizeof authority - n,
-                *p == '/' || *p == '%' || *p == '?' || *p == '#' || *p <= ' ' ? "%%%02X" : "%c",
-                (unsigned char)*p);
+            n += (size_t)snprintf(authority + n, sizeof authority - n,
+                                  strchr("/%?#", *p) || *p <= ' ' || *p >= 0x7f ? "%%%02X" : "%c",
+                                  (unsigned char)*p); /* plain or not, char signed or not */
     } else
         snprintf(authority, sizeof authority, "%s", u->host_field);
     int len = snprintf(out, size, "%s://%s%s%s%s", scheme, authority, u->path,

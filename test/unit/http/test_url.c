@@ -37,6 +37,8 @@ static void urls_of_backends_are_read(void **state)
          "http+unix://%2Frun%2Fx.sock"},
         {"http+unix://%2Frun%2Fx.sock/v1", "/run/x.sock", 0, 0, 1, "localhost", "/v1", "",
          "http+unix://%2Frun%2Fx.sock/v1"},
+        {"http+unix://%2Frun%7F%C3%A9/", "/run\x7f\xc3\xa9", 0, 0, 1, "localhost", "", "",
+         "http+unix://%2Frun%7F%C3%A9"},
     };
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         struct url u;
