@@ -102,7 +102,7 @@
 #define LIMIT_DHT_RATE        50          /* requests a second answered to one peer */
 #define LIMIT_DHT_RATE_IP     200         /* … to all peers of one IPv4 address or IPv6 /56 */
 #define LIMIT_DHT_RATED       4096        /* peers, and addresses, whose rate is remembered */
-#define LIMIT_DHT_STREAMS     8           /* streams one peer may have open to our server */
+#define LIMIT_DHT_STREAMS     32          /* streams one peer may have open to our server; as rust */
 #define LIMIT_DHT_PAST        64          /* silent peers remembered for when nobody else is left */
 
 /* --- offer, route, guard --- */

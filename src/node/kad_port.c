@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define SERVED_IDLE_US (60 * US_PER_S)
-enum { SERVED_MAX = 1024, SERVED_PEER = 32, PREFIX = VARINT_MAX };
+enum { SERVED_MAX = 1024, PREFIX = VARINT_MAX };
 
 /* --- our requests ------------------------------------------------------------------------------------ */
 
@@ -193,7 +193,7 @@ static int served_flush(struct served *v)
     return E_CLOSED;
 }
 
-/* Answers every whole message in `in`. */
+/* Answers every whole message in `in`; after each the peer has a minute for the next. */
 static int served_answer(struct served *v)
 {
     for (;;) {
@@ -213,6 +213,7 @@ static int served_answer(struct served *v)
         if (err)
             return err;
         buf_consume(&v->in, (size_t)used);
+        timer_after(v->k->sched, &v->idle, SERVED_IDLE_US);
     }
 }
 
@@ -220,7 +221,6 @@ static void served_readable(void *ctx)
 {
     struct served *v = ctx;
     uint8_t chunk[4096];
-    timer_after(v->k->sched, &v->idle, SERVED_IDLE_US);
     for (;;) {
         ssize_t n = stream_read(v->s, chunk, sizeof chunk);
         if (n == E_AGAIN)
@@ -262,7 +262,7 @@ static bool has_enough(const struct kad_port *k, const struct peer_id *peer)
     unsigned n = 0;
     LIST_FOREACH((struct list *)&k->served, it)
         n += peer_id_eq(&LIST_ENTRY(it, struct served, link)->peer, peer);
-    return n >= SERVED_PEER;
+    return n >= LIMIT_DHT_STREAMS;
 }
 
 static void on_stream(void *ctx, struct stream *s, const struct peer_id *peer)
@@ -289,9 +289,9 @@ static void on_stream(void *ctx, struct stream *s, const struct peer_id *peer)
 
 /* --- the routing table ------------------------------------------------------------------------------------ */
 
-static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
+/* A server, if it says so. */
+static void take_peer(struct kad_port *k, const struct known_peer *peer)
 {
-    struct kad_port *k = CONTAINER_OF(w, struct kad_port, watch);
     struct bytes addrs[LIMIT_PEER_ADDRS];
     int n = 0;
     if (!known_peer_has_protocol(peer, KAD_PROTOCOL))
@@ -300,6 +300,22 @@ static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
         addrs[n] = bytes_of(peer->addrs[n].p, peer->addrs[n].n);
     struct dht_peer p = {peer->id, addrs, n};
     dht_peer_seen(k->dht, &p);
+}
+
+static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
+{
+    take_peer(CONTAINER_OF(w, struct kad_port, watch), peer);
+}
+
+/* The table ran empty, though we may well be connected: bootstrap nodes first of all. */
+static void lonely(void *ctx)
+{
+    struct kad_port *k = ctx;
+    struct p2p_peer_view v;
+    void *cursor = NULL;
+    while (p2p_host_peers(k->host, &cursor, &v))
+        if (v.record && v.record->is_identified)
+            take_peer(k, v.record);
 }
 
 static void on_disconnected(struct p2p_watch *w, const struct peer_id *peer, int err)
@@ -323,7 +339,7 @@ int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched
         .self = *p2p_host_id(host),
         .sched = sched,
         .rng = rng,
-        .port = {.ctx = k, .send = port_send, .cancel = port_cancel},
+        .port = {.ctx = k, .send = port_send, .cancel = port_cancel, .lonely = lonely},
         .is_server = true,
         .own_addrs = own_addrs,
     };
