@@ -28,22 +28,53 @@ void fixup_fini(struct fixup *f)
 }
 
 /* --- the quick look --- */
-static bool has(struct bytes in, const char *word)
-{
-    return memmem(in.p, in.n, word, strlen(word)) != NULL;
-}
+enum { SAYS_INDEX = 1, SAYS_TEXT = 2, SAYS_UNFINISHED = 4, SAYS_OTHER = 8 };
 
-/* No finish reason in it but null. */
-static bool is_unfinished(struct bytes in)
+/* After the key finish_reason: nothing but null. */
+static unsigned finish_of(struct bytes rest, unsigned seen)
 {
-    static const char word[] = "\"finish_reason\":";
-    const uint8_t *at = memmem(in.p, in.n, word, sizeof word - 1);
-    if (!at)
-        return false;
-    struct bytes rest = bytes_skip(in, (size_t)(at - in.p) + sizeof word - 1);
+    bool has_colon = rest.n && rest.p[0] == ':';
+    rest = bytes_skip(rest, has_colon);
     while (rest.n && rest.p[0] == ' ')
         rest = bytes_skip(rest, 1);
-    return bytes_starts(rest, BYTES_LIT("null")) && !has(bytes_skip(rest, 4), "\"finish_reason\"");
+    bool is_null = has_colon && bytes_starts(rest, BYTES_LIT("null")) && !(seen & SAYS_UNFINISHED);
+    return is_null ? SAYS_UNFINISHED : SAYS_OTHER;
+}
+
+/* What is said by the word that begins at this quote. */
+static unsigned word_says(struct bytes at, struct bytes text_key, unsigned seen)
+{
+    static const struct {
+        const char *word;
+        uint8_t n;
+    } others[] = {{"\"tool_calls\"", 12}, {"\"role\"", 6},   {"\"reasoning", 10}, {"\"error\"", 7},
+                  {"\"message\"", 9},     {"\"usage\"", 7},  {"\"choices\"", 9}, {"\"id\"", 4}};
+    static const struct bytes finish = {(const uint8_t *)"\"finish_reason\"", 15};
+    if (bytes_starts(at, BYTES_LIT("\"index\":0")))
+        return SAYS_INDEX;
+    if (bytes_starts(at, text_key))
+        return SAYS_TEXT;
+    if (bytes_starts(at, finish))
+        return finish_of(bytes_skip(at, finish.n), seen);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        if (at.n > 1 && at.p[1] == (uint8_t)others[i].word[1] && at.n >= others[i].n &&
+            memcmp(at.p, others[i].word, others[i].n) == 0)
+            return SAYS_OTHER;
+    }
+    return 0;
+}
+
+/* One look at each quote: all words that we look for begin with one. Escaped characters may hide a word. */
+static unsigned event_says(struct bytes in, struct bytes text_key)
+{
+    unsigned says = 0;
+    for (const uint8_t *p = in.p, *end = in.p + in.n; p < end && !(says & SAYS_OTHER); p++) {
+        if (*p == '"')
+            says |= word_says(bytes_of(p, (size_t)(end - p)), text_key, says);
+        else if (*p == '\\' && end - p > 1 && p[1] == 'u')
+            says |= SAYS_OTHER;
+    }
+    return says;
 }
 
 /* An event like the right one before it, with nothing in it that changes our state. Words inside of
@@ -55,15 +86,10 @@ static bool is_like_before(const struct fixup *f, struct bytes data)
         memcmp(data.p + data.n - after.n, after.p, after.n) != 0)
         return false;
     struct bytes middle = bytes_of(data.p + before.n, data.n - before.n - after.n);
-    static const char *const words[] = {"\"tool_calls\"", "\"role\"", "\"reasoning", "\"error\"",
-                                        "\"message\"", "\"usage\"", "\"choices\"", "\"id\"", "\\u"};
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (has(middle, words[i]))
-            return false;
-    }
-    const char *what = f->cfg.path == FIXUP_CHAT ? "\"delta\":{" : "\"text\":\"";
-    return has(middle, "\"index\":0") && has(middle, what) && f->choice_count == 1 &&
-           !(f->seen[0] & SEEN_FINISHED) && is_unfinished(middle) && json_check(data, NULL) == 0;
+    struct bytes text_key = f->cfg.path == FIXUP_CHAT ? BYTES_LIT("\"delta\":{") : BYTES_LIT("\"text\":\"");
+    return f->choice_count == 1 && !(f->seen[0] & SEEN_FINISHED) &&
+           event_says(middle, text_key) == (SAYS_INDEX | SAYS_TEXT | SAYS_UNFINISHED) &&
+           json_check(data, NULL) == 0;
 }
 
 /* Remembers what stands around the choices of a right event. */
