@@ -45,7 +45,7 @@ const struct config_row config_table[] = {
     ROW(U32, ctx, "ctx", "n_ctx", "N", "0", "context of each slot; 0: what the model was trained for, at most 8192"),
     ROW(U32, parallel, "parallel", NULL, "N", "4", "requests served at once per model"),
     ROW(U32, threads, "threads", NULL, "N", "0", "CPU threads; 0: llama-server decides"),
-    ROW(U32, gpu_layers, "gpu_layers", "n_gpu_layers", "N", "0", "layers on the GPU"),
+    ROW(U32, gpu_layers, "gpu_layers", "n_gpu_layers", "N", NULL, "layers on the GPU; not given: llama-server decides"),
     ROW(U32, batch, "batch", "n_batch", "N", "0", "batch size; 0: llama-server's default"),
     ROW(STR, mmproj, "mmproj", NULL, "FILE", NULL, "projector for images"),
     ROW(LIST, lora, "lora", NULL, "FILE", NULL, "LoRA adapter; may be repeated"),
@@ -221,6 +221,12 @@ int config_set(struct config *c, const char *key, const char *value, enum config
     if (!row)
         return sentence(why, "unknown option '%s'", key);
     return config_set_row(c, row, value, rank, why);
+}
+
+bool config_is_given(const struct config *c, const char *key)
+{
+    const struct config_row *row = config_find(key, strlen(key));
+    return row && c->rank[row - config_table] > RANK_DEFAULT;
 }
 
 /* --- "did you mean" ------------------------------------------------------------------------------ */
@@ -485,6 +491,14 @@ static void flag_name(const struct config_row *row, char out[static 64])
         *p = *p == '_' || *p == '.' ? '-' : *p;
 }
 
+/* printf pads by bytes; "…" has three and is one column wide. */
+static int pad(const char *text, int columns)
+{
+    for (; *text; text++)
+        columns += (*text & 0xc0) == 0x80;
+    return columns;
+}
+
 void config_print_help(FILE *out)
 {
     for (size_t i = 0; i < config_table_len; i++) {
@@ -496,7 +510,7 @@ void config_print_help(FILE *out)
         }
         flag_name(row, flag);
         snprintf(left, sizeof left, "%s%s%s", flag, row->arg ? " " : "", row->arg ? row->arg : "");
-        fprintf(out, "  %-32s %s%s%s%s\n", left, row->help, row->def ? " [" : "",
+        fprintf(out, "  %-*s %s%s%s%s\n", pad(left, 32), left, row->help, row->def ? " [" : "",
                 row->def ? row->def : "", row->def ? "]" : "");
     }
 }

@@ -86,6 +86,9 @@ int config_load(struct config *c, int argc, char *const *argv, char *const *env,
 int config_set(struct config *c, const char *key, const char *value, enum config_rank rank,
                char why[static CONFIG_WHY]);
 
+/* Whether anybody set it: for options whose default is not a value. */
+bool config_is_given(const struct config *c, const char *key);
+
 /* The data directory that the configuration means (--data-dir, CONDUIT_HOME, XDG); heap, yours. */
 char *config_data_dir(const struct config *c, char *const *env);
 

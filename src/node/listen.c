@@ -3,6 +3,7 @@
  * server. */
 #include "node/node_impl.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -106,7 +107,8 @@ int node_listen(struct node *n, char *why)
         .sched = n->sched,
         .handler = gateway_local_handler(),
         .ctx = n->gateway,
-        .body_limit = n->cfg->max_body,
+        /* The owner may lower what peers send without being bound by it. */
+        .body_limit = n->cfg->max_body > LIMIT_HTTP_BODY ? n->cfg->max_body : LIMIT_HTTP_BODY,
     };
     n->local_server = http_server_new(&cfg);
     n->control_server = http_server_new(&cfg);

@@ -209,7 +209,7 @@ static int make_engine(struct node *n, char *why)
                   .parallel = c->parallel,
                   .threads = c->threads,
                   .gpu_layers = c->gpu_layers,
-                  .has_gpu_layers = c->gpu_layers != 0,
+                  .has_gpu_layers = config_is_given(c, "gpu_layers"),
                   .batch = c->batch,
                   .mmproj = c->mmproj,
                   .lora = c->lora.n ? lora : NULL},

@@ -128,6 +128,15 @@ def every_option_of_the_engine_reaches_it():
 
 
 @test
+def layers_on_the_gpu_may_be_none():
+    need_engine()
+    for args, want in ((["--gpu-layers", "0"], True), ([], False)):
+        with Node("--model", TINY, "--threads", "1", *args) as n:
+            n.wait_model("conduit-tiny", 40)
+            assert any("--n-gpu-layers 0" in a for _, a in children(n)) == want, children(n)
+
+
+@test
 def a_split_model_is_one_model():
     need_engine()
     with tempfile.TemporaryDirectory() as d:
@@ -229,6 +238,20 @@ def a_peer_that_asks_for_what_is_not_shared_finds_nothing():
             assert n.chat("ok")[0] == 200, "the owner has it all the same"
             b.reset()
     js.stop()
+    b.stop()
+
+
+@test
+def limits_bind_peers_and_not_the_owner():
+    b = Backend()
+    with Node("--backend", b.url, "--models", "ok", "--max-body", "9000", "--max-context", "100", "--rate-limit-requests-per-minute", "9") as p, \
+            Node("--bootstrap", p.address) as c:
+        c.wait_model("ok")
+        s, h, body = c.chat("ok", text="word " * 500)
+        assert s == 400 and body["error"]["code"] == "context_length_exceeded", (s, body)
+        assert c.chat("ok", text="word " * 5000)[0] == 413
+        for _ in range(12):
+            assert p.chat("ok", text="word " * 5000)[0] == 200
     b.stop()
 
 

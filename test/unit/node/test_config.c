@@ -83,6 +83,7 @@ static void seeds_flags_are_understood(void **state)
     assert_int_equal(c.http_port, 8002);
     assert_int_equal(c.p2p_port, 8003);
     assert_int_equal(c.gpu_layers, 35);
+    assert_true(config_is_given(&c, "gpu_layers") && !config_is_given(&c, "ctx"));
     config_fini(&c);
 }
 
