@@ -232,6 +232,28 @@ static void a_provider_that_dies_leaves_the_list(void **state)
     world_down(&w);
 }
 
+/* The consumer's network is away for five minutes: bootstrap, table and offers come back by themselves,
+ * and its user has an answer within a minute and a half. */
+static void an_outage_leaves_no_trace(void **state)
+{
+    struct world w;
+    struct loop_virtual_link cut = {.is_cut = true}, link = {.delay_us = 20 * MS};
+    world_up(&w, 6);
+    run_for(&w, 2 * S);
+    loop_virtual_set_link(w.v, w.provider.loop, w.consumer.loop, &cut);
+    run_for(&w, 300ull * S);
+    char *r = ask(&w, "GET", "/v1/models", "", 5 * S);
+    assert_null(strstr(r, "\"id\":\"echo\""));
+    free(r);
+    loop_virtual_set_link(w.v, w.provider.loop, w.consumer.loop, &link);
+    run_for(&w, 90 * S);
+    r = ask(&w, "POST", "/v1/chat/completions", question, 20 * S);
+    if (!strstr(r, "HTTP/1.1 200"))
+        fail_msg("%s", r);
+    free(r);
+    world_down(&w);
+}
+
 static char *one_run(uint64_t seed)
 {
     struct world w;
@@ -261,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_stream_ends_with_done),
         cmocka_unit_test(an_unknown_model_is_404_and_a_dead_network_503),
         cmocka_unit_test(a_provider_that_dies_leaves_the_list),
+        cmocka_unit_test(an_outage_leaves_no_trace),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
