@@ -260,7 +260,53 @@ static void streams_over_the_limit_wait_with_a_deadline(void **state)
     free(a);
 }
 
+/* Conduit nodes give each other 4,096; the next one waits. */
+static void conduit_nodes_give_each_other_more(void **state)
+{
+    struct hosts h;
+    struct asked *a = mem_array(LIMIT_YAMUX_PEER + 1, sizeof *a);
+    int served = 0;
+    hosts_init(&h, 9, 2);
+    ask_echo(&a[0], &h.m[0], &h.m[1], ECHO, 1);
+    hosts_run(&h, US_PER_S);
+    for (int i = 0; i <= LIMIT_YAMUX_PEER; i++) {
+        ask_echo(&a[i], &h.m[0], &h.m[1], ECHO, 1);
+        a[i].client.holds_finish = true;
+    }
+    hosts_run(&h, 10 * US_PER_S);
+    for (int i = 0; i <= LIMIT_YAMUX_PEER; i++)
+        served += a[i].client.got == 1;
+    assert_int_equal(served, LIMIT_YAMUX_PEER);
+    assert_int_equal(p2p_host_counts(h.m[0].host).conns, 1);
+    hosts_fini(&h);
+    free(a);
+}
+
 /* --- identify --- */
+
+/* Pushes that are begun and not finished: four, and each has ten seconds. */
+static void so_many_pushes_under_way(void **state)
+{
+    struct hosts h;
+    struct asked a[LIMIT_IDENTIFY_INBOUND + 3];
+    int refused = 0;
+    hosts_init(&h, 10, 2);
+    ask_connect(&a[0], &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    hosts_run(&h, US_PER_S);
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        ask_echo(&a[i], &h.m[0], &h.m[1], ID_PUSH, 0);
+        a[i].client.holds_finish = true;
+    }
+    hosts_run(&h, US_PER_S);
+    for (size_t i = 0; i < ARRAY_LEN(a); i++)
+        refused += a[i].client.closed_err == E_RESET || a[i].err == E_RESET;
+    assert_int_equal(refused, 3);
+    assert_int_equal(host_peer_get(h.m[1].host, &h.m[0].key.id)->identifies,
+                     LIMIT_IDENTIFY_INBOUND);
+    hosts_run(&h, 10 * US_PER_S);
+    assert_int_equal(host_peer_get(h.m[1].host, &h.m[0].key.id)->identifies, 0);
+    hosts_fini(&h);
+}
 
 static void identify_is_asked_every_five_minutes(void **state)
 {
@@ -524,6 +570,8 @@ int main(void)
         cmocka_unit_test(over_the_high_mark_the_idle_go),
         cmocka_unit_test(who_closes_idle_connections_is_dialled_again),
         cmocka_unit_test(streams_over_the_limit_wait_with_a_deadline),
+        cmocka_unit_test(conduit_nodes_give_each_other_more),
+        cmocka_unit_test(so_many_pushes_under_way),
         cmocka_unit_test(identify_is_asked_every_five_minutes),
         cmocka_unit_test(pushes_have_a_rate),
         cmocka_unit_test(signed_records_are_told_and_taken),
