@@ -197,13 +197,29 @@ static int need_server(struct engine *e, char why[static ENGINE_WHY])
     return 0;
 }
 
+/* engine-NAME.log; of equal names the second one's is engine-NAME-2.log: one file has one writer. */
+static char *log_path(const struct engine_unit *u)
+{
+    char mine[ENGINE_NAME], other[ENGINE_NAME], number[16] = "";
+    unsigned same = 1;
+    name_slug(u->name, mine);
+    LIST_FOREACH (&u->engine->units, it) {
+        const struct engine_unit *o = LIST_ENTRY(it, struct engine_unit, link);
+        if (o == u || o->kind != ENGINE_LLAMA)
+            continue;
+        name_slug(o->name, other);
+        same += strcmp(mine, other) == 0;
+    }
+    if (same > 1)
+        snprintf(number, sizeof number, "-%u", same);
+    return mem_printf("%s/engine-%s%s.log", u->engine->data_dir, mine, number);
+}
+
 static int start_llama(struct engine_unit *u, const char *file, const struct gguf_summary *g,
                        char why[static ENGINE_WHY])
 {
     struct engine *e = u->engine;
-    char log_name[ENGINE_NAME];
-    name_slug(u->name, log_name);
-    char *log = mem_printf("%s/engine-%s.log", e->data_dir, log_name);
+    char *log = log_path(u);
     struct llama_child_config cfg = {
         .loop = e->cfg.loop, .pool = e->cfg.pool, .log_path = log, .changed = llama_changed, .ctx = u,
         .plan = {.server = e->server, .self = e->cfg.no_sandbox ? NULL : e->self, .file = file,
@@ -264,7 +280,7 @@ int engine_add_gguf(struct engine *e, const char *spec, char why[static ENGINE_W
     }
     int err = gguf_file_check(file, rng_u64(loop_rng(e->cfg.loop)), &g, why);
     if (!err && g.type[0] && strcmp(g.type, "model") != 0) {
-        snprintf(why, ENGINE_WHY, "%s: it is a %s, not a model (give it with --mmproj or --lora)", file,
+        snprintf(why, ENGINE_WHY, "%s: its type is %s, not model (--mmproj and --lora take the others)", file,
                  g.type);
         err = E_INVALID;
     }

@@ -7,11 +7,15 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The installer travels inside the program, so that an installed one has it too. */
@@ -20,6 +24,8 @@ __asm__(".section .rodata\n"
         ".incbin \"tools/engine/install.sh\"\n"
         ".globl engine_install_script_end\nengine_install_script_end: .byte 0\n"
         ".previous\n");
+
+enum { ANSWER_S = 20 };
 
 static const char *env_of(const char *name)
 {
@@ -108,24 +114,72 @@ unsigned engine_build_parse(const char *text)
     return rest != v && *rest != '.' ? (unsigned)n : 0;
 }
 
+static void become(const char *path, int out_fd)
+{
+    int nothing = open("/dev/null", O_RDONLY);
+    setpgid(0, 0); /* so that what it starts is ended with it */
+    alarm(ANSWER_S); /* outlives exec: also one that ends its output and stays is waited for in vain */
+    dup2(nothing, 0);
+    dup2(out_fd, 1);
+    dup2(out_fd, 2);
+    execl(path, path, "--version", (char *)NULL);
+    _exit(127);
+}
+
+/* What comes until the end, ANSWER_S at most. */
+static int read_answer(int fd, char *text, size_t size)
+{
+    struct timespec from, now;
+    char rest[4096]; /* what is not kept is read all the same, or it would not end */
+    size_t n = 0;
+    ssize_t got = 1;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    while (got > 0) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        long left_ms = (ANSWER_S + from.tv_sec - now.tv_sec) * 1000L;
+        struct pollfd p = {fd, POLLIN, 0};
+        if (left_ms <= 0 || poll(&p, 1, (int)left_ms) == 0)
+            return E_TIMEOUT;
+        bool is_kept = n + 1 < size;
+        got = is_kept ? read(fd, text + n, size - 1 - n) : read(fd, rest, sizeof rest);
+        n += got > 0 && is_kept ? (size_t)got : 0;
+        text[n] = 0;
+        if (got < 0 && errno == EINTR)
+            got = 1;
+    }
+    return 0;
+}
+
+/* Its output of --version into `text`: 0, E_TIMEOUT, or E_UNAVAILABLE when it exits otherwise than 0. */
+static int ask_version(const char *path, char *text, size_t size)
+{
+    int fds[2], status = -1;
+    text[0] = 0;
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return E_UNAVAILABLE;
+    pid_t pid = fork();
+    if (pid == 0)
+        become(path, fds[1]);
+    close(fds[1]);
+    int err = pid > 0 ? read_answer(fds[0], text, size) : E_UNAVAILABLE;
+    if (err && pid > 0)
+        kill(-pid, SIGKILL);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    close(fds[0]);
+    return err ? err : status == 0 ? 0 : E_UNAVAILABLE;
+}
+
 int engine_version(const char *path, unsigned *build, char *line, size_t line_size, char *why,
                    size_t why_size)
 {
     char text[4096];
     *build = 0;
-    if (strchr(path, '\'')) {
-        snprintf(why, why_size, "%s: a path with a quote in it cannot be used", path);
-        return E_INVALID;
-    }
-    char *cmd = mem_printf("timeout 20 '%s' --version 2>&1", path);
-    FILE *f = popen(cmd, "re");
-    free(cmd);
-    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
-    int rc = f ? pclose(f) : -1;
-    text[n] = 0;
+    int err = ask_version(path, text, sizeof text);
     const char *v = strstr(text, "version:");
-    if (rc != 0 || !v) {
-        snprintf(why, why_size, "%s --version failed%s%.*s", path, n ? ": " : "",
+    if (err || !v) {
+        snprintf(why, why_size, "%s --version %s%s%.*s", path,
+                 err == E_TIMEOUT ? "does not answer" : "failed", text[0] ? ": " : "",
                  (int)strcspn(text, "\n"), text);
         return E_UNAVAILABLE;
     }

@@ -220,6 +220,18 @@ static const char *no_env(const char *name)
     return strcmp(name, "PATH") == 0 ? "/nonexistent:/tmp" : strcmp(name, "XDG_CACHE_HOME") == 0 ? "/nonexistent" : NULL;
 }
 
+/* A program DIR/NAME that prints `says` for --version. */
+static char *fake_server(const char *dir, const char *says)
+{
+    char *p = mem_printf("%s/llama-server", dir);
+    mkdir(dir, 0700);
+    FILE *f = fopen(p, "w");
+    fprintf(f, "#!/bin/sh\necho '%s'\n", says);
+    fclose(f);
+    chmod(p, 0700);
+    return p;
+}
+
 static void finding(void **state)
 {
     enum find_source source;
@@ -248,20 +260,17 @@ static void finding(void **state)
     assert_non_null(strstr(why, "is build 5000; builds before"));
     unlink(file);
     assert_int_equal(engine_version("/bin/false", &build, line, sizeof line, why, sizeof why), E_UNAVAILABLE);
+    /* No shell reads its path. */
+    char odd[] = "/tmp/conduit-o'dd-XXXXXX";
+    assert_non_null(mkdtemp(odd));
+    char *server = fake_server(odd, "version: 12000 (its)'; head -c 300000 /dev/zero | tr '\\0' 'x");
+    assert_int_equal(engine_version(server, &build, line, sizeof line, why, sizeof why), 0);
+    assert_int_equal(build, 12000);
+    unlink(server);
+    rmdir(odd);
+    free(server);
     assert_true(engine_install_script_end - engine_install_script > 1000);
     assert_memory_equal(engine_install_script, "#!/bin/sh", 9);
-}
-
-/* A program DIR/NAME that prints `says` for --version. */
-static char *fake_server(const char *dir, const char *says)
-{
-    char *p = mem_printf("%s/llama-server", dir);
-    mkdir(dir, 0700);
-    FILE *f = fopen(p, "w");
-    fprintf(f, "#!/bin/sh\necho '%s'\n", says);
-    fclose(f);
-    chmod(p, 0700);
-    return p;
 }
 
 static char fake_path[64], fake_cache[64];
