@@ -108,6 +108,38 @@ static void learn(struct fixup *f, struct bytes data)
 }
 
 /* --- the root of an event or a reply --- */
+/* What we write ourselves; everything else of the root is the backend's, and stays. */
+static bool is_ours(struct bytes key)
+{
+    static const char *const ours[] = {"id", "object", "created", "model", "choices"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        if (bytes_eq_str(key, ours[i]))
+            return true;
+    }
+    return false;
+}
+
+/* The members of `rest` that are not ours, or of a bare usage that alone. */
+static void hold(struct fixup *f, const struct json *usage, const struct json *rest)
+{
+    struct json_writer w = json_write(&f->held_usage);
+    buf_clear(&f->held_usage);
+    json_open_object(&w);
+    if (!rest) {
+        json_key(&w, "usage");
+        json_put_value(&w, usage);
+    }
+    for (struct json_iter it = json_iter(rest); rest && json_next(&it);) {
+        if (is_ours(it.key))
+            continue;
+        json_key_bytes(&w, it.key);
+        json_put_value(&w, it.value);
+    }
+    json_close_object(&w);
+    if (w.err)
+        buf_clear(&f->held_usage);
+}
+
 void fixup_take_usage(struct fixup *f, const struct json *usage)
 {
     uint64_t n = 0;
@@ -118,11 +150,7 @@ void fixup_take_usage(struct fixup *f, const struct json *usage)
         f->usage.prompt_tokens = n;
     if (json_u64(json_get(usage, "completion_tokens"), &n))
         f->usage.completion_tokens = n;
-    buf_clear(&f->held_usage);
-    struct json_writer w = json_write(&f->held_usage);
-    json_put_value(&w, usage);
-    if (w.err)
-        buf_clear(&f->held_usage);
+    hold(f, usage, NULL);
 }
 
 static void put_id(struct fixup_pass *p, const struct json *root)
@@ -165,22 +193,19 @@ static void put_head(struct fixup_pass *p, const struct json *root)
 
 void fixup_root(struct fixup_pass *p, const struct json *root, const struct json *choices)
 {
-    static const char *const ours[] = {"id", "object", "created", "model", "choices"};
     json_open_object(&p->w);
     put_head(p, root);
     json_key(&p->w, "choices");
     fixup_choices(p, choices);
     for (struct json_iter it = json_iter(root); json_next(&it);) {
-        bool is_ours = false, is_usage = bytes_eq_str(it.key, "usage");
-        for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-            is_ours |= bytes_eq_str(it.key, ours[i]);
+        bool is_usage = bytes_eq_str(it.key, "usage");
         if (is_usage)
             fixup_take_usage(p->f, it.value);
         if (is_usage && !p->is_whole && json_kind_of(it.value) != JSON_NULL) {
             p->is_right = false; /* it goes out in an event of its own, or not at all */
             continue;
         }
-        if (is_ours)
+        if (is_ours(it.key))
             continue;
         json_key_bytes(&p->w, it.key);
         json_put_value(&p->w, it.value);
@@ -237,9 +262,8 @@ static enum fixup_verdict complete(struct fixup *f, struct buf *out)
         struct json_writer w;
         put_event_head(f, &w, out);
         json_close_array(&w);
-        json_key(&w, "usage");
-        json_put_raw(&w, buf_view(&f->held_usage));
-        json_close_object(&w);
+        buf_append_str(out, ","); /* the held members go on in this object, its closing brace included */
+        buf_append_bytes(out, bytes_skip(buf_view(&f->held_usage), 1));
         buf_append_str(out, "\n\n");
     }
     buf_append_str(out, "data: [DONE]\n\n");
@@ -292,6 +316,8 @@ static enum fixup_verdict rewrite(struct fixup *f, const struct json *root, stru
         /* Usage alone goes out at the end; meta and keep-alive events go nowhere: clients read
          * choices[0] of them. */
         fixup_take_usage(f, json_get(root, "usage"));
+        if (json_kind_of(json_get(root, "usage")) == JSON_OBJECT)
+            hold(f, NULL, root);
         return FIXUP_REPLACE;
     }
     buf_append_str(out, "data: ");

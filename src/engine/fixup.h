@@ -42,7 +42,7 @@ struct fixup {
     struct fixup_usage usage;
     char finish_reason[24];     /* of choice 0; "" before */
     struct buf before, after;   /* of a right event: what stands around its choices */
-    struct buf held_usage;      /* the usage as JSON; goes out at the end when it was asked for */
+    struct buf held_usage;      /* {"usage":…} and what came with it; goes out at the end if asked for */
     uint64_t created_s;
     char id[128];
     bool has_any, has_id, is_over;

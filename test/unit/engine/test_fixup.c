@@ -205,6 +205,21 @@ static void usage_when_asked(void **state)
     end();
 }
 
+/* llama-server's last event has more in it than the usage: it comes back too. */
+static void what_comes_with_the_usage_stays(void **state)
+{
+    struct fixup_config cfg = chat;
+    cfg.wants_usage = true;
+    begin(&cfg);
+    feed(ROLE);
+    feed(STOP("stop"));
+    feed(HEAD "],\"system_fingerprint\":\"b1\"," USAGE ",\"timings\":{\"cache_n\":0}}");
+    feed("[DONE]");
+    assert_non_null(strstr(text(), "\"choices\":[],\"system_fingerprint\":\"b1\"," USAGE ",\"timings\":{\"cache_n\":0}}\n\n"));
+    assert_well_formed();
+    end();
+}
+
 /* 4 */
 static void finish_says_tool_calls(void **state)
 {
@@ -482,6 +497,7 @@ int main(void)
         cmocka_unit_test(tool_id),
         cmocka_unit_test(events_without_choices),
         cmocka_unit_test(usage_when_asked),
+        cmocka_unit_test(what_comes_with_the_usage_stays),
         cmocka_unit_test(finish_says_tool_calls),
         cmocka_unit_test(ends),
         cmocka_unit_test(error_events),
