@@ -34,15 +34,15 @@ bool schedule_is_open(const struct schedule *s, unsigned minute_of_day)
     if (!s->is_set)
         return true;
     if (s->start < s->end)
-        return minute_of_day >= s->start && minute_of_day <= s->end;
-    return minute_of_day >= s->start || minute_of_day <= s->end;
+        return minute_of_day >= s->start && minute_of_day < s->end;
+    return minute_of_day >= s->start || minute_of_day < s->end;
 }
 
 unsigned schedule_until_change(const struct schedule *s, unsigned minute_of_day)
 {
     if (!s->is_set)
         return 0;
-    unsigned at = schedule_is_open(s, minute_of_day) ? (s->end + 1u) % DAY : s->start;
+    unsigned at = schedule_is_open(s, minute_of_day) ? s->end : s->start;
     unsigned left = (at + DAY - minute_of_day) % DAY;
     return left ? left : DAY;
 }

@@ -9,7 +9,8 @@
 
 struct schedule {
     bool is_set;
-    uint16_t start, end; /* minutes of the local day; end is inclusive, as in seed Conduit */
+    uint16_t start, end; /* minutes of the local day; over when the minute `end` begins, as in seed
+                          * Conduit, which compares to the second */
 };
 
 /* "HH:MM" twice; both NULL: always. 0 or E_MALFORMED. */

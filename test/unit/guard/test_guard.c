@@ -52,8 +52,8 @@ static void hours(void **state)
     struct schedule s;
     assert_int_equal(schedule_init(&s, "22:00", "06:00"), 0);
     assert_false(schedule_is_open(&s, 22 * 60 - 1));
-    assert_true(schedule_is_open(&s, 22 * 60) && schedule_is_open(&s, 0) && schedule_is_open(&s, 360));
-    assert_false(schedule_is_open(&s, 361)); /* the end is inclusive, as in the seed */
+    assert_true(schedule_is_open(&s, 22 * 60) && schedule_is_open(&s, 0) && schedule_is_open(&s, 359));
+    assert_false(schedule_is_open(&s, 360)); /* "until 6" is over at 6:00 */
     for (unsigned m = 0; m < 24 * 60; m++) { /* the next change is the first minute that differs */
         unsigned n = 1;
         while (schedule_is_open(&s, (m + n) % (24 * 60)) == schedule_is_open(&s, m))
