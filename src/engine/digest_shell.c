@@ -94,18 +94,28 @@ static bool look_up(struct digest_job *j)
     return found;
 }
 
-static void remember(const struct digest_job *j)
+/* Every line of `from` but the first `skipped`, and those of this key. */
+static int copy_lines(const struct digest_job *j, FILE *from, FILE *to, int skipped)
 {
     char line[256];
+    int lines = 0;
+    while (from && fgets(line, sizeof line, from)) {
+        if (!is_line(line) || memcmp(line, j->key, HEX) == 0)
+            continue;
+        if (++lines > skipped && to)
+            fputs(line, to);
+    }
+    return lines;
+}
+
+static void remember(const struct digest_job *j)
+{
     char *next = mem_printf("%s.%d.%p", j->cache, (int)getpid(), (const void *)j);
     FILE *old = fopen(j->cache, "re"), *f = fopen(next, "wxe");
-    int lines = 0;
-    while (old && f && lines < CACHE_LINES - 1 && fgets(line, sizeof line, old)) {
-        if (is_line(line) && memcmp(line, j->key, HEX) != 0) {
-            fputs(line, f);
-            lines++;
-        }
-    }
+    int lines = copy_lines(j, old, NULL, 0);
+    if (old)
+        rewind(old);
+    copy_lines(j, old, f, lines - (CACHE_LINES - 1));
     bool is_whole = f && fprintf(f, "%s %s\n", j->key, j->hex) > 0;
     if (f && fclose(f) != 0)
         is_whole = false;

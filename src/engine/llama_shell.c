@@ -7,17 +7,14 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "codec/json.h"
+#include "engine/child_log.h"
 #include "engine/socket_dir.h"
 #include "loop/loop.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct llama_child {
@@ -33,7 +30,7 @@ struct llama_child {
     bool is_asking_props; /* else /health */
     bool knows_props;     /* of this process */
     uint32_t slots, ctx;
-    int log_fd;
+    struct child_log log;
     struct socket_dir dir;
 };
 
@@ -42,33 +39,6 @@ static void advance(struct llama_child *c, enum llama_event ev);
 static struct sched *sched_of(const struct llama_child *c)
 {
     return loop_sched(c->cfg.loop);
-}
-
-/* --- the log: two files, the older one "NAME.log.1" --- */
-static void open_log(struct llama_child *c)
-{
-    if (c->log_fd < 0)
-        c->log_fd = open(c->cfg.log_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (c->log_fd < 0)
-        TRACE(ENGINE, WARN, "%s: no log (%s) -> without", c->cfg.log_path, strerror(errno));
-}
-
-/* The child holds the file open: it is copied and emptied, not renamed. */
-static void rotate_log(struct llama_child *c)
-{
-    struct stat st;
-    if (c->log_fd < 0 || fstat(c->log_fd, &st) != 0 || (uint64_t)st.st_size < LIMIT_ENGINE_LOG)
-        return;
-    char *old = mem_printf("%s.1", c->cfg.log_path);
-    int fd = open(old, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    free(old);
-    off_t from = st.st_size - (off_t)LIMIT_ENGINE_LOG;
-    while (fd >= 0 && from < st.st_size && sendfile(fd, c->log_fd, &from, LIMIT_ENGINE_LOG) > 0)
-        ;
-    if (fd >= 0)
-        close(fd);
-    if (ftruncate(c->log_fd, 0) != 0)
-        TRACE(ENGINE, WARN, "%s: cannot be rotated", c->cfg.log_path);
 }
 
 /* --- checks --- */
@@ -105,13 +75,13 @@ static void check_done(void *ctx, const struct http_call_result *r)
     struct llama_child *c = ctx;
     c->check = NULL;
     bool is_answer = r->err == 0;
+    child_log_rotate(&c->log);
     if (is_answer && c->is_asking_props) {
         if (c->check_status == 200)
             take_props(c);
         c->knows_props = true;
         advance(c, LLAMA_HEALTHY);
     } else if (is_answer && c->check_status == 200) {
-        rotate_log(c);
         if (c->knows_props)
             advance(c, LLAMA_HEALTHY);
         else
@@ -162,12 +132,12 @@ static void exited(void *ctx, int64_t status, int sig)
 static void spawn(struct llama_child *c)
 {
     struct llama_args args;
-    rotate_log(c);
-    open_log(c);
+    child_log_open(&c->log);
+    child_log_rotate(&c->log);
     unlink(c->cfg.plan.socket);
     c->knows_props = false;
     llama_args_init(&args, &c->cfg.plan);
-    struct loop_spawn_options opts = {.file = args.v[0], .argv = args.v, .out_fd = c->log_fd,
+    struct loop_spawn_options opts = {.file = args.v[0], .argv = args.v, .out_fd = c->log.fd,
                                       .exited = exited, .ctx = c};
     int err = loop_spawn(c->cfg.loop, &opts, &c->process);
     llama_args_fini(&args);
@@ -241,14 +211,14 @@ int llama_child_open(const struct llama_child_config *cfg, struct llama_child **
 {
     struct llama_child *c = MEM_NEW(struct llama_child);
     c->cfg = *cfg;
-    c->log_fd = -1;
     int err = make_socket_dir(c, why);
     if (err) {
         free(c);
         return err;
     }
     copy_plan(c);
-    c->cfg.log_path = mem_strdup(cfg->log_path);
+    child_log_init(&c->log, cfg->log_path);
+    c->cfg.log_path = c->log.path;
     c->origin.is_unix = true;
     snprintf(c->origin.host, sizeof c->origin.host, "%s", c->cfg.plan.socket);
     buf_init(&c->body, MIB);
@@ -280,15 +250,13 @@ void llama_child_close(struct llama_child *c)
     }
     http_pool_drop_idle(c->cfg.pool, &c->origin);
     socket_dir_close(&c->dir);
-    if (c->log_fd >= 0)
-        close(c->log_fd);
+    child_log_fini(&c->log);
     buf_fini(&c->body);
     free((char *)c->cfg.plan.server);
     free((char *)c->cfg.plan.self);
     free((char *)c->cfg.plan.file);
     free((char *)c->cfg.plan.name);
     free((char *)c->cfg.plan.socket);
-    free((char *)c->cfg.log_path);
     free(c);
 }
 
