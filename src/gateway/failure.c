@@ -120,6 +120,9 @@ void failure_from_response(struct failure *f, int status, struct bytes retry_aft
         copy_text(f->code, sizeof f->code, code);
     else if (status == 429)
         strcpy(f->code, "rate_limit_exceeded");
+    else if (bytes_eq_str(json_get_str(json_get(json_root(doc), "error"), "type"),
+                          "exceed_context_size_error"))
+        strcpy(f->code, "context_length_exceeded"); /* llama-server's word; agents know OpenAI's */
     if (bytes_to_u64(retry_after, &seconds) == 0 && seconds < 86400)
         f->retry_after_s = (unsigned)seconds;
     else if (status == 429 || status == 503)

@@ -210,6 +210,11 @@ static void route(struct gateway *g, struct http_exchange *x, const struct http_
                   const struct router_route *routes, size_t count, bool is_peer)
 {
     struct router_match m;
+    if (head->method == HTTP_OPTIONS && bytes_eq_str(head->path, "*")) { /* the server as such */
+        no_method(g, x, head,
+                  1u << HTTP_GET | 1u << HTTP_HEAD | 1u << HTTP_POST | 1u << HTTP_OPTIONS);
+        return;
+    }
     switch (router_find(routes, count, head->method, head->path, &m)) {
     case ROUTER_FOUND:
         dispatch(g, x, head, &m, is_peer);

@@ -128,6 +128,18 @@ def every_option_of_the_engine_reaches_it():
 
 
 @test
+def a_prompt_that_is_too_long_has_the_code_that_agents_know():
+    need_engine()
+    with Node("--model", TINY, "--threads", "1", "--ctx", "256") as p, Node("--bootstrap", p.address) as c:
+        c.wait_model("conduit-tiny", 40)
+        for n in (p, c):
+            s, h, b = n.chat("conduit-tiny", text="hello " * 500)
+            assert s == 400 and b["error"]["code"] == "context_length_exceeded" and "context size" in b["error"]["message"], (s, b)
+            s, h, ev, raw, orderly = n.stream("conduit-tiny", text="hello " * 500)
+            assert s == 400 and b"context_length_exceeded" in raw, (s, raw)
+
+
+@test
 def layers_on_the_gpu_may_be_none():
     need_engine()
     for args, want in ((["--gpu-layers", "0"], True), ([], False)):
@@ -239,6 +251,13 @@ def a_peer_that_asks_for_what_is_not_shared_finds_nothing():
             b.reset()
     js.stop()
     b.stop()
+
+
+@test
+def options_of_the_server_as_such():
+    with Node() as n:
+        s, h, b = n.request("OPTIONS", "*")
+        assert s == 204 and "POST" in h["allow"], (s, h)
 
 
 @test

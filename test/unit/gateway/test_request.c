@@ -137,6 +137,9 @@ static void errors_of_every_shape_become_one(void **state)
     }
     failure_from_response(&f, 429, BYTES_LIT("7"), BYTES_LIT("{}"), "x");
     assert_int_equal(f.retry_after_s, 7);
+    failure_from_response(&f, 400, (struct bytes){0},
+                          BYTES_LIT("{\"error\":{\"code\":400,\"message\":\"too long\",\"type\":\"exceed_context_size_error\"}}"), "x");
+    assert_string_equal(f.code, "context_length_exceeded");
     struct buf b;
     buf_init(&b, 0);
     failure_set(&f, 400, "", "a \"quoted\" thing");
