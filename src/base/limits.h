@@ -115,8 +115,8 @@
 #define LIMIT_LOAD_STALE_US     30000000 /* what a provider said of its load counts so long */
 #define LIMIT_MEASURES          4096 /* peers and models with a record */
 #define LIMIT_GUARD_PEERS       4096 /* peers with a rate of their own */
-#define LIMIT_GUARD_QUEUE       256  /* requests of others waiting for one model */
-#define LIMIT_GUARD_QUEUE_PEER  16   /* … of one of them */
+#define LIMIT_GUARD_QUEUE       1024 /* requests of others waiting for one model */
+#define LIMIT_GUARD_QUEUE_PEER  256  /* … of one of them: a whole office behind one node */
 
 /* --- engine --- */
 #define LIMIT_GGUF_TENSORS  65536       /* the largest mixtures of experts have some thousands */

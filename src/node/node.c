@@ -225,7 +225,7 @@ static int make_engine(struct node *n, char *why)
                             .engine = n->engine,
                             .host = n->host,
                             .discover = &n->discover,
-                            .default_slots = c->max_concurrent ? c->max_concurrent : 16,
+                            .default_slots = c->max_concurrent ? c->max_concurrent : 64,
                             .load_changed = on_load_changed,
                             .ctx = n};
     ways_init(&n->ways, rng_u64(n->rng));
