@@ -9,11 +9,12 @@
 FUZZ_CC ?= $(firstword $(shell command -v clang clang-19 clang-16 clang-14 2>/dev/null))
 OPT_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
             -fno-omit-frame-pointer
+FUZZ_LIBS  := -lcmocka # fixtures of the unit tests
 FUZZ_NAMES := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 FUZZ_FLAGS := -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 -verbosity=0
 
-build/fuzz/run_%: build/fuzz/test/fuzz/fuzz_%.o $(if $(filter fuzz,$(CFG)),$(call libs,$(ROOMS)))
-	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(call libs,$(ROOMS)) -Wl,--end-group $(LIBS)
+build/fuzz/run_%: build/fuzz/test/fuzz/fuzz_%.o $(if $(filter fuzz,$(CFG)),$(TESTLIB_OBJ)) $(if $(filter fuzz,$(CFG)),$(call libs,$(ROOMS)))
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(TESTLIB_OBJ) -Wl,--start-group $(call libs,$(ROOMS)) -Wl,--end-group $(LIBS) $(FUZZ_LIBS)
 
 define fuzz_one
 	mkdir -p build/fuzz/corpus/$(1) build/fuzz/crash && echo "fuzz $(1): $(2) s" && \

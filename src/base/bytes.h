@@ -49,6 +49,8 @@ static inline bool bytes_starts(struct bytes a, struct bytes prefix)
 /* From `at` to the end; empty when `at` lies past it. */
 static inline struct bytes bytes_skip(struct bytes a, size_t at)
 {
+    if (!a.p)
+        return a; /* C17 has no NULL + 0 */
     return at >= a.n ? (struct bytes){a.p + a.n, 0} : (struct bytes){a.p + at, a.n - at};
 }
 
