@@ -190,6 +190,46 @@ def the_engine_gets_no_secrets_and_no_network():
 
 
 @test
+def ctrl_c_lets_an_answer_finish():
+    """A terminal sends it to every process of the group; the engine must not be the first to go."""
+    need_engine()
+    with tempfile.TemporaryDirectory() as d:
+        p = spawn([CONDUIT, "up", "--json", "--data-dir", d, "--http-port", "0", "--p2p-port", "0", "--model", TINY, "--threads", "1"],
+                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        port = int(json.loads(p.stdout.readline())["api"].split(":")[2].split("/")[0])
+        body = json.dumps({"model": "conduit-tiny", "stream": True, "max_tokens": 1500, "ignore_eos": True,
+                           "messages": [{"role": "user", "content": "Hello"}]}).encode()
+        request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+        def begin():
+            s = socket.create_connection(("127.0.0.1", port), timeout=30)
+            s.sendall(request)
+            got = s.recv(65536)
+            return (s, got) if b" 200 " in got[:20] else s.close()
+        s, got = wait_for("an answer begins", begin, 40, 0.2)
+        os.killpg(p.pid, signal.SIGINT)
+        while (more := s.recv(65536)):
+            got += more
+        s.close()
+        err = p.communicate(timeout=20)[1]
+        assert b"data: [DONE]" in got and p.returncode == 0 and "died" not in err, (got[-300:], p.returncode, err)
+
+
+@test
+def a_hundred_at_once_are_all_served():
+    b = Backend()
+    with Node("--backend", b.url) as p, Node("--bootstrap", p.address) as c:
+        c.wait_model("ok")
+        out = []
+        ts = [threading.Thread(target=lambda: out.append(c.stream("paced", max_tokens=5, timeout=90))) for _ in range(100)]
+        [t.start() for t in ts]
+        [t.join() for t in ts]
+        wrong = [(r[0], r[3][:200]) for r in out if r[0] != 200 or r[2][-1] != "[DONE]"]
+        assert len(out) == 100 and not wrong, (len(out), wrong[:2])
+    b.stop()
+
+
+@test
 def no_prompt_is_written_down():
     need_engine()
     canary = "Xylocanary-7391"
