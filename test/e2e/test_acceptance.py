@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What a stranger tried who only had the README: options that nobody combines, keys in the environment, split
 models, more than one backend, a file searched for the prompt. Each test is a promise of the documents."""
-import json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
+import json, os, shutil, signal, socket, ssl, struct, subprocess, tempfile, threading, time
 from lib import *
 
 SKIP = None if cli("engine", "version").returncode == 0 else "no llama-server (make engine)"
@@ -312,6 +312,155 @@ def limits_bind_peers_and_not_the_owner():
         for _ in range(12):
             assert p.chat("ok", text="word " * 5000)[0] == 200
     b.stop()
+
+
+# --- HTTPS backends ------------------------------------------------------------------------------------------
+def pump(a, b):
+    try:
+        while (data := a.recv(65536)):
+            b.sendall(data)
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def join_sockets(a, b):
+    threading.Thread(target=pump, args=(a, b), daemon=True).start()
+    pump(b, a)
+    a.close()
+    b.close()
+
+
+def front(handle):
+    """A port of its own; each connection is handled in a thread."""
+    def one(s):
+        try:
+            handle(s)
+        except OSError:
+            s.close()
+
+    def accept():
+        while True:
+            s = ls.accept()[0]
+            threading.Thread(target=one, args=(s,), daemon=True).start()
+    ls = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=accept, daemon=True).start()
+    return ls.getsockname()[1]
+
+
+def make_certificates(d):
+    run = lambda *a: subprocess.run(["openssl", *a], check=True, capture_output=True, cwd=d)
+    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=Test CA")
+    run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "csr.pem", "-subj", "/CN=backend")
+    with open(os.path.join(d, "ext"), "w") as f:
+        f.write("subjectAltName=DNS:localhost,DNS:api.example\n")
+    run("x509", "-req", "-in", "csr.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "cert.pem", "-days", "2", "-extfile", "ext")
+
+
+def https_parts(d):
+    """A CA of our own, TLS in front of the scripted backend, and a proxy that knows one host."""
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    make_certificates(d)
+    b, tunnels = Backend(), []
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(os.path.join(d, "cert.pem"), os.path.join(d, "key.pem"))
+    port = front(lambda s: join_sockets(tls.wrap_socket(s, server_side=True), socket.create_connection(("127.0.0.1", b.port))))
+
+    def tunnel(s):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += s.recv(4096)
+        tunnels.append(head.decode())
+        s.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        join_sockets(s, socket.create_connection(("127.0.0.1", port)))
+    return b, port, front(tunnel), tunnels
+
+
+@test
+def an_https_backend_is_believed_when_its_certificate_is_good():
+    with tempfile.TemporaryDirectory() as d:
+        b, port, _, _ = https_parts(d)
+        ours = {"SSL_CERT_FILE": os.path.join(d, "ca.pem")}
+        with Node("--backend", f"https://localhost:{port}", "--models", "ok", env=ours) as n:
+            n.wait_model("ok", 10)
+            assert n.chat("ok")[0] == 200 and n.stream("ok")[2][-1] == "[DONE]"
+        for url, env in ((f"https://localhost:{port}", {}), (f"https://127.0.0.1:{port}", ours)):  # a CA nobody knows; another name
+            b.reset()
+            with Node("--backend", "b=" + url, "--models", "ok", env={**env, "CONDUIT_BACKEND_B_KEY": "canary"}) as n:
+                wait_for("a word about it", lambda: "authenticated" in n.logged(), 10)
+                assert n.chat("ok")[0] != 200 and n.models() == [] and b.ask("GET", "/_seen") == []
+        b.stop()
+
+
+@test
+def an_https_backend_behind_a_proxy():
+    with tempfile.TemporaryDirectory() as d:
+        b, port, proxy, tunnels = https_parts(d)
+        env = {"SSL_CERT_FILE": os.path.join(d, "ca.pem"), "HTTPS_PROXY": f"http://me:pass-canary@127.0.0.1:{proxy}"}
+        with Node("--backend", "b=https://api.example/v1", "--models", "ok", env={**env, "CONDUIT_BACKEND_B_KEY": "key-canary"}) as n:
+            n.wait_model("ok", 10)
+            assert n.chat("ok")[0] == 200 and n.stream("ok")[2][-1] == "[DONE]"
+            assert tunnels[0].startswith("CONNECT api.example:443 ") and "Basic bWU6cGFzcy1jYW5hcnk=" in tunnels[0], tunnels
+            assert "key-canary" not in "".join(tunnels) and "canary" not in n.logged()
+            seen = b.seen()[0]["headers"]
+            assert seen["host"] == "api.example" and seen["authorization"] == "Bearer key-canary", seen
+        tunnels.clear()
+        with Node("--backend", f"https://localhost:{port}", "--models", "ok", env={**env, "NO_PROXY": "localhost"}) as n:
+            n.wait_model("ok", 10)
+            assert n.chat("ok")[0] == 200 and not tunnels
+        b.stop()
+
+
+# --- providers that stop answering ------------------------------------------------------------------------------
+@test
+def a_provider_that_is_frozen_is_noticed():
+    b = Backend()
+    with Node("--backend", b.url) as p, Node("--bootstrap", p.address) as c:
+        c.wait_model("never-ends")
+        out = []
+        t = threading.Thread(target=lambda: out.append(c.stream("never-ends", timeout=60)))
+        t.start()
+        wait_for("it runs", lambda: b.seen(), 10)
+        time.sleep(0.3)
+        start = time.monotonic()
+        os.kill(p.proc.pid, signal.SIGSTOP)
+        try:
+            t.join(30)
+            took = time.monotonic() - start
+        finally:
+            os.kill(p.proc.pid, signal.SIGCONT)
+        s, h, ev, raw, orderly = out[0]
+        assert s == 200 and orderly and ev[-1]["error"]["code"] and took < 15, (took, ev[-1])
+        wait_for("it is used again", lambda: c.chat("ok")[0] == 200, 30, 0.2)
+    b.stop()
+
+
+@test
+def a_provider_over_its_limit_is_passed_over():
+    b = Backend()
+    with Node("--backend", b.url, "--models", "ok", "--rate-limit-requests-per-minute", "2") as p, \
+            Node("--backend", b.url, "--models", "ok", "--bootstrap", p.address) as q, Node("--bootstrap", p.address) as c:
+        c.wait_model("ok")
+        wait_for("both are known", lambda: len({o["peer"] for o in c.get("/conduit/v1/offers?scope=network")[1]["offers"]}) == 2)
+        got = [c.chat("ok") for _ in range(12)]
+        assert all(s == 200 for s, h, body in got), got
+        assert [h["x-conduit-peer"] for s, h, body in got].count(p.peer) <= 2
+        q.kill()
+        wait_for("only one is left", lambda: len({o["peer"] for o in c.get("/conduit/v1/offers?scope=network")[1]["offers"]}) == 1)
+        last = [c.chat("ok") for _ in range(3)][-1]
+        assert last[0] == 429 and int(last[1]["retry-after"]) >= 1, last
+    b.stop()
+
+
+@test
+def a_backend_that_died_leaves_the_list_soon():
+    b = Backend()
+    with Node("--backend", b.url, "--models", "ok") as p, Node("--bootstrap", p.address) as c:
+        c.wait_model("ok")
+        b.stop()
+        assert c.chat("ok")[0] in (502, 503)
+        wait_for("it leaves the list", lambda: "ok" not in c.models() and "ok" not in p.models(), 10)
 
 
 if __name__ == "__main__":
