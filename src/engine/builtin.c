@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #define REPLAY_MAX (64 * MIB) /* of a recording: the owner's own file */
-enum { TOKENS_MAX = 1000000, DELAY_MAX_MS = 60000 };
+enum { TOKENS_MAX = 1000000, DELAY_MAX_MS = 60000, PIECE = 64 * KIB };
 
 struct builtin {
     struct sched *sched;
@@ -223,16 +223,27 @@ static bool echo_step(struct answer *a, struct buf *out)
     }
 }
 
-/* Replay: bytes up to a ": wait MS" line, or the end. */
+/* Where a piece that begins here ends: whole lines, as many as a piece may have. */
+static const char *piece_end(const char *from, const char *end)
+{
+    if (end - from <= PIECE)
+        return end;
+    const char *nl = memrchr(from, '\n', PIECE);
+    return nl ? nl + 1 : from + PIECE;
+}
+
+/* Replay: bytes up to a ": wait MS" line, the end of a piece, or the end: what the client does not take
+ * yet is copied, so it is given little at a time. */
 static bool replay_step(struct answer *a, struct buf *out, uint64_t *wait_us)
 {
-    const char *from = a->text + a->at, *end = a->text + a->text_n;
+    const char *from = a->text + a->at, *last = a->text + a->text_n, *end = piece_end(from, last);
     const char *mark = memmem(from, (size_t)(end - from), ": wait ", 7);
     while (mark && mark > a->text && mark[-1] != '\n')
         mark = memmem(mark + 1, (size_t)(end - mark - 1), ": wait ", 7);
     if (!mark) {
         buf_append(out, from, (size_t)(end - from));
-        return false;
+        a->at = (size_t)(end - a->text);
+        return end < last;
     }
     buf_append(out, from, (size_t)(mark - from));
     uint64_t ms = strtoull(mark + 7, NULL, 10);
