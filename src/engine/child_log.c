@@ -63,3 +63,21 @@ void child_log_rotate(struct child_log *l)
     if (ftruncate(l->fd, 0) != 0)
         TRACE(ENGINE, WARN, "%s: cannot be rotated (%s)", l->path, strerror(errno));
 }
+
+void child_log_last_line(const struct child_log *l, char *out, size_t size)
+{
+    enum { LOOKED_AT = 4 * KIB };
+    char text[LOOKED_AT];
+    struct stat st;
+    out[0] = 0;
+    if (l->fd < 0 || fstat(l->fd, &st) != 0)
+        return;
+    ssize_t n = pread(l->fd, text, sizeof text, st.st_size > LOOKED_AT ? st.st_size - LOOKED_AT : 0);
+    while (n > 0 && (uint8_t)text[n - 1] <= ' ')
+        n--;
+    const char *nl = n > 0 ? memrchr(text, '\n', (size_t)n) : NULL, *line = nl ? nl + 1 : text;
+    size_t length = n > 0 ? (size_t)(text + n - line) : 0;
+    length = length < size ? length : size - 1;
+    memcpy(out, line, length);
+    out[length] = 0;
+}

@@ -4,6 +4,8 @@
 #ifndef CONDUIT_ENGINE_CHILD_LOG_H
 #define CONDUIT_ENGINE_CHILD_LOG_H
 
+#include <stddef.h>
+
 struct child_log {
     char *path;
     int fd; /* for the child's stdout and stderr; -1: none */
@@ -15,5 +17,7 @@ void child_log_fini(struct child_log *l);
 void child_log_open(struct child_log *l);
 /* When it is as long as LIMIT_ENGINE_LOG: its last LIMIT_ENGINE_LOG bytes become PATH.1. */
 void child_log_rotate(struct child_log *l);
+/* The last line that is not blank, cut to `size`; "" when there is none. */
+void child_log_last_line(const struct child_log *l, char *out, size_t size);
 
 #endif

@@ -112,7 +112,10 @@ static void ask(struct llama_child *c, bool props)
 static void exited(void *ctx, int64_t status, int sig)
 {
     struct llama_child *c = ctx;
-    bool is_asked = c->m.state == LLAMA_STOPPING;
+    bool is_asked = c->m.state == LLAMA_STOPPING, was_loading = c->m.state == LLAMA_LOADING;
+    char said[300] = ""; /* why it did not start; of a served request nothing is repeated here */
+    if (was_loading)
+        child_log_last_line(&c->log, said, sizeof said);
     loop_child_close(c->process);
     c->process = NULL;
     if (c->check)
@@ -124,8 +127,8 @@ static void exited(void *ctx, int64_t status, int sig)
     if (is_asked)
         TRACE(ENGINE, INFO, "%s: llama-server has stopped", c->cfg.plan.name);
     else
-        TRACE(ENGINE, WARN, "%s: llama-server died (%s %d, log: %s) -> %s", c->cfg.plan.name,
-              sig ? "signal" : "status", sig ? sig : (int)status, c->cfg.log_path,
+        TRACE(ENGINE, WARN, "%s: llama-server died (%s %d%s%s, log: %s) -> %s", c->cfg.plan.name,
+              sig ? "signal" : "status", sig ? sig : (int)status, said[0] ? ": " : "", said, c->cfg.log_path,
               llama_state_text(c->m.state));
 }
 

@@ -147,6 +147,19 @@ def without_a_llama_server_the_way_out_is_named():
     assert "/nonexistent/llama-server is not a program" in said, said
 
 
+@test
+def one_that_does_not_start_says_why():
+    d = tempfile.mkdtemp(dir=TMP)
+    with open(d + "/llama-server", "w") as f:
+        f.write("#!/bin/sh\n[ \"$1\" = --version ] && { echo 'version: 12000 (abc)'; exit 0; }\n"
+                "echo 'error: out of memory' >&2; exit 3\n")
+    os.chmod(d + "/llama-server", 0o755)
+    with Node("--model", TINY, "--llama-server", d + "/llama-server") as n:
+        wait_for("it says why", lambda: "llama-server died (status 3: error: out of memory, log: " in n.logged(), 10)
+        s, _, b = n.chat("conduit-tiny", timeout=20)
+        assert s in (404, 503) and b["error"]["code"], (s, b)
+
+
 # --- backends ------------------------------------------------------------------------------------------------
 @test
 def a_backend_that_comes_late_is_used():

@@ -99,6 +99,26 @@ static void a_log_is_rotated(void **state)
     child_log_fini(&l);
 }
 
+static void the_last_line(void **state)
+{
+    struct child_log l;
+    char said[32];
+    child_log_init(&l, in_base("said"));
+    child_log_last_line(&l, said, sizeof said);
+    assert_string_equal(said, "");
+    child_log_open(&l);
+    child_log_last_line(&l, said, sizeof said);
+    assert_string_equal(said, "");
+    static const char lines[] = "loading\nerror: no memory\n\n \n";
+    assert_int_equal(write(l.fd, lines, sizeof lines - 1), sizeof lines - 1);
+    child_log_last_line(&l, said, sizeof said);
+    assert_string_equal(said, "error: no memory");
+    fill(l.fd, 5000, 'x'); /* cut at its end, as a log line of its own would be */
+    child_log_last_line(&l, said, sizeof said);
+    assert_string_equal(said, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    child_log_fini(&l);
+}
+
 static void a_log_that_cannot_be(void **state)
 {
     struct child_log l;
@@ -266,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_is_rotated),
+        cmocka_unit_test(the_last_line),
         cmocka_unit_test(a_log_that_cannot_be),
         cmocka_unit_test(a_digest_is_computed_once),
         cmocka_unit_test(a_changed_file_is_another),
