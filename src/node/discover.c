@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define MISSING_US (3 * US_PER_S)
+#define NEW_US     (3 * US_PER_S)    /* who has not identified itself by then is no Conduit node */
+#define AGAIN_US   (20 * US_PER_MS)
 enum { FOUND_MAX = 16, MISSING_MAX = 256 };
 
 struct found {
@@ -26,10 +28,13 @@ struct discover_search {
     discover_done done;
     void *ctx;
     struct dht_query *query;
+    bool is_variant;  /* NAME:QUANT: asked for as it is, and, when nobody has that, as NAME */
+    bool is_base;     /* … which is the question now */
+    bool is_unasked;  /* to be asked again in a moment */
     bool is_asked;    /* the DHT has nothing more to say */
     bool is_complete; /* … and it said all */
     struct feeds_waiter waiter;
-    struct timer deadline;
+    struct timer deadline, again;
     struct task task;
     struct found found[FOUND_MAX];
     size_t found_count;
@@ -44,6 +49,7 @@ static void search_free(struct discover_search *s)
             p2p_connect_cancel(&s->found[i].connect);
     feeds_unwait(&s->waiter);
     timer_clear(s->d->sched, &s->deadline);
+    timer_clear(s->d->sched, &s->again);
     task_cancel(&s->task);
     list_remove(&s->link);
     free(s);
@@ -85,6 +91,27 @@ static void finish(struct discover_search *s, bool is_complete)
     done(ctx, is_complete);
 }
 
+/* Somebody came a moment ago and has not said yet who it is, or what it offers: the bootstrap node itself, when
+ * the first question comes right after the start. */
+static bool is_somebody_new(const struct discover *d)
+{
+    struct p2p_peer_view v;
+    void *cursor = NULL;
+    if (!feeds_are_known(d->feeds))
+        return true;
+    while (p2p_host_peers(d->host, &cursor, &v))
+        if ((!v.record || !*v.record->version) && sched_now(d->sched) - v.since_us < NEW_US)
+            return true;
+    return false;
+}
+
+/* Too early to say that nobody has it. */
+static bool is_early(const struct discover *d)
+{
+    bool is_joining = !d->has_joined(d->ctx) && sched_now(d->sched) - d->started_us < NEW_US;
+    return is_joining || is_somebody_new(d);
+}
+
 /* Is there anything left to wait for? */
 static void look(struct discover_search *s)
 {
@@ -95,7 +122,9 @@ static void look(struct discover_search *s)
     }
     for (size_t i = 0; i < s->found_count; i++)
         waiting |= s->found[i].is_connecting || !s->found[i].is_heard;
-    if (!waiting)
+    if (!waiting && is_early(s->d))
+        timer_set(s->d->sched, &s->again, sched_now(s->d->sched) + AGAIN_US);
+    else if (!waiting)
         finish(s, s->is_complete && s->d->has_joined(s->d->ctx));
 }
 
@@ -154,10 +183,23 @@ static void on_provider(void *ctx, const struct dht_peer *peer)
     p2p_host_connect(d->host, &f->connect);
 }
 
+static void ask(struct discover_search *s);
+
 static void on_asked(void *ctx, int err)
 {
     struct discover_search *s = ctx;
     s->query = NULL;
+    if (err == E_UNAVAILABLE && is_early(s->d)) { /* there was nobody to ask yet */
+        s->is_unasked = true;
+        timer_set(s->d->sched, &s->again, sched_now(s->d->sched) + AGAIN_US);
+        return;
+    }
+    if (s->is_variant && s->found_count == 0 && (err == 0 || err == E_NOT_FOUND)) {
+        s->is_variant = false;
+        s->is_base = true;
+        ask(s);
+        return;
+    }
     s->is_asked = true;
     s->is_complete = err == 0 || err == E_UNAVAILABLE || err == E_NOT_FOUND;
     look_soon(s);
@@ -168,17 +210,47 @@ static void on_deadline(struct timer *t)
     finish(CONTAINER_OF(t, struct discover_search, deadline), false);
 }
 
+static void on_again(struct timer *t)
+{
+    struct discover_search *s = CONTAINER_OF(t, struct discover_search, again);
+    if (s->is_unasked && !is_known(s)) {
+        s->is_unasked = false;
+        ask(s);
+    } else {
+        look(s);
+    }
+}
+
+/* A variant is provided under the name in front of it; what is behind a colon may be one, or part of the name. */
+static void ask(struct discover_search *s)
+{
+    char text[OFFER_NAME + 16];
+    uint8_t key[DHT_KEY_TEXT];
+    struct bytes name = bytes_first(bytes_str(s->model), strcspn(s->model, "@"));
+    const uint8_t *colon = memrchr(name.p, ':', name.n);
+    if (s->is_base)
+        name = bytes_first(name, (size_t)(colon - name.p));
+    else
+        s->is_variant = colon && colon > name.p;
+    if (catalogue_is_any(bytes_str(s->model)))
+        snprintf(text, sizeof text, "protocol:openai");
+    else
+        snprintf(text, sizeof text, "model:%.*s", BYTES_FMT(name));
+    dht_key_text(bytes_str(text), key);
+    s->query = dht_find_providers(s->d->dht, bytes_of(key, sizeof key), FOUND_MAX, on_provider,
+                                  on_asked, s);
+}
+
 struct discover_search *discover_start(struct discover *d, struct bytes model, uint64_t timeout_us,
                                        discover_done done, void *ctx)
 {
     struct discover_search *s = MEM_NEW(struct discover_search);
-    char text[OFFER_NAME + 16];
-    uint8_t key[DHT_KEY_TEXT];
     *s = (struct discover_search){.d = d, .done = done, .ctx = ctx, .waiter.news = on_news};
     snprintf(s->model, sizeof s->model, "%.*s", BYTES_FMT(model));
     list_append(&d->searches, &s->link);
     feeds_wait(d->feeds, &s->waiter);
     timer_init(&s->deadline, on_deadline);
+    timer_init(&s->again, on_again);
     timer_after(d->sched, &s->deadline, timeout_us);
     task_init(&s->task, on_task);
     uint64_t *missing = map_get(&d->missing, bytes_str(s->model));
@@ -187,15 +259,7 @@ struct discover_search *discover_start(struct discover *d, struct bytes model, u
         look_soon(s);
         return s;
     }
-    /* A variant is provided under the name in front of it. */
-    struct bytes name = bytes_first(bytes_str(s->model), strcspn(s->model, "@"));
-    if (catalogue_is_any(bytes_str(s->model)))
-        snprintf(text, sizeof text, "protocol:openai");
-    else
-        snprintf(text, sizeof text, "model:%.*s", BYTES_FMT(name));
-    dht_key_text(bytes_str(text), key);
-    s->query = dht_find_providers(d->dht, bytes_of(key, sizeof key), FOUND_MAX, on_provider,
-                                  on_asked, s);
+    ask(s);
     return s;
 }
 
@@ -214,7 +278,8 @@ void discover_init(struct discover *d, struct p2p_host *host, struct dht *dht, s
                    struct feeds *feeds, struct catalogue *offers, uint64_t seed)
 {
     *d = (struct discover){
-        .host = host, .dht = dht, .sched = sched, .feeds = feeds, .offers = offers};
+        .host = host, .dht = dht, .sched = sched, .feeds = feeds, .offers = offers,
+        .started_us = sched_now(sched)};
     list_init(&d->searches);
     map_init(&d->missing, seed);
 }

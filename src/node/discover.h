@@ -12,6 +12,7 @@ struct discover {
     struct p2p_host *host;
     struct dht *dht;
     struct sched *sched;
+    uint64_t started_us;
     struct feeds *feeds;
     struct catalogue *offers;
     struct list searches;

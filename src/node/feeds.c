@@ -340,3 +340,11 @@ bool feeds_is_known(const struct feeds *f, const struct peer_id *peer)
     const struct feed *w = map_get(&f->by_peer, peer_id_bytes(peer));
     return w && w->is_known;
 }
+
+bool feeds_are_known(const struct feeds *f)
+{
+    for (struct map_entry *e = map_first(&f->by_peer); e; e = map_next(&f->by_peer, e))
+        if (!((const struct feed *)e->value)->is_known)
+            return false;
+    return true;
+}

@@ -41,5 +41,7 @@ void feeds_unwait(struct feeds_waiter *w);
 void feeds_want(struct feeds *f, const struct peer_id *peer);
 /* Its first snapshot has come (or will never: the feed has failed since). */
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer);
+/* That of all of them. */
+bool feeds_are_known(const struct feeds *f);
 
 #endif

@@ -314,6 +314,29 @@ def limits_bind_peers_and_not_the_owner():
     b.stop()
 
 
+# --- the first question -----------------------------------------------------------------------------------
+@test
+def the_first_question_right_after_the_start_is_answered():
+    """The node has said that it is ready, but it may not have heard yet what its bootstrap node offers."""
+    b = Backend()
+    with Node("--backend", b.url, "--models", "ok,org/m:7b") as p:
+        p.wait_model("ok")
+        for i in range(8):
+            with Node("--bootstrap", p.address) as c:
+                s, h, body = c.chat(("ok", "org/m:7b")[i % 2])
+                assert s == 200, (i, s, body)
+    b.stop()
+
+
+@test
+def a_variant_is_found_by_who_never_heard_of_the_model():
+    need_engine()
+    with Node() as boot, Node("--model", TINY, "--threads", "1", "--bootstrap", boot.address) as p:
+        p.wait_model("conduit-tiny", 40)
+        with Node("--bootstrap", boot.address) as c:
+            wait_for("it is announced", lambda: c.chat("conduit-tiny:Q8_0")[0] == 200, 20, 0.3)
+
+
 # --- HTTPS backends ------------------------------------------------------------------------------------------
 def pump(a, b):
     try:
