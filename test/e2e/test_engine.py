@@ -198,8 +198,14 @@ def bare(o):
 
 QUESTION = {"model": "tiny", "temperature": 0, "seed": 1, "max_tokens": 24, "cache_prompt": False,
             "messages": [{"role": "user", "content": "What is the capital of France?"}]}
-WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {
-    "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+def tool(name, *arguments):
+    return {"type": "function", "function": {"name": name, "description": name, "parameters": {
+        "type": "object", "properties": {a: {"type": "string"} for a in arguments}, "required": [arguments[0]]}}}
+
+
+WEATHER = {"tools": [tool("get_weather", "location", "unit"), tool("search", "query")], "max_tokens": 100,
+           "messages": [{"role": "user", "content": "What is the weather in Paris?"}]}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
 
 @test
@@ -216,14 +222,17 @@ def what_llama_server_says_is_left_as_it_is():
         # Named models: the list is not read, so the backend is not known to be right, and all is looked at.
         with Node("--backend", f"box=http://127.0.0.1:{port}", "--models", "tiny") as n:
             ready(n, "tiny")
-            chats = [{}, {"logprobs": True, "top_logprobs": 2}, {"tools": [WEATHER], "tool_choice": "required"},
+            chats = [{}, {"logprobs": True, "top_logprobs": 2}, WEATHER,
                      {"n": 1, "stop": ["."]}, {"max_tokens": 2},
-                     {"response_format": {"type": "json_schema", "json_schema": {"schema": WEATHER["function"]["parameters"]}}}]
+                     {"response_format": {"type": "json_schema", "json_schema": {"schema": CITY}}}]
             for more in chats:
                 body = {**QUESTION, **more}
                 s, _, got = n.request("POST", "/v1/chat/completions", body)
                 want = direct(port, "/v1/chat/completions", body)
                 assert (s, bare(json.loads(got))) == (want[0], bare(json.loads(want[1]))), (more, got, want)
+                choice = json.loads(got)["choices"][0]
+                assert ("tools" in more) == bool(choice["message"].get("tool_calls")), choice
+                assert ("logprobs" in more) == bool(choice.get("logprobs")), choice
                 body = {**body, "stream": True, "stream_options": {"include_usage": True}}
                 s, _, got = n.request("POST", "/v1/chat/completions", body)
                 want = direct(port, "/v1/chat/completions", body)
