@@ -72,6 +72,12 @@ $(foreach r,$(ROOMS),$(eval $(call room_archive,$(r))))
 
 CMD_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard cmd/conduit/*.c))
 CFLAGS_version := -DCONDUIT_VERSION='"$(VERSION)"' -DCONDUIT_GIT='"$(GIT)"'
+# version.o is made anew when the commit is another one.
+.PHONY: force
+$(B)/commit: force
+	@mkdir -p $(@D)
+	@echo '$(GIT)' | cmp -s - $@ || echo '$(GIT)' > $@
+$(B)/cmd/conduit/version.o: $(B)/commit
 $(B)/conduit: $(CMD_OBJ) $(call libs,$(ROOMS))
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(CMD_OBJ) -Wl,--start-group $(call libs,$(ROOMS)) -Wl,--end-group $(LIBS)
 build/conduit: $(B)/conduit
