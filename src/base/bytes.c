@@ -9,12 +9,10 @@ static uint8_t lower(uint8_t c)
     return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }
 
-bool bytes_eq_nocase(struct bytes a, struct bytes b)
+bool bytes_same_nocase(const uint8_t *a, const uint8_t *b, size_t n)
 {
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        if (lower(a.p[i]) != lower(b.p[i]))
+    for (size_t i = 0; i < n; i++)
+        if (lower(a[i]) != lower(b[i]))
             return false;
     return true;
 }

@@ -38,8 +38,13 @@ static inline bool bytes_eq_str(struct bytes a, const char *s)
     return bytes_eq(a, bytes_str(s));
 }
 
-/* Equal but for the case of ASCII letters. */
-bool bytes_eq_nocase(struct bytes a, struct bytes b);
+bool bytes_same_nocase(const uint8_t *a, const uint8_t *b, size_t n);
+
+/* Equal but for the case of ASCII letters. The length, which tells most names apart, is looked at here. */
+static inline bool bytes_eq_nocase(struct bytes a, struct bytes b)
+{
+    return a.n == b.n && bytes_same_nocase(a.p, b.p, a.n);
+}
 
 static inline bool bytes_starts(struct bytes a, struct bytes prefix)
 {

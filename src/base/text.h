@@ -33,4 +33,31 @@ static inline void text_put_id(char *out, const char *prefix, uint64_t id)
     out[n + 16] = 0;
 }
 
+/* Text put together piece by piece; NUL-terminated after each, cut to what fits. */
+struct text {
+    char *at;
+    size_t room; /* with the NUL; > 0 */
+};
+
+static inline void text_add(struct text *t, const char *more)
+{
+    size_t n = strlen(more);
+    n = n < t->room ? n : t->room - 1;
+    memcpy(t->at, more, n);
+    t->at += n;
+    t->room -= n;
+    *t->at = 0;
+}
+
+static inline void text_add_u64(struct text *t, uint64_t v)
+{
+    char digits[21];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do
+        digits[--at] = (char)('0' + v % 10);
+    while (v /= 10);
+    text_add(t, digits + at);
+}
+
 #endif

@@ -81,9 +81,10 @@ int json_escape(struct bytes s, struct buf *out)
 
 static void put_literal(struct json_writer *w, struct bytes s)
 {
+    if (w->err)
+        return;
     put(w, "\"", 1);
-    if (!w->err)
-        w->err = json_escape(s, w->out);
+    w->err = w->err ? w->err : json_escape(s, w->out);
     put(w, "\"", 1);
 }
 
@@ -127,6 +128,8 @@ static void put_text(struct json_writer *w, const char *s)
 
 void json_put_u64(struct json_writer *w, uint64_t v)
 {
+    if (w->err)
+        return;
     char digits[20];
     size_t at = sizeof digits;
     do
@@ -169,6 +172,8 @@ void json_put_null(struct json_writer *w)
 
 void json_put_value(struct json_writer *w, const struct json *v)
 {
+    if (w->err)
+        return; /* who only looks through a tree writes with an error from the start */
     struct json_iter it = json_iter(v);
     switch (json_kind_of(v)) {
     case JSON_STRING:

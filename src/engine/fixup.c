@@ -4,6 +4,7 @@
 #include "engine/fixup_impl.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "codec/json_skim.h"
 
 #include <stdio.h>
@@ -150,7 +151,6 @@ void fixup_take_usage(struct fixup *f, const struct json *usage)
         f->usage.prompt_tokens = n;
     if (json_u64(json_get(usage, "completion_tokens"), &n))
         f->usage.completion_tokens = n;
-    hold(f, usage, NULL);
 }
 
 static void put_id(struct fixup_pass *p, const struct json *root)
@@ -159,7 +159,7 @@ static void put_id(struct fixup_pass *p, const struct json *root)
     struct bytes id = json_get_str(root, "id");
     if (!f->has_id) {
         bool is_fit = id.n > 0 && id.n < sizeof f->id && !memchr(id.p, 0, id.n);
-        snprintf(f->id, sizeof f->id, "%.*s", BYTES_FMT(is_fit ? id : bytes_str(f->cfg.id)));
+        text_copy_bytes(f->id, sizeof f->id, is_fit ? id : bytes_str(f->cfg.id));
         uint64_t created = 0;
         bool has_created = json_u64(json_get(root, "created"), &created) && created > 0;
         f->created_s = has_created ? created : f->cfg.created_s;
@@ -202,10 +202,12 @@ void fixup_root(struct fixup_pass *p, const struct json *root, const struct json
         if (is_usage)
             fixup_take_usage(p->f, it.value);
         if (is_usage && !p->is_whole && json_kind_of(it.value) != JSON_NULL) {
+            if (json_kind_of(it.value) == JSON_OBJECT)
+                hold(p->f, it.value, NULL);
             p->is_right = false; /* it goes out in an event of its own, or not at all */
             continue;
         }
-        if (is_ours(it.key))
+        if (p->w.err || is_ours(it.key))
             continue;
         json_key_bytes(&p->w, it.key);
         json_put_value(&p->w, it.value);

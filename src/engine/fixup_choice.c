@@ -3,6 +3,7 @@
 #include "engine/fixup_impl.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -182,7 +183,7 @@ static void put_finish(struct fixup_pass *p, size_t choice, const struct json *s
         return;
     f->seen[choice] |= SEEN_FINISHED;
     if (choice == 0)
-        snprintf(f->finish_reason, sizeof f->finish_reason, "%s", ours);
+        text_copy(f->finish_reason, sizeof f->finish_reason, ours);
 }
 
 static void put_text(struct fixup_pass *p, size_t choice, const struct json *c)

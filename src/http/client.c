@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* One call over one stream; see client.h, and client_impl.h for its phases. */
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/trace.h"
 #include "http/client_impl.h"
 
@@ -46,22 +47,25 @@ static bool is_fit(const struct http_request *req)
 static void append_field(struct buf *b, struct bytes name, struct bytes value)
 {
     buf_append_bytes(b, name);
-    buf_append_str(b, ": ");
+    buf_append(b, ": ", 2);
     buf_append_bytes(b, value);
-    buf_append_str(b, "\r\n");
+    buf_append(b, "\r\n", 2);
 }
 
 static void encode_head(struct buf *b, const struct http_request *req, size_t body_size)
 {
+    char length[24];
+    struct text t = {length, sizeof length};
     buf_append_str(b, req->method);
     buf_append_byte(b, ' ');
     buf_append_bytes(b, req->target);
-    buf_append_str(b, " HTTP/1.1\r\n");
+    buf_append_bytes(b, BYTES_LIT(" HTTP/1.1\r\n"));
     append_field(b, BYTES_LIT("host"), req->host);
     for (size_t i = 0; i < req->header_count; i++)
         append_field(b, req->headers[i].name, req->headers[i].value);
+    text_add_u64(&t, body_size);
     if (body_size || req->has_body)
-        buf_printf(b, "content-length: %zu\r\n", body_size);
+        append_field(b, BYTES_LIT("content-length"), bytes_str(length));
     if (req->must_close)
         buf_append_str(b, "connection: close\r\n");
     buf_append_str(b, "\r\n");

@@ -137,6 +137,18 @@ static bool serves(enum http_method route, enum http_method asked)
     return route == asked || (route == HTTP_GET && asked == HTTP_HEAD);
 }
 
+/* The route that is written just as the path is: of most requests, and found without cutting anything. */
+static const struct router_route *as_written(const struct router_route *routes, size_t count,
+                                             enum http_method method, struct bytes path)
+{
+    if (bytes_find(path, ':') < path.n || bytes_find(path, '*') < path.n)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        if (serves(routes[i].method, method) && bytes_eq_str(path, routes[i].pattern))
+            return &routes[i];
+    return NULL;
+}
+
 enum router_result router_find(const struct router_route *routes, size_t count,
                                enum http_method method, struct bytes path, struct router_match *out)
 {
@@ -144,6 +156,11 @@ enum router_result router_find(const struct router_route *routes, size_t count,
     out->id = 0;
     out->allowed = 0;
     out->capture_count = 0;
+    const struct router_route *plain = as_written(routes, count, method, path);
+    if (plain) {
+        out->id = plain->id;
+        return ROUTER_FOUND;
+    }
     enum router_result r = split(path, out, &s);
     if (r != ROUTER_FOUND)
         return r;

@@ -8,6 +8,7 @@
 #include "node/ways.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "gateway/fields.h"
 #include "node/fixup_filter.h"
 
@@ -132,7 +133,7 @@ static void on_slot(struct engine_ticket *t, int err, const struct engine_way *e
         return;
     }
     int count = edit_body(y, ew);
-    snprintf(id, sizeof id, "chatcmpl-%016llx", (unsigned long long)rng_u64(y->w->rng));
+    text_put_id(id, "chatcmpl-", rng_u64(y->w->rng));
     way.stream = ew->stream;
     way.origin = ew->origin;
     way.host = bytes_str(ew->host);

@@ -3,6 +3,7 @@
 #include "route/choose.h"
 
 #include "base/limits.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -138,13 +139,24 @@ const char *route_explain(const struct route_choice *c, unsigned attempt, char o
                  c->broken, c->unfit);
         return out;
     }
-    /* Whole numbers: printf of doubles costs more than the choice. */
-    unsigned long long ms = (unsigned long long)(c->latency_us / 1000 + 0.5);
+    /* Put together by hand, in whole numbers: printf costs more than the choice. */
+    uint64_t ms = (uint64_t)(c->latency_us / 1000 + 0.5);
     unsigned percent = (unsigned)(c->success * 100 + 0.5);
-    int n = snprintf(out, 160, "%s; %s 1 of %u; expected %llu ms; %u waiting; success %u.%02u",
-                     c->offer->peer->is_own ? "own" : "peer", c->was_drawn ? "drawn" : "best",
-                     c->candidates, ms, c->waiting, percent / 100, percent % 100);
-    if (attempt > 1 && n > 0 && n < 160)
-        snprintf(out + n, 160 - (size_t)n, "; attempt %u", attempt);
+    struct text t = {out, 160};
+    text_add(&t, c->offer->peer->is_own ? "own; " : "peer; ");
+    text_add(&t, c->was_drawn ? "drawn 1 of " : "best 1 of ");
+    text_add_u64(&t, c->candidates);
+    text_add(&t, "; expected ");
+    text_add_u64(&t, ms);
+    text_add(&t, " ms; ");
+    text_add_u64(&t, c->waiting);
+    text_add(&t, " waiting; success ");
+    text_add_u64(&t, percent / 100);
+    text_add(&t, percent % 100 < 10 ? ".0" : ".");
+    text_add_u64(&t, percent % 100);
+    if (attempt > 1) {
+        text_add(&t, "; attempt ");
+        text_add_u64(&t, attempt);
+    }
     return out;
 }

@@ -8,6 +8,7 @@
 #include "base/net.h"
 #include "base/rng.h"
 #include "base/sched.h"
+#include "base/text.h"
 #include "base/trace.h"
 
 #include <setjmp.h>
@@ -251,6 +252,29 @@ static void numbers_are_read_strictly(void **state)
     assert_int_equal(bytes_to_u64(BYTES_LIT("1 "), &v), E_MALFORMED);
 }
 
+static void text_is_cut_to_what_fits(void **state)
+{
+    char out[12];
+    struct text t = {out, sizeof out};
+    text_add(&t, "n=");
+    text_add_u64(&t, 0);
+    text_add(&t, ";");
+    assert_string_equal(out, "n=0;");
+    text_add_u64(&t, UINT64_MAX);
+    assert_string_equal(out, "n=0;1844674");
+    text_add(&t, "more");
+    assert_string_equal(out, "n=0;1844674");
+}
+
+static void names_differ_by_more_than_case(void **state)
+{
+    assert_true(bytes_eq_nocase(BYTES_LIT("X-Request-Id"), BYTES_LIT("x-request-iD")));
+    assert_false(bytes_eq_nocase(BYTES_LIT("x-request-id"), BYTES_LIT("x-request-ie")));
+    assert_false(bytes_eq_nocase(BYTES_LIT("x-request-id"), BYTES_LIT("x-request-i")));
+    assert_false(bytes_eq_nocase(BYTES_LIT("@"), BYTES_LIT("`"))); /* 32 apart, but no letters */
+    assert_true(bytes_eq_nocase(BYTES_LIT(""), bytes_of(NULL, 0)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +289,8 @@ int main(void)
         cmocka_unit_test(addresses_know_their_kind),
         cmocka_unit_test(log_levels_are_parsed),
         cmocka_unit_test(numbers_are_read_strictly),
+        cmocka_unit_test(text_is_cut_to_what_fits),
+        cmocka_unit_test(names_differ_by_more_than_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

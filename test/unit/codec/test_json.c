@@ -183,6 +183,7 @@ static void duplicates_are_refused_however_written(void **state)
 static void limits_of_depth_and_members(void **state)
 {
     struct json_skim *s = MEM_NEW(struct json_skim);
+    struct json_doc *d;
     struct buf b;
     buf_init(&b, 0);
     for (int depth = LIMIT_JSON_DEPTH; depth <= LIMIT_JSON_DEPTH + 1; depth++) {
@@ -191,12 +192,18 @@ static void limits_of_depth_and_members(void **state)
             buf_append_byte(&b, '[');
         for (int i = 0; i < depth; i++)
             buf_append_byte(&b, ']');
-        struct json_doc *d;
         int want = depth > LIMIT_JSON_DEPTH ? E_LIMIT : 0;
         assert_int_equal(json_check(buf_view(&b), NULL), want);
         assert_int_equal(json_parse(buf_view(&b), 1 << 20, &d, NULL), want);
         json_free(d);
     }
+    buf_clear(&b); /* many brackets, none of them deep */
+    for (int i = 0; i < 4 * LIMIT_JSON_DEPTH; i++)
+        buf_append_str(&b, i ? ",{}" : "[{}");
+    buf_append_byte(&b, ']');
+    assert_int_equal(json_parse(buf_view(&b), 1 << 20, &d, NULL), 0);
+    assert_int_equal(json_count(json_root(d)), 4 * LIMIT_JSON_DEPTH);
+    json_free(d);
     for (int n = LIMIT_JSON_MEMBERS; n <= LIMIT_JSON_MEMBERS + 1; n++) {
         buf_clear(&b);
         for (int i = 0; i < n; i++)
@@ -204,7 +211,6 @@ static void limits_of_depth_and_members(void **state)
         buf_append_byte(&b, '}');
         assert_int_equal(json_skim(buf_view(&b), s, NULL), n > LIMIT_JSON_MEMBERS ? E_LIMIT : 0);
     }
-    struct json_doc *d;
     assert_int_equal(json_parse(buf_view(&b), 10, &d, NULL), E_TOO_BIG);
     buf_fini(&b);
     free(s);

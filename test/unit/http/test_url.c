@@ -147,6 +147,8 @@ static void paths_find_their_routes(void **state)
         {"/v1/models/org//model/", MODEL, "org/model"},
         {"/peers/12D3/log", PEER_ID, "12D3"},
         {"/peers/a%2Fb/log", PEER_ID, "a/b"},
+        {"/peers/:id/log", PEER_ID, ":id"},
+        {"/v1/models/*id", MODEL, "*id"},
     };
     struct router_match m;
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
