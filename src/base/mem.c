@@ -29,7 +29,8 @@ void *mem_new(size_t size)
 
 void *mem_array(size_t count, size_t size)
 {
-    return must(calloc(count ? count : 1, size ? size : 1));
+    size_t all;
+    return mem_new(__builtin_mul_overflow(count, size, &all) ? SIZE_MAX : all);
 }
 
 void *mem_resize(void *p, size_t size)

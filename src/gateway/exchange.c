@@ -43,6 +43,8 @@ static void forget_question(struct exchange *e)
     free(a->head);
     free(a->req);
     free(a->slices);
+    free(a->headers);
+    route_tried_fini(&a->tried);
     buf_fini(&a->body);
     buf_fini(&a->model_json);
     free(a);

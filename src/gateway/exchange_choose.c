@@ -46,7 +46,7 @@ static int body_slices(struct asking *a, const char *model)
  * that turns out to be one must not send it on. */
 static size_t request_headers(struct exchange *e)
 {
-    struct http_header *h = e->ask->headers;
+    struct http_header h[EXCHANGE_HEADERS];
     size_t n = headers_allowed(e->ask->head, h, EXCHANGE_HEADERS - 2), kept = 0;
     for (size_t i = 0; i < n; i++)
         if (!bytes_eq_nocase(h[i].name, BYTES_LIT(HOP_FIELD)) &&
@@ -54,6 +54,8 @@ static size_t request_headers(struct exchange *e)
             h[kept++] = h[i];
     h[kept++] = (struct http_header){BYTES_LIT("x-request-id"), bytes_str(e->request_id)};
     h[kept++] = (struct http_header){BYTES_LIT(HOP_FIELD), e->is_peer ? BYTES_LIT("2") : BYTES_LIT("1")};
+    e->ask->headers = mem_resize(e->ask->headers, kept * sizeof *h);
+    memcpy(e->ask->headers, h, kept * sizeof *h);
     return kept;
 }
 
@@ -68,12 +70,13 @@ static void try_offer(struct exchange *e, const struct route_choice *c)
     e->attempt_us = exchange_now(e);
     e->first_event_us = e->events = 0;
     int body_count = body_slices(a, e->choice.model);
+    size_t header_count = request_headers(e);
     a->areq = (struct attempt_request){
         .request = a->req,
         .who = &e->who,
         .path = bytes_str(request_path(e->kind)),
         .headers = a->headers,
-        .header_count = request_headers(e),
+        .header_count = header_count,
         .body = a->slices,
         .body_count = body_count,
         .is_stream = a->req->is_stream,

@@ -101,6 +101,25 @@ static uint64_t or_seconds(uint64_t us, uint64_t seconds)
 
 static void call_task(struct task *t);
 
+/* What is to be sent lies apart from the call: an answer that streams for an hour needs it no more. */
+static void keep_request(struct http_call *call, const struct http_request *req, struct bytes head)
+{
+    size_t table = (1 + (size_t)req->body_count) * sizeof *call->slices;
+    call->slices = mem_new(table + head.n);
+    uint8_t *text = (uint8_t *)call->slices + table;
+    memcpy(text, head.p, head.n);
+    call->slices[call->slice_count++] = bytes_of(text, head.n);
+    for (int i = 0; i < req->body_count; i++)
+        call->slices[call->slice_count++] = req->body[i];
+}
+
+static void drop_request(struct http_call *call)
+{
+    free(call->slices);
+    call->slices = NULL;
+    call->slice_count = 0;
+}
+
 struct http_call *call_new(struct http_client *c, const struct http_request *req,
                            const struct http_call_events *on, void *ctx, int *err)
 {
@@ -113,17 +132,14 @@ struct http_call *call_new(struct http_client *c, const struct http_request *req
         body_size += req->body[i].n;
     encode_head(&c->scratch, req, body_size);
     struct bytes head = buf_view(&c->scratch);
-    struct http_call *call = mem_new(sizeof *call + head.n);
-    memcpy(call->head, head.p, head.n);
+    struct http_call *call = MEM_NEW(struct http_call);
+    keep_request(call, req, head);
     buf_clear(&c->scratch);
     call->client = c;
     call->on = on;
     call->ctx = ctx;
     call->method = http_method_of(bytes_str(req->method));
     call->must_close = req->must_close;
-    call->slices[call->slice_count++] = bytes_of(call->head, head.n);
-    for (int i = 0; i < req->body_count; i++)
-        call->slices[call->slice_count++] = req->body[i];
     call->total = head.n + body_size;
     call->connect_us = or_seconds(req->connect_us, 10);
     call->send_stall_us = or_seconds(req->send_stall_us, 30);
@@ -155,6 +171,7 @@ static void call_free(struct http_call *call)
     if (call->owner)
         call->owner->drop(call);
     buf_fini(&call->in);
+    drop_request(call);
     call->client->call_count--;
     call->is_dead = true;
     if (!call->is_busy)
@@ -291,6 +308,8 @@ static int take_head(struct http_call *call, struct bytes *view, size_t seen)
     if (head->status < 200)
         return take_interim(call, head);
     call->phase = HTTP_CALL_HEAD;
+    if (call->sent == call->total)
+        drop_request(call);
     call->keep_alive = head->keep_alive;
     http_body_init(&call->body, head->framing, head->content_length);
     call_deadline(call, call->stall_us);

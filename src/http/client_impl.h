@@ -42,7 +42,7 @@ struct http_call {
     struct task task;
     uint64_t deadline_us, life_us;
     uint64_t connect_us, send_stall_us, first_byte_us, stall_us;
-    struct bytes slices[1 + HTTP_REQUEST_SLICES]; /* head and body, as they are sent */
+    struct bytes *slices; /* head and body, as they are sent, and the head's text; ours until an answer comes */
     int slice_count;
     size_t total, sent;
     struct http_body body;
@@ -54,7 +54,6 @@ struct http_call {
     enum http_call_phase phase;
     enum http_fault fault;
     bool is_paused, is_busy, is_dead, was_reused, got_bytes, keep_alive, must_close;
-    char head[]; /* of the request: kept for a retry */
 };
 
 /* A call without a connection; its connect deadline runs. NULL: *err says why. */

@@ -3,9 +3,11 @@
 #include "route/choose.h"
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define GUESS_OWN_US    20000.0  /* an engine on this machine that was never asked */
@@ -16,9 +18,16 @@ void route_tried_add(struct route_tried *t, const struct offer *o)
 {
     if (t->n == ROUTE_TRIED)
         return;
+    t->v = mem_resize(t->v, (t->n + 1) * sizeof *t->v);
     t->v[t->n].peer = o->peer;
     memcpy(t->v[t->n].offer, o->id, sizeof o->id);
     t->n++;
+}
+
+void route_tried_fini(struct route_tried *t)
+{
+    free(t->v);
+    *t = (struct route_tried){0};
 }
 
 static bool was_tried(const struct route_tried *t, const struct offer *o)

@@ -24,15 +24,16 @@ struct route_request {
 };
 
 enum { ROUTE_TRIED = 8 }; /* twice what failover tries */
-/* Offers that were tried and failed for this request. */
+/* Offers that were tried for this request: mostly one, so that they lie apart. All zero is none. */
 struct route_tried {
     struct {
         struct peer_id peer;
         char offer[OFFER_ID];
-    } v[ROUTE_TRIED];
+    } *v;
     size_t n;
 };
-void route_tried_add(struct route_tried *t, const struct offer *o);
+void route_tried_add(struct route_tried *t, const struct offer *o); /* at most ROUTE_TRIED */
+void route_tried_fini(struct route_tried *t);
 
 struct route_choice {
     const struct catalogue_offer *offer; /* NULL: none; borrowed from the catalogue */

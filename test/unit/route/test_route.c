@@ -31,6 +31,7 @@ static void begin(struct world *w)
 
 static void end(struct world *w)
 {
+    route_tried_fini(&w->tried);
     catalogue_fini(&w->cat);
     measures_fini(&w->ms);
 }
