@@ -38,7 +38,6 @@ struct attempt {
     struct terminal terminal; /* without a filter: is the peer's stream complete? */
     struct buf scratch;       /* what the filter gives instead of an event */
     struct buf reply;
-    struct buf path;
     int status;
     char content_type[128];
     char retry_after[16];
@@ -82,7 +81,6 @@ static void dispose(struct attempt *a)
     sse_fini(&a->sse);
     buf_fini(&a->scratch);
     buf_fini(&a->reply);
-    buf_fini(&a->path);
     free(a);
 }
 
@@ -234,6 +232,7 @@ static void stream_bytes(struct attempt *a, struct bytes piece)
         if (take_item(a, &item))
             break;
     a->is_busy = false;
+    buf_fini(&a->scratch); /* few events need it; many streams wait long for the next one */
     if (a->is_dead)
         dispose(a);
     else if (rc == E_TOO_BIG)
@@ -405,16 +404,16 @@ static const struct http_call_events call_events = {on_interim, on_head, on_body
 enum { HEADERS_MAX = 24 };
 
 /* "/v1/chat/completions" below the backend's own base path. */
-static struct bytes target_of(struct attempt *a, const struct gateway_way *way)
+static struct bytes target_of(const struct attempt *a, const struct gateway_way *way, struct buf *joined)
 {
     struct bytes path = a->req.path;
     if (!way->base_path.p)
         return path; /* another node: the path is ours */
     if (bytes_starts(path, BYTES_LIT("/v1/")))
         path = bytes_skip(path, 3);
-    (void)buf_append_bytes(&a->path, way->base_path);
-    (void)buf_append_bytes(&a->path, path);
-    return buf_view(&a->path);
+    (void)buf_append_bytes(joined, way->base_path);
+    (void)buf_append_bytes(joined, path);
+    return buf_view(joined);
 }
 
 static void on_ready(struct gateway_open *o, int err, const struct gateway_way *way)
@@ -436,9 +435,11 @@ static void on_ready(struct gateway_open *o, int err, const struct gateway_way *
         headers[n++] = a->req.headers[i];
     for (size_t i = 0; i < way->header_count && n < HEADERS_MAX; i++)
         headers[n++] = way->headers[i];
+    struct buf path;
+    buf_init(&path, 0);
     struct http_request req = {
         .method = "POST",
-        .target = target_of(a, way),
+        .target = target_of(a, way, &path),
         .host = way->host,
         .headers = headers,
         .header_count = n,
@@ -451,6 +452,7 @@ static void on_ready(struct gateway_open *o, int err, const struct gateway_way *
     a->call = way->stream
                   ? http_call_open(a->env->client, way->stream, &req, &call_events, a, &err)
                   : http_pool_call(a->env->pool, way->origin, &req, &call_events, a, &err);
+    buf_fini(&path); /* the call has its own copy */
     if (!a->call) {
         struct failure f;
         failure_from_open(&f, err, who_of(a));
@@ -493,7 +495,6 @@ struct attempt *attempt_start(struct attempt_env *env, const struct gateway_choi
     terminal_init(&a->terminal, req->is_chat);
     buf_init(&a->scratch, LIMIT_SSE_EVENT + 4 * KIB);
     buf_init(&a->reply, req->reply_limit);
-    buf_init(&a->path, 8 * KIB);
     env->ports->open(env->ports_ctx, &a->open);
     return a;
 }
