@@ -140,3 +140,7 @@ docs: build/conduit ## docs/CONFIG.md from the table of options
 PREFIX ?= /usr/local
 install: build/conduit ## into PREFIX (/usr/local)
 	install -D -m 755 $(B)/conduit $(DESTDIR)$(PREFIX)/bin/conduit
+
+.PHONY: format
+format: ## the C sources as .clang-format says
+	@git ls-files '*.c' '*.h' | xargs $(firstword $(shell command -v clang-format clang-format-14)) -i

@@ -9,8 +9,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct command {
     const char *name;
-    const char *args;    /* for the usage line */
-    const char *summary; /* one sentence */
+    const char *args;                  /* for the usage line */
+    const char *summary;               /* one sentence */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
     bool is_hidden;
 };

@@ -21,18 +21,21 @@ static const struct command commands[] = {
     {"peers", "", "the peers that are connected", command_peers},
     {"status", "", "what the node is, serves and does", command_status},
     {"key", "", "print this node's peer id", command_key},
-    {"engine", "install|version", "get or show the llama-server that serves GGUF files", command_engine},
+    {"engine", "install|version", "get or show the llama-server that serves GGUF files",
+     command_engine},
     {"engine-exec", "", "", command_engine_exec, true},
     {"version", "", "print the version", command_version},
 };
 
 static void print_help(FILE *out)
 {
-    fprintf(out, "conduit: every machine that can run a language model, behind one OpenAI-compatible "
-                 "address\n\n  conduit COMMAND [OPTION]…\n\n");
+    fprintf(out,
+            "conduit: every machine that can run a language model, behind one OpenAI-compatible "
+            "address\n\n  conduit COMMAND [OPTION]…\n\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         if (!commands[i].is_hidden)
-            fprintf(out, "  %-8s %-18s %s\n", commands[i].name, commands[i].args, commands[i].summary);
+            fprintf(out, "  %-8s %-18s %s\n", commands[i].name, commands[i].args,
+                    commands[i].summary);
     fprintf(out, "\nEvery command knows --help and --json. Start with:\n"
                  "  conduit up --model models/conduit-tiny.gguf\n"
                  "  conduit ask \"What is the capital of France?\"\n");

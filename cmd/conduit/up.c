@@ -68,7 +68,8 @@ static void print_ready(struct node *n, bool json)
         for (size_t i = 0; *node_address(n, i, address, sizeof address); i++)
             printf("  %s  %s\n", i ? "       " : "address", address);
         node_describe(n, print_line, NULL);
-        printf("A provider can read the prompts it serves. Others join with --bootstrap ADDRESS.\n");
+        printf(
+            "A provider can read the prompts it serves. Others join with --bootstrap ADDRESS.\n");
     }
     fflush(stdout);
 }
@@ -136,7 +137,8 @@ static int run(const struct config *cfg, bool json)
 static void print_help(void)
 {
     puts("conduit up [OPTION]…: start a node\n\n"
-         "A node serves what it is told to share, uses what others share, and helps others find each other.\n"
+         "A node serves what it is told to share, uses what others share, and helps others find "
+         "each other.\n"
          "Every option is also a key of the configuration file and an environment variable.\n\n"
          "  conduit up --model models/conduit-tiny.gguf\n"
          "  conduit up --backend http://127.0.0.1:11434/v1 --bootstrap HOST:8000\n\n"

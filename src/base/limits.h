@@ -8,16 +8,16 @@
 #define MIB (UINT64_C(1024) * KIB)
 
 /* --- codec --- */
-#define LIMIT_MULTIADDR         382     /* bytes of one address: a relayed one with certhashes is 200 */
-#define LIMIT_PEER_RECORD_ADDRS 64      /* in one signed record; the rest is ignored */
+#define LIMIT_MULTIADDR         382 /* bytes of one address: a relayed one with certhashes is 200 */
+#define LIMIT_PEER_RECORD_ADDRS 64  /* in one signed record; the rest is ignored */
 #define LIMIT_ENVELOPE          (16 * KIB) /* one signed envelope */
-#define LIMIT_KEY_MESSAGE       (2 * KIB) /* a serialised public key; RSA-8192 is 1.1 KiB */
-#define LIMIT_BASE58            1024    /* bytes or characters; the codec is quadratic */
-#define LIMIT_CBOR_DEPTH        16      /* containers in containers */
-#define LIMIT_CBOR_STRING       (4 * MIB) /* one string; what embeds it has smaller limits */
-#define LIMIT_CBOR_ITEMS        65536   /* items of one container */
-#define LIMIT_JSON_DEPTH        64      /* as deep as any API's bodies; the skimmer keeps bits */
-#define LIMIT_JSON_MEMBERS      256     /* top-level members of a request body */
+#define LIMIT_KEY_MESSAGE       (2 * KIB)  /* a serialised public key; RSA-8192 is 1.1 KiB */
+#define LIMIT_BASE58            1024       /* bytes or characters; the codec is quadratic */
+#define LIMIT_CBOR_DEPTH        16         /* containers in containers */
+#define LIMIT_CBOR_STRING       (4 * MIB)  /* one string; what embeds it has smaller limits */
+#define LIMIT_CBOR_ITEMS        65536      /* items of one container */
+#define LIMIT_JSON_DEPTH        64         /* as deep as any API's bodies; the skimmer keeps bits */
+#define LIMIT_JSON_MEMBERS      256        /* top-level members of a request body */
 
 /* --- loop --- */
 #define LIMIT_LOOP_LINGER_BYTES (1 * MIB) /* read and dropped after close, so that no RST follows */
@@ -27,115 +27,118 @@
 /* --- http --- */
 #define LIMIT_HTTP_HEAD      (32 * KIB) /* request or response head; Codex sends 1 KB JSON headers */
 #define LIMIT_HTTP_HEADERS   128        /* header fields in one head */
-#define LIMIT_HTTP_BODY      (32 * MIB) /* default; base64 images are big */
-#define LIMIT_SSE_EVENT      (4 * MIB)  /* one event of a stream */
-#define LIMIT_HTTP_TARGET    (8 * KIB)  /* a request target; as nginx and Apache */
-#define LIMIT_HTTP_CHUNK_EXT (16 * KIB) /* extensions of all chunks and the trailers of one body */
-#define LIMIT_HTTP_PIPELINE  (32 * KIB) /* bytes read ahead while a request is being answered */
+#define LIMIT_HTTP_BODY      (32 * MIB)  /* default; base64 images are big */
+#define LIMIT_SSE_EVENT      (4 * MIB)   /* one event of a stream */
+#define LIMIT_HTTP_TARGET    (8 * KIB)   /* a request target; as nginx and Apache */
+#define LIMIT_HTTP_CHUNK_EXT (16 * KIB)  /* extensions of all chunks and the trailers of one body */
+#define LIMIT_HTTP_PIPELINE  (32 * KIB)  /* bytes read ahead while a request is being answered */
 #define LIMIT_HTTP_BACKLOG   (256 * KIB) /* of an answer: more queued than this says "wait" */
-#define LIMIT_HTTP_QUEUED    (8 * MIB)  /* of an answer: nothing is queued beyond; two SSE events */
+#define LIMIT_HTTP_QUEUED    (8 * MIB) /* of an answer: nothing is queued beyond; two SSE events */
 #define LIMIT_HTTP_BODIES    (256 * MIB) /* collected bodies of all connections of a server */
-#define LIMIT_HTTP_INTERIMS  1000       /* 1xx in front of one response; every 5 s is over an hour */
+#define LIMIT_HTTP_INTERIMS  1000 /* 1xx in front of one response; every 5 s is over an hour */
 #define LIMIT_HTTP_DRAIN     (256 * KIB) /* of a body nobody wants, before closing instead */
 
 /* --- p2p --- */
-#define LIMIT_MSS_LINE         1024       /* one line with its newline; go and js cap here too */
-#define LIMIT_MSS_PROTOCOL     256        /* a protocol id */
-#define LIMIT_MSS_PROPOSALS    64         /* refused in one negotiation; each costs us an answer */
-#define LIMIT_NOISE_HANDSHAKE  (8 * KIB)  /* one handshake message; RSA-8192 identities need 2.3 KiB */
-#define LIMIT_NOISE_MUXERS     100        /* early muxers listed by the peer; as go */
-#define LIMIT_YAMUX_FRAME      (16 * MIB) /* body of one Data frame: js fills a whole grown window with
+#define LIMIT_MSS_LINE      1024 /* one line with its newline; go and js cap here too */
+#define LIMIT_MSS_PROTOCOL  256  /* a protocol id */
+#define LIMIT_MSS_PROPOSALS 64   /* refused in one negotiation; each costs us an answer */
+#define LIMIT_NOISE_HANDSHAKE                                                                      \
+    (8 * KIB)                  /* one handshake message; RSA-8192 identities need 2.3 KiB */
+#define LIMIT_NOISE_MUXERS 100 /* early muxers listed by the peer; as go */
+#define LIMIT_YAMUX_FRAME                                                                          \
+    (16 * MIB) /* body of one Data frame: js fills a whole grown window with
                                           * one; nothing is allocated by it, and the credit bounds it */
-#define LIMIT_YAMUX_WINDOW     (16 * MIB) /* one stream's receive window; as go */
-#define LIMIT_YAMUX_CONTROL    (48 * KIB) /* control frames waiting to be sent: 4096 of them */
-#define LIMIT_YAMUX_UNACKED    256        /* streams we opened that nobody accepted yet; spec */
-#define LIMIT_YAMUX_OUTBOUND   400        /* open by us on one connection; rust dies at 512 of both */
-#define LIMIT_YAMUX_STRANGER   32         /* opened by a peer of which nothing is known */
-#define LIMIT_YAMUX_PEER       4096       /* opened by a Conduit node */
-#define LIMIT_YAMUX_CHURN      200        /* streams a second that a peer opens and that end by reset */
-#define LIMIT_YAMUX_CHURN_BURST 4096      /* … at once: all requests of a Conduit node cancelled */
-#define LIMIT_YAMUX_SEND_QUEUE (64 * KIB) /* bytes one stream may queue for sending */
-#define LIMIT_YAMUX_CONN       (32 * MIB) /* grown windows and unread bytes of one connection */
-#define LIMIT_HOST_STREAMS     (256 * MIB) /* windows and unread bytes of all connections */
-#define LIMIT_CONNS            4096       /* connections of a host */
-#define LIMIT_CONNS_PEER       8          /* of one peer; as go */
-#define LIMIT_CONNS_PENDING    256        /* inbound, not yet proved who they are */
-#define LIMIT_CONNS_PENDING_IP 8          /* of one IPv4 address or IPv6 /56; loopback is exempt */
-#define LIMIT_ACCEPT_RATE      5          /* inbound connections per second of one IP group */
-#define LIMIT_ACCEPT_BURST     20         /* and so many at once */
-#define LIMIT_ACCEPT_GROUPS    8192       /* IP groups remembered for that */
-#define LIMIT_DIAL_ADDRS       32         /* addresses tried in one dial */
-#define LIMIT_DIALS            256        /* peers being dialled at once */
-#define LIMIT_DNS_LOOKUPS      32         /* of one dial, dnsaddr's included; as rust */
-#define LIMIT_DNS_DEPTH        4          /* dnsaddr naming dnsaddr */
-#define LIMIT_IDENTIFY_OUT     4096       /* our message: rust reads no more */
-#define LIMIT_IDENTIFY_IN      (8 * KIB)  /* one message of theirs; as go */
-#define LIMIT_IDENTIFY_PARTS   10         /* messages merged into one; as go */
-#define LIMIT_PEERS            8192       /* peers in the address book, oldest unconnected first out */
-#define LIMIT_PEER_ADDRS       128        /* addresses of one peer */
-#define LIMIT_PEER_ADDR        512        /* bytes of one address */
-#define LIMIT_PEER_PROTOCOLS   256        /* protocols of one peer */
-#define LIMIT_PEER_AGENT       128        /* bytes of a name kept for people */
-#define LIMIT_OBSERVED         32         /* addresses others say we have */
-#define LIMIT_OBSERVERS        4          /* networks that must agree on one; as go */
-#define LIMIT_PUSH_RATE        0.2        /* identify pushes a second from one IPv4 /24; as go */
-#define LIMIT_PUSH_BURST       10         /* and so many at once */
-#define LIMIT_PUSH_GROUPS      4096       /* IP groups remembered for that */
-#define LIMIT_PING_INBOUND     2          /* ping streams of one peer; spec */
-#define LIMIT_IDENTIFY_INBOUND 4          /* identify and push streams of one peer, in flight */
+#define LIMIT_YAMUX_WINDOW      (16 * MIB) /* one stream's receive window; as go */
+#define LIMIT_YAMUX_CONTROL     (48 * KIB) /* control frames waiting to be sent: 4096 of them */
+#define LIMIT_YAMUX_UNACKED     256        /* streams we opened that nobody accepted yet; spec */
+#define LIMIT_YAMUX_OUTBOUND    400  /* open by us on one connection; rust dies at 512 of both */
+#define LIMIT_YAMUX_STRANGER    32   /* opened by a peer of which nothing is known */
+#define LIMIT_YAMUX_PEER        4096 /* opened by a Conduit node */
+#define LIMIT_YAMUX_CHURN       200  /* streams a second that a peer opens and that end by reset */
+#define LIMIT_YAMUX_CHURN_BURST 4096 /* … at once: all requests of a Conduit node cancelled */
+#define LIMIT_YAMUX_SEND_QUEUE  (64 * KIB)  /* bytes one stream may queue for sending */
+#define LIMIT_YAMUX_CONN        (32 * MIB)  /* grown windows and unread bytes of one connection */
+#define LIMIT_HOST_STREAMS      (256 * MIB) /* windows and unread bytes of all connections */
+#define LIMIT_CONNS             4096        /* connections of a host */
+#define LIMIT_CONNS_PEER        8           /* of one peer; as go */
+#define LIMIT_CONNS_PENDING     256         /* inbound, not yet proved who they are */
+#define LIMIT_CONNS_PENDING_IP  8         /* of one IPv4 address or IPv6 /56; loopback is exempt */
+#define LIMIT_ACCEPT_RATE       5         /* inbound connections per second of one IP group */
+#define LIMIT_ACCEPT_BURST      20        /* and so many at once */
+#define LIMIT_ACCEPT_GROUPS     8192      /* IP groups remembered for that */
+#define LIMIT_DIAL_ADDRS        32        /* addresses tried in one dial */
+#define LIMIT_DIALS             256       /* peers being dialled at once */
+#define LIMIT_DNS_LOOKUPS       32        /* of one dial, dnsaddr's included; as rust */
+#define LIMIT_DNS_DEPTH         4         /* dnsaddr naming dnsaddr */
+#define LIMIT_IDENTIFY_OUT      4096      /* our message: rust reads no more */
+#define LIMIT_IDENTIFY_IN       (8 * KIB) /* one message of theirs; as go */
+#define LIMIT_IDENTIFY_PARTS    10        /* messages merged into one; as go */
+#define LIMIT_PEERS             8192 /* peers in the address book, oldest unconnected first out */
+#define LIMIT_PEER_ADDRS        128  /* addresses of one peer */
+#define LIMIT_PEER_ADDR         512  /* bytes of one address */
+#define LIMIT_PEER_PROTOCOLS    256  /* protocols of one peer */
+#define LIMIT_PEER_AGENT        128  /* bytes of a name kept for people */
+#define LIMIT_OBSERVED          32   /* addresses others say we have */
+#define LIMIT_OBSERVERS         4    /* networks that must agree on one; as go */
+#define LIMIT_PUSH_RATE         0.2  /* identify pushes a second from one IPv4 /24; as go */
+#define LIMIT_PUSH_BURST        10   /* and so many at once */
+#define LIMIT_PUSH_GROUPS       4096 /* IP groups remembered for that */
+#define LIMIT_PING_INBOUND      2    /* ping streams of one peer; spec */
+#define LIMIT_IDENTIFY_INBOUND  4    /* identify and push streams of one peer, in flight */
 
 /* --- dht --- */
-#define LIMIT_DHT_KEY         80          /* a record's key; as go */
-#define LIMIT_DHT_MESSAGE     (64 * KIB)  /* what we read of one message */
-#define LIMIT_DHT_REPLY       16000       /* what we write of one; rust reads 16 KiB */
-#define LIMIT_DHT_ADDRS       8           /* addresses kept and told of one peer */
-#define LIMIT_DHT_ADDR        512         /* bytes of one address */
-#define LIMIT_DHT_BUCKET      20          /* k of Kademlia */
-#define LIMIT_DHT_GROUP       3           /* peers of one IPv4 /16 in the table; as go */
+#define LIMIT_DHT_KEY          80         /* a record's key; as go */
+#define LIMIT_DHT_MESSAGE      (64 * KIB) /* what we read of one message */
+#define LIMIT_DHT_REPLY        16000      /* what we write of one; rust reads 16 KiB */
+#define LIMIT_DHT_ADDRS        8          /* addresses kept and told of one peer */
+#define LIMIT_DHT_ADDR         512        /* bytes of one address */
+#define LIMIT_DHT_BUCKET       20         /* k of Kademlia */
+#define LIMIT_DHT_GROUP        3          /* peers of one IPv4 /16 in the table; as go */
 #define LIMIT_DHT_GROUP_BUCKET 2          /* of them in one bucket */
-#define LIMIT_DHT_CANDIDATES  256         /* peers one lookup keeps in mind */
-#define LIMIT_DHT_QUERIES     256         /* lookups at a time */
-#define LIMIT_DHT_PROVIDERS   64          /* providers of one key */
-#define LIMIT_DHT_KEYS        65536       /* keys with providers */
-#define LIMIT_DHT_PEER_KEYS   2048        /* keys one peer may provide */
-#define LIMIT_DHT_OWN_KEYS    1024        /* keys we announce */
-#define LIMIT_DHT_RATE        50          /* requests a second answered to one peer */
-#define LIMIT_DHT_RATE_IP     200         /* … to all peers of one IPv4 address or IPv6 /56 */
-#define LIMIT_DHT_RATED       4096        /* peers, and addresses, whose rate is remembered */
-#define LIMIT_DHT_STREAMS     32          /* streams one peer may have open to our server; as rust */
-#define LIMIT_DHT_PAST        64          /* silent peers remembered for when nobody else is left */
+#define LIMIT_DHT_CANDIDATES   256        /* peers one lookup keeps in mind */
+#define LIMIT_DHT_QUERIES      256        /* lookups at a time */
+#define LIMIT_DHT_PROVIDERS    64         /* providers of one key */
+#define LIMIT_DHT_KEYS         65536      /* keys with providers */
+#define LIMIT_DHT_PEER_KEYS    2048       /* keys one peer may provide */
+#define LIMIT_DHT_OWN_KEYS     1024       /* keys we announce */
+#define LIMIT_DHT_RATE         50         /* requests a second answered to one peer */
+#define LIMIT_DHT_RATE_IP      200        /* … to all peers of one IPv4 address or IPv6 /56 */
+#define LIMIT_DHT_RATED        4096       /* peers, and addresses, whose rate is remembered */
+#define LIMIT_DHT_STREAMS      32 /* streams one peer may have open to our server; as rust */
+#define LIMIT_DHT_PAST         64 /* silent peers remembered for when nobody else is left */
 
 /* --- offer, route, guard --- */
-#define LIMIT_OFFER             (8 * KIB) /* one signed offer; a full one is 2 KiB */
-#define LIMIT_OFFER_PAYLOAD     (4 * KIB) /* its payload, also of protocols we do not know */
-#define LIMIT_OFFER_LIFETIME_MS (UINT64_C(48) * 3600 * 1000) /* expiry ahead of now; threats sheet */
+#define LIMIT_OFFER         (8 * KIB) /* one signed offer; a full one is 2 KiB */
+#define LIMIT_OFFER_PAYLOAD (4 * KIB) /* its payload, also of protocols we do not know */
+#define LIMIT_OFFER_LIFETIME_MS                                                                    \
+    (UINT64_C(48) * 3600 * 1000) /* expiry ahead of now; threats sheet */
 
-#define LIMIT_CATALOGUE_PEERS   256  /* providers whose offers are kept; the least used one leaves */
-#define LIMIT_OFFERS_PER_PEER   256  /* offers of one peer */
-#define LIMIT_LOAD_STALE_US     30000000 /* what a provider said of its load counts so long */
-#define LIMIT_MEASURES          4096 /* peers and models with a record */
-#define LIMIT_GUARD_PEERS       4096 /* peers with a rate of their own */
-#define LIMIT_GUARD_QUEUE       1024 /* requests of others waiting for one model */
-#define LIMIT_GUARD_QUEUE_PEER  256  /* … of one of them: a whole office behind one node */
+#define LIMIT_CATALOGUE_PEERS  256 /* providers whose offers are kept; the least used one leaves */
+#define LIMIT_OFFERS_PER_PEER  256 /* offers of one peer */
+#define LIMIT_LOAD_STALE_US    30000000 /* what a provider said of its load counts so long */
+#define LIMIT_MEASURES         4096     /* peers and models with a record */
+#define LIMIT_GUARD_PEERS      4096     /* peers with a rate of their own */
+#define LIMIT_GUARD_QUEUE      1024     /* requests of others waiting for one model */
+#define LIMIT_GUARD_QUEUE_PEER 256      /* … of one of them: a whole office behind one node */
 
 /* --- engine --- */
-#define LIMIT_GGUF_TENSORS  65536       /* the largest mixtures of experts have some thousands */
-#define LIMIT_GGUF_PAIRS    4096        /* metadata of a GGUF; real files have about 50 */
-#define LIMIT_GGUF_KEY      256         /* bytes of a metadata name */
-#define LIMIT_GGUF_STRING   (64 * MIB)  /* one metadata string; some carry a whole tokenizer.json */
-#define LIMIT_GGUF_ARRAY    (16 * MIB)  /* elements of a metadata array; vocabularies have 300 000 */
-#define LIMIT_GGUF_TEMPLATE (1 * MIB)   /* a chat template; real ones are under 30 kB */
-#define LIMIT_GGUF_BLOCKS   512         /* layers: llama.cpp's own tables end there */
-#define LIMIT_FIXUP_EVENT   (4 * MIB)   /* as LIMIT_SSE_EVENT: what a backend sends in one piece */
-#define LIMIT_FIXUP_CHOICES 128         /* of one answer; OpenAI's own n is at most 128 */
+#define LIMIT_GGUF_TENSORS   65536      /* the largest mixtures of experts have some thousands */
+#define LIMIT_GGUF_PAIRS     4096       /* metadata of a GGUF; real files have about 50 */
+#define LIMIT_GGUF_KEY       256        /* bytes of a metadata name */
+#define LIMIT_GGUF_STRING    (64 * MIB) /* one metadata string; some carry a whole tokenizer.json */
+#define LIMIT_GGUF_ARRAY     (16 * MIB) /* elements of a metadata array; vocabularies have 300 000 */
+#define LIMIT_GGUF_TEMPLATE  (1 * MIB)  /* a chat template; real ones are under 30 kB */
+#define LIMIT_GGUF_BLOCKS    512        /* layers: llama.cpp's own tables end there */
+#define LIMIT_FIXUP_EVENT    (4 * MIB)  /* as LIMIT_SSE_EVENT: what a backend sends in one piece */
+#define LIMIT_FIXUP_CHOICES  128        /* of one answer; OpenAI's own n is at most 128 */
 #define LIMIT_BACKEND_MODELS 4096       /* of one backend's /v1/models */
-#define LIMIT_BACKEND_LIST  (8 * MIB)   /* bytes of that list */
-#define LIMIT_ENGINE_LOG    (8 * MIB)   /* one log file of an engine; two are kept */
+#define LIMIT_BACKEND_LIST   (8 * MIB)  /* bytes of that list */
+#define LIMIT_ENGINE_LOG     (8 * MIB)  /* one log file of an engine; two are kept */
 
 /* --- gateway --- */
-#define LIMIT_FEED_WATCHERS     1024        /* peers that watch our offers */
-#define LIMIT_FEED_PEER         4           /* … of one peer (or of all local clients) */
-#define LIMIT_FEED_BACKLOG      (256 * KIB) /* unsent events of one watcher; it is cut off beyond */
+#define LIMIT_FEED_WATCHERS 1024        /* peers that watch our offers */
+#define LIMIT_FEED_PEER     4           /* … of one peer (or of all local clients) */
+#define LIMIT_FEED_BACKLOG  (256 * KIB) /* unsent events of one watcher; it is cut off beyond */
 
 /* --- commands --- */
 #define LIMIT_CLI_QUESTION     (8 * MIB)  /* a question from stdin, a line of chat */

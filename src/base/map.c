@@ -14,7 +14,7 @@ void map_init(struct map *m, uint64_t seed)
 
 void map_fini(struct map *m)
 {
-    LIST_FOREACH_SAFE(&m->order, it)
+    LIST_FOREACH_SAFE (&m->order, it)
         free(LIST_ENTRY(it, struct map_entry, in_order));
     free(m->slots);
     map_init(m, m->seed);
@@ -53,7 +53,7 @@ static void grow(struct map *m)
 {
     size_t n = m->slot_count ? 2 * m->slot_count : 16;
     struct map_entry **slots = mem_array(n, sizeof *slots);
-    LIST_FOREACH(&m->order, it) {
+    LIST_FOREACH (&m->order, it) {
         struct map_entry *e = LIST_ENTRY(it, struct map_entry, in_order);
         e->chain = slots[e->hash & (n - 1)];
         slots[e->hash & (n - 1)] = e;

@@ -24,8 +24,8 @@ void mem_wipe(void *p, size_t n);
 /* Compares secrets in time that does not depend on them: 1 equal, 0 not. */
 int mem_equal_secret(const void *a, const void *b, size_t n);
 
-#define MEM_NEW(type) ((type *)mem_new(sizeof(type)))
-#define CONTAINER_OF(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+#define MEM_NEW(type)                 ((type *)mem_new(sizeof(type)))
+#define CONTAINER_OF(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 #define ARRAY_LEN(a)                  (sizeof(a) / sizeof *(a))
 
 #endif

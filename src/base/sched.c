@@ -19,7 +19,7 @@ void sched_fini(struct sched *s)
     for (size_t i = 0; i < s->timers.n; i++)
         s->timers.v[i]->at = 0;
     heap_fini(&s->timers);
-    LIST_FOREACH_SAFE(&s->tasks, it)
+    LIST_FOREACH_SAFE (&s->tasks, it)
         list_remove(it);
 }
 

@@ -54,7 +54,7 @@ static inline uint64_t sched_wall_ms(const struct sched *s)
 }
 
 void timer_init(struct timer *t, void (*fire)(struct timer *t));
-void timer_set(struct sched *s, struct timer *t, uint64_t at_us);    /* SCHED_NEVER clears */
+void timer_set(struct sched *s, struct timer *t, uint64_t at_us); /* SCHED_NEVER clears */
 void timer_after(struct sched *s, struct timer *t, uint64_t delay_us);
 void timer_clear(struct sched *s, struct timer *t);
 static inline bool timer_is_set(const struct timer *t)
@@ -69,7 +69,7 @@ void task_cancel(struct task *t);
 /* For the driver. */
 void sched_set_now(struct sched *s, uint64_t now_us, uint64_t wall_ms);
 void sched_run_timers(struct sched *s); /* everything due at now */
-void sched_run_tasks(struct sched *s);  /* until none waits; tasks may defer more (bounded rounds) */
+void sched_run_tasks(struct sched *s); /* until none waits; tasks may defer more (bounded rounds) */
 uint64_t sched_deadline(const struct sched *s); /* next timer, `now` when tasks wait, or NEVER */
 
 #endif

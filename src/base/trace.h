@@ -13,15 +13,16 @@
 #include <stdint.h>
 
 #define TRACE_ROOMS(X)                                                                             \
-    X(BASE, "base") X(LOOP, "loop") X(STORE, "store") X(HTTP, "http") X(P2P, "p2p") X(DHT, "dht")  \
-    X(OFFER, "offer") X(ROUTE, "route") X(GUARD, "guard") X(ENGINE, "engine")                      \
-    X(GATEWAY, "gateway") X(NODE, "node")
+    X(BASE, "base")                                                                                \
+    X(LOOP, "loop") X(STORE, "store") X(HTTP, "http") X(P2P, "p2p") X(DHT, "dht")                  \
+        X(OFFER, "offer") X(ROUTE, "route") X(GUARD, "guard") X(ENGINE, "engine")                  \
+            X(GATEWAY, "gateway") X(NODE, "node")
 
 enum trace_room {
 #define TRACE_ENUM(name, text) ROOM_##name,
     TRACE_ROOMS(TRACE_ENUM)
 #undef TRACE_ENUM
-    ROOM_COUNT
+        ROOM_COUNT
 };
 
 enum trace_level { TRACE_OFF = 0, TRACE_ERROR, TRACE_WARN, TRACE_INFO, TRACE_DEBUG, TRACE_LOUD };

@@ -13,8 +13,7 @@ static void index_digits(const char *digits, int8_t index[static 256])
         index[(uint8_t)digits[i]] = (int8_t)i;
 }
 
-int base_bits_encode(struct bytes in, const char *digits, unsigned bits, bool pads,
-                     struct buf *out)
+int base_bits_encode(struct bytes in, const char *digits, unsigned bits, bool pads, struct buf *out)
 {
     size_t most = (in.n * 8 + bits - 1) / bits + 4, n = 0;
     uint8_t *at;

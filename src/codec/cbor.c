@@ -194,7 +194,9 @@ ssize_t cbor_next(struct cbor_reader *r, struct cbor_item *out)
 
 ssize_t cbor_skip(struct cbor_reader *r, const struct cbor_item *item)
 {
-    uint64_t left = item->kind == CBOR_ARRAY ? item->u64 : item->kind == CBOR_MAP ? 2 * item->u64 : 0;
+    uint64_t left = item->kind == CBOR_ARRAY ? item->u64
+                    : item->kind == CBOR_MAP ? 2 * item->u64
+                                             : 0;
     struct cbor_reader was = *r;
     while (left > 0) {
         struct cbor_item in;

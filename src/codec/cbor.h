@@ -38,9 +38,9 @@ struct cbor_item {
 };
 
 struct cbor_level {
-    uint64_t left;          /* items still to come, keys and values counted */
+    uint64_t left; /* items still to come, keys and values counted */
     bool is_map;
-    size_t key_at, key_n;   /* the last key, for the order */
+    size_t key_at, key_n; /* the last key, for the order */
 };
 
 struct cbor_reader {

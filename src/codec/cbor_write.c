@@ -16,7 +16,11 @@ void cbor_writer_init(struct cbor_writer *w, struct buf *out)
 static void put_head(struct cbor_writer *w, unsigned major, uint64_t v)
 {
     uint8_t raw[9];
-    unsigned more = v < 24 ? 0 : v < 0x100 ? 1 : v < 0x10000 ? 2 : v < UINT64_C(0x100000000) ? 4 : 8;
+    unsigned more = v < 24                      ? 0
+                    : v < 0x100                 ? 1
+                    : v < 0x10000               ? 2
+                    : v < UINT64_C(0x100000000) ? 4
+                                                : 8;
     static const uint8_t infos[] = {0, 24, 25, 0, 26, 0, 0, 0, 27};
     raw[0] = (uint8_t)(major << 5 | (more ? infos[more] : v));
     for (unsigned i = 0; i < more; i++)
@@ -155,7 +159,8 @@ static void put_container(struct cbor_writer *w, bool is_map, uint64_t count)
         w->err = E_INVALID; /* as a key */
     if (w->depth)
         w->stack[w->depth - 1].left--;
-    w->stack[w->depth++] = (struct cbor_level){.left = is_map ? 2 * count : count, .is_map = is_map};
+    w->stack[w->depth++] =
+        (struct cbor_level){.left = is_map ? 2 * count : count, .is_map = is_map};
 }
 
 void cbor_put_array(struct cbor_writer *w, uint64_t count)

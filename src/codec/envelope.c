@@ -6,10 +6,10 @@
 #include "codec/pb.h"
 #include "codec/varint.h"
 
-#define DOMAIN_GO     "libp2p-peer-record"
-#define TYPE_GO       BYTES_LIT("\x03\x01")
-#define DOMAIN_SPEC   "libp2p-routing-state"
-#define TYPE_SPEC     BYTES_LIT("/libp2p/routing-state-record")
+#define DOMAIN_GO   "libp2p-peer-record"
+#define TYPE_GO     BYTES_LIT("\x03\x01")
+#define DOMAIN_SPEC "libp2p-routing-state"
+#define TYPE_SPEC   BYTES_LIT("/libp2p/routing-state-record")
 
 static int put_prefixed(struct buf *b, struct bytes v)
 {
@@ -60,10 +60,18 @@ static int envelope_decode(struct bytes in, struct envelope *out)
         if (f.wire != PB_BYTES)
             continue;
         switch (f.number) {
-        case 1: out->public_key = f.bytes; break;
-        case 2: out->payload_type = f.bytes; break;
-        case 3: out->payload = f.bytes; break;
-        case 5: out->signature = f.bytes; break;
+        case 1:
+            out->public_key = f.bytes;
+            break;
+        case 2:
+            out->payload_type = f.bytes;
+            break;
+        case 3:
+            out->payload = f.bytes;
+            break;
+        case 5:
+            out->signature = f.bytes;
+            break;
         }
     }
     return r.err;

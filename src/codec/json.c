@@ -55,8 +55,8 @@ int json_parse(struct bytes text, size_t max, struct json_doc **out, struct json
         return err;
     yyjson_read_err e;
     /* numbers raw, so that they can be given back as they were written */
-    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.n,
-                                       YYJSON_READ_NUMBER_AS_RAW, NULL, &e);
+    yyjson_doc *doc =
+        yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, &e);
     if (!doc && e.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
         return E_NO_MEMORY;
     if (!doc) {
@@ -88,14 +88,21 @@ const struct json *json_root(const struct json_doc *d)
 enum json_kind json_kind_of(const struct json *v)
 {
     switch (yyjson_get_type(val(v))) {
-    case YYJSON_TYPE_NULL: return JSON_NULL;
-    case YYJSON_TYPE_BOOL: return JSON_BOOL;
+    case YYJSON_TYPE_NULL:
+        return JSON_NULL;
+    case YYJSON_TYPE_BOOL:
+        return JSON_BOOL;
     case YYJSON_TYPE_RAW:
-    case YYJSON_TYPE_NUM: return JSON_NUMBER;
-    case YYJSON_TYPE_STR: return JSON_STRING;
-    case YYJSON_TYPE_ARR: return JSON_ARRAY;
-    case YYJSON_TYPE_OBJ: return JSON_OBJECT;
-    default: return JSON_ABSENT;
+    case YYJSON_TYPE_NUM:
+        return JSON_NUMBER;
+    case YYJSON_TYPE_STR:
+        return JSON_STRING;
+    case YYJSON_TYPE_ARR:
+        return JSON_ARRAY;
+    case YYJSON_TYPE_OBJ:
+        return JSON_OBJECT;
+    default:
+        return JSON_ABSENT;
     }
 }
 
@@ -141,7 +148,8 @@ struct bytes json_number_text(const struct json *v)
 double json_number(const struct json *v, double absent)
 {
     struct bytes text = json_number_text(v);
-    return text.n ? strtod((const char *)text.p, NULL) : absent; /* raws end in NUL or a delimiter */
+    return text.n ? strtod((const char *)text.p, NULL)
+                  : absent; /* raws end in NUL or a delimiter */
 }
 
 bool json_u64(const struct json *v, uint64_t *out)

@@ -16,7 +16,13 @@
 #include "base/limits.h"
 
 enum json_kind {
-    JSON_ABSENT = 0, JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT,
+    JSON_ABSENT = 0,
+    JSON_NULL,
+    JSON_BOOL,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT,
 };
 
 struct json;     /* a value; borrowed from its document */
@@ -88,10 +94,11 @@ void json_put_str(struct json_writer *w, const char *s); /* NULL: null */
 void json_put_bytes(struct json_writer *w, struct bytes s);
 void json_put_u64(struct json_writer *w, uint64_t v);
 void json_put_i64(struct json_writer *w, int64_t v);
-void json_put_double(struct json_writer *w, double v); /* shortest that reads back; nan, inf: null */
+void json_put_double(struct json_writer *w,
+                     double v); /* shortest that reads back; nan, inf: null */
 void json_put_bool(struct json_writer *w, bool v);
 void json_put_null(struct json_writer *w);
-void json_put_raw(struct json_writer *w, struct bytes json); /* JSON already; not checked */
+void json_put_raw(struct json_writer *w, struct bytes json);      /* JSON already; not checked */
 void json_put_value(struct json_writer *w, const struct json *v); /* a tree, numbers as written */
 /* Key and value in one. */
 void json_member_str(struct json_writer *w, const char *key, const char *s);

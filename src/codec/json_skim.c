@@ -42,8 +42,9 @@ static const uint8_t *plain_run(const uint8_t *p, const uint8_t *end)
     for (; end - p >= 16; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         /* signed: beyond ASCII is below 0x20 too */
-        __m128i stop = _mm_or_si128(_mm_cmplt_epi8(v, space),
-                                    _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)));
+        __m128i stop =
+            _mm_or_si128(_mm_cmplt_epi8(v, space),
+                         _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)));
         int mask = _mm_movemask_epi8(stop);
         if (mask)
             return p + __builtin_ctz((unsigned)mask);

@@ -20,7 +20,7 @@ struct json_member {
     size_t at, n;         /* the value, without space around it */
     uint32_t hash;        /* of the unescaped key */
     enum json_kind kind;
-    bool has_escapes;     /* in the key, or in a string value */
+    bool has_escapes; /* in the key, or in a string value */
 };
 
 struct json_skim {

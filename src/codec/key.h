@@ -14,13 +14,13 @@
 #include "codec/peer_id.h"
 
 enum key_kind { KEY_RSA = 0, KEY_ED25519 = 1, KEY_SECP256K1 = 2, KEY_ECDSA = 3 };
-enum { KEY_SIG_SIZE = 64 };          /* of ours */
-enum { KEY_PUBLIC_MESSAGE = 36 };    /* of ours: 0801 1220 and the key */
+enum { KEY_SIG_SIZE = 64 };       /* of ours */
+enum { KEY_PUBLIC_MESSAGE = 36 }; /* of ours: 0801 1220 and the key */
 enum { KEY_PRIVATE_MESSAGE = 68 };
 
 /* Our own. Wiped by key_pair_fini. */
 struct key_pair {
-    uint8_t secret[64];    /* seed ‖ public, libsodium's form */
+    uint8_t secret[64]; /* seed ‖ public, libsodium's form */
     uint8_t public_key[32];
     struct peer_id id;
 };

@@ -19,7 +19,7 @@ struct ma_proto {
     bool (*is_valid)(struct bytes value); /* NULL: any of the right size */
 };
 
-const struct ma_proto *ma_proto_by_code(uint64_t code);        /* NULL: unknown */
+const struct ma_proto *ma_proto_by_code(uint64_t code); /* NULL: unknown */
 const struct ma_proto *ma_proto_by_name(struct bytes name);
 
 #endif

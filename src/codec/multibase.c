@@ -5,8 +5,8 @@
 #include "base/mem.h"
 #include "codec/base_radix.h"
 
-#define HEX_LOWER "0123456789abcdef"
-#define B36_LOWER "0123456789abcdefghijklmnopqrstuvwxyz"
+#define HEX_LOWER  "0123456789abcdef"
+#define B36_LOWER  "0123456789abcdefghijklmnopqrstuvwxyz"
 #define B64_COMMON "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 static const struct base {
@@ -153,17 +153,16 @@ int base64_get_f32(struct bytes text, float *v, size_t *count)
 
 static bool is_unreserved(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 int uri_escape(struct bytes in, const char *keep, struct buf *out)
 {
     for (size_t i = 0; i < in.n; i++) {
         uint8_t c = in.p[i];
-        int err = is_unreserved(c) || (c && keep && strchr(keep, c))
-                      ? buf_append_byte(out, c)
-                      : buf_printf(out, "%%%02X", c);
+        int err = is_unreserved(c) || (c && keep && strchr(keep, c)) ? buf_append_byte(out, c)
+                                                                     : buf_printf(out, "%%%02X", c);
         if (err)
             return err;
     }

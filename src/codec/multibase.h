@@ -11,13 +11,13 @@
 #include "base/err.h"
 
 enum base_kind {
-    BASE_HEX,       /* f: lower written, both read */
-    BASE_32,        /* b: RFC 4648 lower, no padding */
-    BASE_36,        /* k: lower */
-    BASE_58,        /* z: bitcoin alphabet */
-    BASE_64,        /* m is unpadded in multibase; here padded: base64 as in MIME */
-    BASE_64_NOPAD,  /* m */
-    BASE_64URL,     /* u: no padding */
+    BASE_HEX,      /* f: lower written, both read */
+    BASE_32,       /* b: RFC 4648 lower, no padding */
+    BASE_36,       /* k: lower */
+    BASE_58,       /* z: bitcoin alphabet */
+    BASE_64,       /* m is unpadded in multibase; here padded: base64 as in MIME */
+    BASE_64_NOPAD, /* m */
+    BASE_64URL,    /* u: no padding */
 };
 
 /* Appends the text, without prefix. 0, E_LIMIT, E_TOO_BIG. */

@@ -51,7 +51,8 @@ static inline struct pb_writer pb_write(struct buf *out)
 {
     return (struct pb_writer){out, 0};
 }
-void pb_put_u64(struct pb_writer *w, uint32_t number, uint64_t v); /* also bool and enum; 0 is put */
+void pb_put_u64(struct pb_writer *w, uint32_t number,
+                uint64_t v); /* also bool and enum; 0 is put */
 void pb_put_fixed64(struct pb_writer *w, uint32_t number, uint64_t v);
 void pb_put_bytes(struct pb_writer *w, uint32_t number, struct bytes v);
 void pb_put_str(struct pb_writer *w, uint32_t number, const char *s);

@@ -7,7 +7,9 @@
 
 #include <stdio.h>
 
-enum { KEY_INLINE_MAX = 40 }; /* libp2p says 42; with its two bytes it would not fit in PEER_ID_MAX,
+enum {
+    KEY_INLINE_MAX = 40
+}; /* libp2p says 42; with its two bytes it would not fit in PEER_ID_MAX,
                                * and no kind of key is longer than 37 without being over 42 */
 enum { CID_V1 = 0x01, CODEC_LIBP2P_KEY = 0x72 };
 

@@ -21,17 +21,17 @@ struct dht {
     struct dht_cfg cfg;
     struct dht_table table;
     struct dht_providers providers;
-    struct list asks;         /* every request under way */
+    struct list asks; /* every request under way */
     struct list queries;
     size_t query_count;
-    struct map own;           /* key -> dht_own */
-    uint64_t next_round_us;   /* of announcing: rounds keep a distance */
-    struct map rates;         /* peer id -> dht_rate */
-    struct rates ip_rates;    /* of requests, by where they come from */
+    struct map own;         /* key -> dht_own */
+    uint64_t next_round_us; /* of announcing: rounds keep a distance */
+    struct map rates;       /* peer id -> dht_rate */
+    struct rates ip_rates;  /* of requests, by where they come from */
     struct dht_past past;
-    uint64_t rtt_us;          /* what an answer takes, smoothed; 0 unknown */
+    uint64_t rtt_us; /* what an answer takes, smoothed; 0 unknown */
     struct timer refresh, check;
-    bool is_refreshing;       /* a lookup of ourselves is under way */
+    bool is_refreshing; /* a lookup of ourselves is under way */
     uint64_t rpcs_sent, rpcs_failed, served, refused;
 };
 
@@ -77,18 +77,18 @@ struct dht_query {
     struct list link;
     struct dht *d;
     struct dht_lookup lookup;
-    enum dht_type type;       /* GET_PROVIDERS, or FIND_NODE */
+    enum dht_type type; /* GET_PROVIDERS, or FIND_NODE */
     uint8_t key[LIMIT_DHT_KEY];
     size_t key_len;
     struct buf request;
     struct timer deadline;
     struct task step;
-    struct map seen;          /* providers told already */
+    struct map seen; /* providers told already */
     int wanted, found;
-    int early_err;            /* found out before the first question */
-    int busy;                 /* inside of a callback: freeing waits */
+    int early_err; /* found out before the first question */
+    int busy;      /* inside of a callback: freeing waits */
     bool is_over;
-    bool wants_peer;          /* find_peer: the target itself */
+    bool wants_peer; /* find_peer: the target itself */
     dht_on_peer on_peer;
     dht_on_done done;
     void (*nearest)(struct dht_query *q, int err); /* ours: instead of done */

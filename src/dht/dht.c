@@ -15,7 +15,7 @@
 #define LONELY_US    (30 * US_PER_S)
 
 enum {
-    CHECKED_BUCKETS = 2,  /* nearest to us, asked for signs of life every minute */
+    CHECKED_BUCKETS = 2,    /* nearest to us, asked for signs of life every minute */
     REFRESHED_BUCKETS = 10, /* farthest; nearer ones are covered by the lookup of ourselves */
 };
 
@@ -252,7 +252,7 @@ struct dht_stats dht_stats(const struct dht *d)
 void dht_each_peer(const struct dht *d, dht_on_peer on_peer, void *ctx)
 {
     for (int i = 0; i < DHT_BUCKETS; i++) {
-        LIST_FOREACH(&d->table.buckets[i].contacts, it) {
+        LIST_FOREACH (&d->table.buckets[i].contacts, it) {
             struct bytes addrs[LIMIT_DHT_ADDRS];
             const struct dht_contact *c = LIST_ENTRY(it, struct dht_contact, link);
             struct dht_peer peer = dht_contact_peer(c, addrs);

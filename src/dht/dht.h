@@ -32,13 +32,13 @@ struct dht_peer {
     int addr_count;
 };
 
-/* --- the port ------------------------------------------------------------------------------- */
+/* --- the port --- */
 
 /* One request under way. Lives in the DHT until dht_rpc_done or cancel; `port` is the port's. */
 struct dht_rpc {
     struct dht_peer peer;
-    struct bytes request;     /* a Message, without its length prefix */
-    bool wants_reply;         /* false: ADD_PROVIDER; done when it is written */
+    struct bytes request; /* a Message, without its length prefix */
+    bool wants_reply;     /* false: ADD_PROVIDER; done when it is written */
     void (*done)(struct dht_rpc *rpc, int err, struct bytes reply);
     void *port;
 };
@@ -62,24 +62,25 @@ static inline void dht_rpc_done(struct dht_rpc *rpc, int err, struct bytes reply
     rpc->done(rpc, err, reply);
 }
 
-/* --- the DHT -------------------------------------------------------------------------------- */
+/* --- the DHT --- */
 
 struct dht_cfg {
     struct peer_id self;
     struct sched *sched;
     struct rng *rng;
     struct dht_port port;
-    bool is_server;           /* may change: dht_set_server */
+    bool is_server; /* may change: dht_set_server */
     /* Our own addresses, for ADD_PROVIDER; asked when needed. */
     int (*own_addrs)(void *ctx, const struct bytes **addrs);
-    uint64_t refresh_us;      /* 10 min; 0: the default, SCHED_NEVER: no refresh */
-    uint64_t republish_us;    /* 15 min */
+    uint64_t refresh_us;   /* 10 min; 0: the default, SCHED_NEVER: no refresh */
+    uint64_t republish_us; /* 15 min */
 };
 
 struct dht;
 
 struct dht *dht_new(const struct dht_cfg *cfg);
-void dht_free(struct dht *d); /* cancels what is under way; its callbacks are called with E_CANCELLED */
+void dht_free(
+    struct dht *d); /* cancels what is under way; its callbacks are called with E_CANCELLED */
 
 void dht_set_server(struct dht *d, bool is_server);
 

@@ -7,8 +7,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-void dht_lookup_init(struct dht_lookup *l, struct bytes target, const struct peer_id *self, int beta,
-                     bool waits_for_slow)
+void dht_lookup_init(struct dht_lookup *l, struct bytes target, const struct peer_id *self,
+                     int beta, bool waits_for_slow)
 {
     *l = (struct dht_lookup){.target = dht_key_of(target),
                              .self = *self,

@@ -30,8 +30,8 @@ struct dht_candidate {
     struct dht_addrs addrs;
     enum dht_candidate_state state;
     bool is_slow;
-    uint8_t hops;      /* how far from our own table it was heard of */
-    void *asked;       /* the caller's: the request under way */
+    uint8_t hops; /* how far from our own table it was heard of */
+    void *asked;  /* the caller's: the request under way */
 };
 
 struct dht_lookup {
@@ -39,14 +39,14 @@ struct dht_lookup {
     struct peer_id self;
     struct dht_candidate **sorted; /* nearest first */
     int count;
-    int in_flight;     /* asked and not slow */
+    int in_flight; /* asked and not slow */
     int slow;
     int beta;
     bool waits_for_slow; /* storing: the true nearest matter more than time */
 };
 
-void dht_lookup_init(struct dht_lookup *l, struct bytes target, const struct peer_id *self, int beta,
-                     bool waits_for_slow);
+void dht_lookup_init(struct dht_lookup *l, struct bytes target, const struct peer_id *self,
+                     int beta, bool waits_for_slow);
 void dht_lookup_fini(struct dht_lookup *l);
 
 /* A peer was heard of: NULL when it is ourselves, known already, without address, or too far. */

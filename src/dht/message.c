@@ -65,7 +65,8 @@ int dht_message_begin(struct buf *out, enum dht_type type, struct bytes key)
     return w.err;
 }
 
-int dht_message_add(struct buf *out, enum dht_field field, const struct dht_peer *peer, size_t limit)
+int dht_message_add(struct buf *out, enum dht_field field, const struct dht_peer *peer,
+                    size_t limit)
 {
     struct pb_writer w = pb_write(out);
     size_t before = buf_len(out), mark = pb_begin(&w, field);

@@ -28,7 +28,7 @@ void dht_past_fini(struct dht_past *p)
 
 void dht_past_drop(struct dht_past *p, const struct peer_id *id)
 {
-    LIST_FOREACH_SAFE(&p->peers, it) {
+    LIST_FOREACH_SAFE (&p->peers, it) {
         struct dht_past_peer *peer = LIST_ENTRY(it, struct dht_past_peer, link);
         if (peer_id_eq(&peer->id, id))
             forget(p, peer);

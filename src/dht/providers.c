@@ -49,7 +49,7 @@ void dht_providers_fini(struct dht_providers *p)
 static struct dht_provider *find(struct dht_provider_key *k, const struct peer_id *id)
 {
     if (k)
-        LIST_FOREACH(&k->records, it) {
+        LIST_FOREACH (&k->records, it) {
             struct dht_provider *r = LIST_ENTRY(it, struct dht_provider, in_key);
             if (peer_id_eq(&r->id, id))
                 return r;

@@ -14,7 +14,7 @@
 #include "dht/addrs.h"
 
 struct dht_provider {
-    struct list in_key;     /* oldest first */
+    struct list in_key; /* oldest first */
     struct list by_expiry;
     struct dht_provider_key *key;
     struct dht_provider_peer *peer;
@@ -31,9 +31,9 @@ struct dht_provider_key {
 };
 
 struct dht_providers {
-    struct map keys;        /* key bytes -> dht_provider_key */
-    struct map peers;       /* peer id -> dht_provider_peer */
-    struct list by_expiry;  /* all records; equal lifetimes, so oldest given first */
+    struct map keys;       /* key bytes -> dht_provider_key */
+    struct map peers;      /* peer id -> dht_provider_peer */
+    struct list by_expiry; /* all records; equal lifetimes, so oldest given first */
     size_t records;
 };
 

@@ -61,9 +61,9 @@ static void on_nearest(struct dht_query *q, int err)
     o->query = NULL;
     o->was_told = n > 0 && own_peer(d, &self) > 0;
     buf_init(&message, LIMIT_DHT_REPLY);
-    if (o->was_told && (dht_message_begin(&message, DHT_ADD_PROVIDER,
-                                          bytes_of(o->key, o->key_len)) != 0 ||
-                        dht_message_add(&message, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY) != 0))
+    if (o->was_told &&
+        (dht_message_begin(&message, DHT_ADD_PROVIDER, bytes_of(o->key, o->key_len)) != 0 ||
+         dht_message_add(&message, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY) != 0))
         o->was_told = false;
     for (int i = 0; i < n && o->was_told; i++) {
         struct bytes addrs[LIMIT_DHT_ADDRS];

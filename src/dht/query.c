@@ -181,7 +181,7 @@ static void on_deadline(struct timer *t)
 /* Nobody is in the table: those that were may be there again. */
 static void add_past(struct dht_query *q)
 {
-    LIST_FOREACH(&q->d->past.peers, it) {
+    LIST_FOREACH (&q->d->past.peers, it) {
         struct bytes addrs[LIMIT_DHT_ADDRS];
         const struct dht_past_peer *past = LIST_ENTRY(it, struct dht_past_peer, link);
         struct dht_peer peer = {past->id, addrs, dht_addrs_get(&past->addrs, addrs)};
@@ -226,7 +226,8 @@ static void first_step(struct task *t)
         pump(q);
 }
 
-static struct dht_query *query_new(struct dht *d, enum dht_type type, struct bytes key, bool is_store)
+static struct dht_query *query_new(struct dht *d, enum dht_type type, struct bytes key,
+                                   bool is_store)
 {
     struct dht_query *q = MEM_NEW(struct dht_query);
     q->d = d;

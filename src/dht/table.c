@@ -28,7 +28,7 @@ void dht_table_fini(struct dht_table *t)
 {
     for (int i = 0; i < DHT_BUCKETS; i++) {
         contact_free(t->buckets[i].waiting);
-        LIST_FOREACH_SAFE(&t->buckets[i].contacts, it)
+        LIST_FOREACH_SAFE (&t->buckets[i].contacts, it)
             contact_free(LIST_ENTRY(it, struct dht_contact, link));
     }
     map_fini(&t->by_id);
@@ -52,7 +52,7 @@ static bool is_diverse(const struct dht_table *t, const struct dht_bucket *b, ui
     if (!group)
         return true;
     for (int i = 0; i < DHT_BUCKETS; i++) {
-        LIST_FOREACH(&t->buckets[i].contacts, it) {
+        LIST_FOREACH (&t->buckets[i].contacts, it) {
             bool same = LIST_ENTRY(it, struct dht_contact, link)->group == group;
             in_table += same;
             in_bucket += same && &t->buckets[i] == b;

@@ -21,18 +21,18 @@
 enum { DHT_BUCKETS = 256 };
 
 struct dht_contact {
-    struct list link;        /* in its bucket */
+    struct list link; /* in its bucket */
     struct peer_id id;
     struct dht_key key;
     struct dht_addrs addrs;
     uint64_t group;
-    uint64_t seen_us;        /* last sign of life */
-    uint8_t failures;        /* in a row */
-    bool is_checked;         /* a liveness check is under way */
+    uint64_t seen_us; /* last sign of life */
+    uint8_t failures; /* in a row */
+    bool is_checked;  /* a liveness check is under way */
 };
 
 struct dht_bucket {
-    struct list contacts;    /* oldest sign of life first */
+    struct list contacts; /* oldest sign of life first */
     int count;
     struct dht_contact *waiting; /* newcomer, until waiting_until_us */
     uint64_t waiting_until_us;
@@ -48,9 +48,9 @@ struct dht_table {
 
 enum dht_table_result {
     DHT_TABLE_ADDED,
-    DHT_TABLE_KNOWN,    /* was in; heard of again */
-    DHT_TABLE_FULL,     /* waits; *check is to be asked for a sign of life (NULL: is being asked) */
-    DHT_TABLE_REFUSED,  /* ourselves, no address, or too many of its net */
+    DHT_TABLE_KNOWN,   /* was in; heard of again */
+    DHT_TABLE_FULL,    /* waits; *check is to be asked for a sign of life (NULL: is being asked) */
+    DHT_TABLE_REFUSED, /* ourselves, no address, or too many of its net */
 };
 
 void dht_table_init(struct dht_table *t, const struct peer_id *self, uint64_t seed);

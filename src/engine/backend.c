@@ -32,8 +32,9 @@ int backend_place(const char *text, struct backend_place *out, char why[static E
 {
     char short_why[128] = "";
     struct url *u = mem_new(sizeof *u);
-    char *full = strstr(text, "://") || strncmp(text, "unix:", 5) == 0 ? mem_strdup(text)
-                                                                       : mem_printf("http://%s", text);
+    char *full = strstr(text, "://") || strncmp(text, "unix:", 5) == 0
+                     ? mem_strdup(text)
+                     : mem_printf("http://%s", text);
     memset(out, 0, sizeof *out);
     int err = url_parse(full, u, short_why);
     if (!err && u->query[0]) {
@@ -63,7 +64,8 @@ void backend_default_name(const struct backend_place *p, char out[static ENGINE_
     static const struct {
         uint16_t port;
         const char *name;
-    } usual[] = {{11434, "ollama"}, {1234, "lmstudio"}, {8000, "vllm"}, {8080, "llama"}, {1337, "jan"}};
+    } usual[] = {
+        {11434, "ollama"}, {1234, "lmstudio"}, {8000, "vllm"}, {8080, "llama"}, {1337, "jan"}};
     char text[ENGINE_NAME];
     if (p->is_near && !p->origin.is_unix) {
         for (size_t i = 0; i < ARRAY_LEN(usual); i++) {
@@ -128,7 +130,8 @@ int backend_list_parse(struct bytes body, struct backend_list *out, char why[sta
         snprintf(why, ENGINE_WHY, "its list of models has no \"data\"");
         err = E_MALFORMED;
     } else if (n > LIMIT_BACKEND_MODELS) {
-        snprintf(why, ENGINE_WHY, "it lists %zu models; at most %d are taken", n, LIMIT_BACKEND_MODELS);
+        snprintf(why, ENGINE_WHY, "it lists %zu models; at most %d are taken", n,
+                 LIMIT_BACKEND_MODELS);
         err = E_LIMIT;
     } else {
         out->v = mem_array(n ? n : 1, sizeof *out->v);

@@ -54,7 +54,8 @@ struct backend_poll_config {
     const struct http_header *headers; /* borrowed */
     size_t header_count;
     const char *name;
-    bool needs_no_list; /* models are named: any answer below 500 will do, but that the key is wrong */
+    bool
+        needs_no_list; /* models are named: any answer below 500 will do, but that the key is wrong */
     /* From the loop. list: NULL when it does not answer, or its list is not needed. */
     void (*polled)(void *ctx, const struct backend_list *list);
     void *ctx;

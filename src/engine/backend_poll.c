@@ -98,8 +98,9 @@ static void give_up(struct backend_poll *p)
 {
     http_call_cancel(p->call);
     p->call = NULL;
-    answered(p, NULL, false, p->is_too_big ? "its list of models is too long"
-                                           : "its list of models takes longer than 60 s");
+    answered(p, NULL, false,
+             p->is_too_big ? "its list of models is too long"
+                           : "its list of models takes longer than 60 s");
     buf_clear(&p->body);
     buf_trim(&p->body);
 }
@@ -109,9 +110,14 @@ static void on_timer(struct timer *t)
     static const struct http_call_events on = {NULL, on_head, on_body, on_done};
     struct backend_poll *p = CONTAINER_OF(t, struct backend_poll, timer);
     struct http_request req = {
-        .method = "GET", .target = bytes_str(p->target), .host = bytes_str(p->cfg.place->host),
-        .headers = p->cfg.headers, .header_count = p->cfg.header_count,
-        .connect_us = 5 * US_PER_S, .first_byte_us = 15 * US_PER_S, .stall_us = 15 * US_PER_S,
+        .method = "GET",
+        .target = bytes_str(p->target),
+        .host = bytes_str(p->cfg.place->host),
+        .headers = p->cfg.headers,
+        .header_count = p->cfg.header_count,
+        .connect_us = 5 * US_PER_S,
+        .first_byte_us = 15 * US_PER_S,
+        .stall_us = 15 * US_PER_S,
     };
     int err = 0;
     if (p->call) {

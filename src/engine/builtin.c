@@ -32,7 +32,7 @@ struct answer {
     struct http_exchange *x;
     struct timer timer;
     char *text;
-    size_t text_n, at;   /* echo: the words; replay: the recording */
+    size_t text_n, at; /* echo: the words; replay: the recording */
     uint64_t said, wanted, prompt_tokens, number;
     uint64_t created_s;
     bool is_chat, wants_usage, is_blocked;
@@ -319,10 +319,12 @@ static void start_stream(struct answer *a)
     struct http_response r = {200, &type, 1, HTTP_LENGTH_UNKNOWN, false};
     http_exchange_listen(a->x, &on, a);
     http_exchange_head(a->x, &r);
-    timer_after(a->owner->sched, &a->timer, a->owner->is_replay ? 0 : a->owner->delay_ms * US_PER_MS);
+    timer_after(a->owner->sched, &a->timer,
+                a->owner->is_replay ? 0 : a->owner->delay_ms * US_PER_MS);
 }
 
-static void serve_text(struct builtin *b, struct http_exchange *x, const struct json *root, bool is_chat)
+static void serve_text(struct builtin *b, struct http_exchange *x, const struct json *root,
+                       bool is_chat)
 {
     struct buf text, out;
     struct answer *a = answer_new(b, x);
@@ -453,8 +455,8 @@ static int read_options(struct builtin *b, const char *query, char why[static EN
         else if (is_number && strcmp(key, "tokens") == 0 && v <= TOKENS_MAX)
             b->tokens = v;
         else {
-            snprintf(why, ENGINE_WHY, "echo: knows delay_ms=0…%d and tokens=0…%d, not '%s'", DELAY_MAX_MS,
-                     TOKENS_MAX, p);
+            snprintf(why, ENGINE_WHY, "echo: knows delay_ms=0…%d and tokens=0…%d, not '%s'",
+                     DELAY_MAX_MS, TOKENS_MAX, p);
             return E_INVALID;
         }
     }
@@ -490,13 +492,14 @@ int builtin_new(struct sched *sched, const char *text, const char *model, struct
     snprintf(b->model, sizeof b->model, "%s", model);
     b->is_replay = text[0] == 'r';
     const char *query = strchr(text, '?');
-    int err = b->is_replay ? read_recording(b, text + 7, why) : read_options(b, query ? query + 1 : "", why);
+    int err = b->is_replay ? read_recording(b, text + 7, why)
+                           : read_options(b, query ? query + 1 : "", why);
     if (err) {
         builtin_free(b);
         return err;
     }
-    struct http_server_config cfg = {.sched = sched, .handler = &handler, .ctx = b,
-                                     .write_stall_us = 600 * US_PER_S};
+    struct http_server_config cfg = {
+        .sched = sched, .handler = &handler, .ctx = b, .write_stall_us = 600 * US_PER_S};
     b->server = http_server_new(&cfg);
     *out = b;
     return 0;

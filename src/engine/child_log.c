@@ -72,7 +72,8 @@ void child_log_last_line(const struct child_log *l, char *out, size_t size)
     out[0] = 0;
     if (l->fd < 0 || fstat(l->fd, &st) != 0)
         return;
-    ssize_t n = pread(l->fd, text, sizeof text, st.st_size > LOOKED_AT ? st.st_size - LOOKED_AT : 0);
+    ssize_t n =
+        pread(l->fd, text, sizeof text, st.st_size > LOOKED_AT ? st.st_size - LOOKED_AT : 0);
     while (n > 0 && (uint8_t)text[n - 1] <= ' ')
         n--;
     const char *nl = n > 0 ? memrchr(text, '\n', (size_t)n) : NULL, *line = nl ? nl + 1 : text;

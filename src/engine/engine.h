@@ -36,16 +36,16 @@ struct engine_model {
     char alias[ENGINE_NAME]; /* the file's stem; "" when it is the name */
     char digest[65];         /* sha256 of the weights in hex; "" while it is computed, or unknown */
     char quant[24];
-    uint32_t ctx;            /* served per slot; 0: unknown */
-    uint32_t slots;          /* 0: unknown, no limit */
-    uint32_t busy, waiting;  /* of its unit */
+    uint32_t ctx;           /* served per slot; 0: unknown */
+    uint32_t slots;         /* 0: unknown, no limit */
+    uint32_t busy, waiting; /* of its unit */
     uint64_t parameters;
-    unsigned abilities;      /* enum engine_ability */
+    unsigned abilities; /* enum engine_ability */
     enum engine_kind kind;
-    bool is_ready;           /* can be asked now */
-    bool is_shareable;       /* offered to others without being named in --share (DESIGN.md §6) */
-    bool allows_extra;       /* everything a peer sends may pass */
-    const char *unit_name;   /* of the backend, for --share NAMES and messages */
+    bool is_ready;         /* can be asked now */
+    bool is_shareable;     /* offered to others without being named in --share (DESIGN.md §6) */
+    bool allows_extra;     /* everything a peer sends may pass */
+    const char *unit_name; /* of the backend, for --share NAMES and messages */
     struct engine_unit *unit;
 };
 
@@ -65,7 +65,7 @@ struct engine_config {
     const char *self;         /* this program, for `engine-exec`; NULL: /proc/self/exe */
     struct engine_llama_options llama;
     bool allow_extra_fields;
-    bool no_sandbox;          /* tests only */
+    bool no_sandbox; /* tests only */
     /* Models came, went, or changed whether they are ready; or a digest is known now. From the loop. */
     void (*changed)(void *ctx);
     /* busy or waiting changed. */
@@ -86,8 +86,8 @@ void engine_stop(struct engine *e, void (*stopped)(void *ctx), void *ctx);
 int engine_add_gguf(struct engine *e, const char *spec, char why[static ENGINE_WHY]);
 /* "[NAME=]URL", "echo:…" or "replay:FILE". `models`: exactly these (NULL-terminated), or NULL. `key` goes
  * out as a bearer token, or NULL. */
-int engine_add_backend(struct engine *e, const char *spec, const char *const *models, const char *key,
-                       char why[static ENGINE_WHY]);
+int engine_add_backend(struct engine *e, const char *spec, const char *const *models,
+                       const char *key, char why[static ENGINE_WHY]);
 
 size_t engine_model_count(const struct engine *e);
 /* Borrowed until the next turn of the loop. */
@@ -105,8 +105,8 @@ struct engine_way {
     const char *base_path;            /* replaces "/v1": "" gives "/chat/completions" */
     const struct http_header *headers;
     size_t header_count;
-    const char *model;                /* what the backend calls it: put into the body when it differs */
-    bool needs_fixup;                 /* relay through engine/fixup.h */
+    const char *model; /* what the backend calls it: put into the body when it differs */
+    bool needs_fixup;  /* relay through engine/fixup.h */
 };
 
 struct engine_ticket {

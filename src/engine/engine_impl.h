@@ -21,8 +21,8 @@ struct engine_unit {
     size_t model_count;
     uint32_t slots, busy, waiting; /* slots 0: no limit known */
     bool is_ready, is_shareable, is_right, has_fixed_models;
-    struct list waiters;           /* tickets */
-    struct backend_place place;    /* of HTTP ones; of llama: origin, "localhost", "/v1" */
+    struct list waiters;        /* tickets */
+    struct backend_place place; /* of HTTP ones; of llama: origin, "localhost", "/v1" */
     char authorization[1100];
     struct http_header headers[1];
     size_t header_count;

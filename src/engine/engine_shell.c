@@ -55,8 +55,9 @@ const struct engine_model *engine_model_find(const struct engine *e, struct byte
         if (!name_matches(asked, m->name, m->quant, m->digest) &&
             !(m->alias[0] && name_matches(asked, m->alias, m->quant, m->digest)))
             continue;
-        bool is_better = !best || (m->is_ready && !best->is_ready) ||
-                         (m->is_ready == best->is_ready && m->busy + m->waiting < best->busy + best->waiting);
+        bool is_better =
+            !best || (m->is_ready && !best->is_ready) ||
+            (m->is_ready == best->is_ready && m->busy + m->waiting < best->busy + best->waiting);
         if (is_better)
             best = m;
     }
@@ -149,11 +150,12 @@ static void llama_changed(void *ctx)
     u->slots = llama_child_slots(u->llama);
     u->models[0].ctx = llama_child_ctx(u->llama);
     if (u->is_ready && !was)
-        TRACE(ENGINE, INFO, "%s: ready, %" PRIu32 " slots of %" PRIu32 " tokens -> offered", u->name,
-              u->slots, u->models[0].ctx);
+        TRACE(ENGINE, INFO, "%s: ready, %" PRIu32 " slots of %" PRIu32 " tokens -> offered",
+              u->name, u->slots, u->models[0].ctx);
     if (l->state == LLAMA_GAVE_UP)
-        TRACE(ENGINE, ERROR, "%s: died %" PRIu32 " times without ever answering -> given up; see its log",
-              u->name, l->deaths);
+        TRACE(ENGINE, ERROR,
+              "%s: died %" PRIu32 " times without ever answering -> given up; see its log", u->name,
+              l->deaths);
     unit_refresh(u);
     if (u->engine->is_stopping && all_stopped(u->engine))
         timer_after(sched_of(u->engine), &u->engine->stop_limit, 0);
@@ -163,8 +165,8 @@ static void digested(struct digest *d, int err, const char *hex)
 {
     struct engine_unit *u = CONTAINER_OF(d, struct engine_unit, digest);
     if (err)
-        TRACE(ENGINE, WARN, "%s: the weights cannot be hashed (%s) -> offered without a digest", u->name,
-              err_text(err));
+        TRACE(ENGINE, WARN, "%s: the weights cannot be hashed (%s) -> offered without a digest",
+              u->name, err_text(err));
     snprintf(u->models[0].digest, sizeof u->models[0].digest, "%s", hex);
     unit_refresh(u);
 }
@@ -191,8 +193,10 @@ static int need_server(struct engine *e, char why[static ENGINE_WHY])
     if (s.build)
         TRACE(ENGINE, INFO, "llama-server is %s (build %u)", s.path, s.build);
     else
-        TRACE(ENGINE, WARN, "llama-server is %s, which does not say its build -> used, since it was named; "
-              "builds before %d have known holes in their loader", s.path, ENGINE_FLOOR_BUILD);
+        TRACE(ENGINE, WARN,
+              "llama-server is %s, which does not say its build -> used, since it was named; "
+              "builds before %d have known holes in their loader",
+              s.path, ENGINE_FLOOR_BUILD);
     e->server = s.path;
     return 0;
 }
@@ -221,10 +225,19 @@ static int start_llama(struct engine_unit *u, const char *file, const struct ggu
     struct engine *e = u->engine;
     char *log = log_path(u);
     struct llama_child_config cfg = {
-        .loop = e->cfg.loop, .pool = e->cfg.pool, .log_path = log, .changed = llama_changed, .ctx = u,
-        .plan = {.server = e->server, .self = e->cfg.no_sandbox ? NULL : e->self, .file = file,
-                 .name = u->name, .options = &e->cfg.llama, .ctx_train = g->ctx_train,
-                 .weight_bytes = g->tensor_bytes, .is_embedding = g->is_embedding},
+        .loop = e->cfg.loop,
+        .pool = e->cfg.pool,
+        .log_path = log,
+        .changed = llama_changed,
+        .ctx = u,
+        .plan = {.server = e->server,
+                 .self = e->cfg.no_sandbox ? NULL : e->self,
+                 .file = file,
+                 .name = u->name,
+                 .options = &e->cfg.llama,
+                 .ctx_train = g->ctx_train,
+                 .weight_bytes = g->tensor_bytes,
+                 .is_embedding = g->is_embedding},
     };
     int err = llama_child_open(&cfg, &u->llama, why);
     free(log);
@@ -246,7 +259,8 @@ static void fill_model(struct engine_unit *u, const char *file, const struct ggu
 
 /* A projector or an adapter: llama.cpp reads it like a model, so it is checked like one, and before the
  * first start instead of in a log. */
-static int check_extra(struct engine *e, const char *flag, const char *file, char why[static ENGINE_WHY])
+static int check_extra(struct engine *e, const char *flag, const char *file,
+                       char why[static ENGINE_WHY])
 {
     struct gguf_summary g;
     int err = gguf_file_check(file, rng_u64(loop_rng(e->cfg.loop)), &g, why);
@@ -280,7 +294,8 @@ int engine_add_gguf(struct engine *e, const char *spec, char why[static ENGINE_W
     }
     int err = gguf_file_check(file, rng_u64(loop_rng(e->cfg.loop)), &g, why);
     if (!err && g.type[0] && strcmp(g.type, "model") != 0) {
-        snprintf(why, ENGINE_WHY, "%s: its type is %s, not model (--mmproj and --lora take the others)", file,
+        snprintf(why, ENGINE_WHY,
+                 "%s: its type is %s, not model (--mmproj and --lora take the others)", file,
                  g.type);
         err = E_INVALID;
     }
@@ -400,7 +415,8 @@ static void describe_unit(const struct engine_unit *u, char *out, size_t size)
         state = llama_state_text(llama_child_state(u->llama)->state);
     n = snprintf(out, size, "%s: %s", u->name, state);
     if (u->slots)
-        n += snprintf(out + n, size - (size_t)n, ", %" PRIu32 " of %" PRIu32 " slots busy", u->busy, u->slots);
+        n += snprintf(out + n, size - (size_t)n, ", %" PRIu32 " of %" PRIu32 " slots busy", u->busy,
+                      u->slots);
     if (u->waiting)
         n += snprintf(out + n, size - (size_t)n, ", %" PRIu32 " waiting", u->waiting);
     if (u->kind == ENGINE_HTTP)

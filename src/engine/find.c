@@ -118,7 +118,8 @@ static void become(const char *path, int out_fd)
 {
     int nothing = open("/dev/null", O_RDONLY);
     setpgid(0, 0); /* so that what it starts is ended with it */
-    alarm(ANSWER_S); /* outlives exec: also one that ends its output and stays is waited for in vain */
+    alarm(
+        ANSWER_S); /* outlives exec: also one that ends its output and stays is waited for in vain */
     dup2(nothing, 0);
     dup2(out_fd, 1);
     dup2(out_fd, 2);
@@ -198,10 +199,12 @@ static int try_server(char *path, struct engine_server *out, char *why, size_t w
 {
     int err = engine_version(path, &out->build, out->line, sizeof out->line, why, why_size);
     if (!err && out->build == 0 && out->source != FIND_GIVEN) {
-        snprintf(why, why_size,
-                 "%s does not say which build it is (%s); builds before %d have known holes in their "
-                 "loader. `conduit engine install` gets one that does; --llama-server names this one anyway",
-                 path, out->line, ENGINE_FLOOR_BUILD);
+        snprintf(
+            why, why_size,
+            "%s does not say which build it is (%s); builds before %d have known holes in their "
+            "loader. `conduit engine install` gets one that does; --llama-server names this one "
+            "anyway",
+            path, out->line, ENGINE_FLOOR_BUILD);
         err = E_UNSUPPORTED;
     }
     if (err) {
@@ -212,8 +215,8 @@ static int try_server(char *path, struct engine_server *out, char *why, size_t w
     return err;
 }
 
-int engine_choose(const char *given, const char *(*env)(const char *name), struct engine_server *out,
-                  char *why, size_t why_size)
+int engine_choose(const char *given, const char *(*env)(const char *name),
+                  struct engine_server *out, char *why, size_t why_size)
 {
     char ignored[512];
     memset(out, 0, sizeof *out);

@@ -35,8 +35,8 @@ struct engine_server {
     unsigned build;
     char line[128]; /* "version: …" */
 };
-int engine_choose(const char *given, const char *(*env)(const char *name), struct engine_server *out,
-                  char *why, size_t why_size);
+int engine_choose(const char *given, const char *(*env)(const char *name),
+                  struct engine_server *out, char *why, size_t why_size);
 /* "$XDG_CACHE_HOME/conduit/engine"; heap. */
 char *engine_cache_dir(const char *(*env)(const char *name));
 /* Runs the installer that is built into this program; its progress goes to stderr. Its exit status. */

@@ -48,8 +48,8 @@ static unsigned word_says(struct bytes at, struct bytes text_key, unsigned seen)
     static const struct {
         const char *word;
         uint8_t n;
-    } others[] = {{"\"tool_calls\"", 12}, {"\"role\"", 6},   {"\"reasoning", 10}, {"\"error\"", 7},
-                  {"\"message\"", 9},     {"\"usage\"", 7},  {"\"choices\"", 9}, {"\"id\"", 4}};
+    } others[] = {{"\"tool_calls\"", 12}, {"\"role\"", 6},  {"\"reasoning", 10}, {"\"error\"", 7},
+                  {"\"message\"", 9},     {"\"usage\"", 7}, {"\"choices\"", 9},  {"\"id\"", 4}};
     static const struct bytes finish = {(const uint8_t *)"\"finish_reason\"", 15};
     if (bytes_starts(at, BYTES_LIT("\"index\":0")))
         return SAYS_INDEX;
@@ -87,7 +87,8 @@ static bool is_like_before(const struct fixup *f, struct bytes data)
         memcmp(data.p + data.n - after.n, after.p, after.n) != 0)
         return false;
     struct bytes middle = bytes_of(data.p + before.n, data.n - before.n - after.n);
-    struct bytes text_key = f->cfg.path == FIXUP_CHAT ? BYTES_LIT("\"delta\":{") : BYTES_LIT("\"text\":\"");
+    struct bytes text_key =
+        f->cfg.path == FIXUP_CHAT ? BYTES_LIT("\"delta\":{") : BYTES_LIT("\"text\":\"");
     return f->choice_count == 1 && !(f->seen[0] & SEEN_FINISHED) &&
            event_says(middle, text_key) == (SAYS_INDEX | SAYS_TEXT | SAYS_UNFINISHED) &&
            json_check(data, NULL) == 0;
@@ -264,7 +265,8 @@ static enum fixup_verdict complete(struct fixup *f, struct buf *out)
         struct json_writer w;
         put_event_head(f, &w, out);
         json_close_array(&w);
-        buf_append_str(out, ","); /* the held members go on in this object, its closing brace included */
+        buf_append_str(out,
+                       ","); /* the held members go on in this object, its closing brace included */
         buf_append_bytes(out, bytes_skip(buf_view(&f->held_usage), 1));
         buf_append_str(out, "\n\n");
     }

@@ -40,13 +40,13 @@ struct fixup_usage {
 struct fixup {
     struct fixup_config cfg;
     struct fixup_usage usage;
-    char finish_reason[24];     /* of choice 0; "" before */
-    struct buf before, after;   /* of a right event: what stands around its choices */
-    struct buf held_usage;      /* {"usage":…} and what came with it; goes out at the end if asked for */
+    char finish_reason[24];   /* of choice 0; "" before */
+    struct buf before, after; /* of a right event: what stands around its choices */
+    struct buf held_usage; /* {"usage":…} and what came with it; goes out at the end if asked for */
     uint64_t created_s;
     char id[128];
     bool has_any, has_id, is_over;
-    uint32_t choice_count;      /* highest index seen + 1 */
+    uint32_t choice_count;             /* highest index seen + 1 */
     uint8_t seen[LIMIT_FIXUP_CHOICES]; /* per choice: enum in fixup_impl.h */
     struct fixup_tools *tools;         /* per choice; made with the first tool call */
 };

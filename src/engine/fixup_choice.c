@@ -13,9 +13,14 @@ const char *fixup_finish(struct bytes said, bool has_tools)
     static const struct {
         const char *theirs, *ours;
     } table[] = {
-        {"stop", "stop"}, {"length", "length"}, {"tool_calls", "tool_calls"},
-        {"content_filter", "content_filter"}, {"function_call", "function_call"},
-        {"max_tokens", "length"}, {"tool_use", "tool_calls"}, {"model_length", "length"},
+        {"stop", "stop"},
+        {"length", "length"},
+        {"tool_calls", "tool_calls"},
+        {"content_filter", "content_filter"},
+        {"function_call", "function_call"},
+        {"max_tokens", "length"},
+        {"tool_use", "tool_calls"},
+        {"model_length", "length"},
     };
     if (said.n == 0)
         return "";
@@ -42,7 +47,8 @@ static uint64_t tool_index(struct fixup_pass *p, struct fixup_tools *t, const st
 {
     uint64_t given = 0;
     bool has_index = json_u64(json_get(item, "index"), &given);
-    struct bytes id = json_get_str(item, "id"), name = json_get_str(json_get(item, "function"), "name");
+    struct bytes id = json_get_str(item, "id"),
+                 name = json_get_str(json_get(item, "function"), "name");
     bool is_same = id.n > 0 && bytes_eq_str(bytes_first(id, sizeof t->id - 1), t->id);
     *begins = t->count == 0 || (id.n > 0 && !is_same) ||
               (id.n == 0 && name.n > 0 && (!has_index || given >= t->count || t->is_renumbered));
@@ -201,8 +207,8 @@ static void put_text(struct fixup_pass *p, size_t choice, const struct json *c)
 
 static bool is_ours(struct bytes key)
 {
-    return bytes_eq_str(key, "index") || bytes_eq_str(key, "delta") || bytes_eq_str(key, "message") ||
-           bytes_eq_str(key, "finish_reason");
+    return bytes_eq_str(key, "index") || bytes_eq_str(key, "delta") ||
+           bytes_eq_str(key, "message") || bytes_eq_str(key, "finish_reason");
 }
 
 static void put_choice(struct fixup_pass *p, const struct json *c, uint64_t position)
@@ -222,7 +228,8 @@ static void put_choice(struct fixup_pass *p, const struct json *c, uint64_t posi
     if (p->f->cfg.path == FIXUP_COMPLETION) {
         put_text(p, index, c);
     } else {
-        const char *key = p->is_whole ? "message" : "delta", *other = p->is_whole ? "delta" : "message";
+        const char *key = p->is_whole ? "message" : "delta",
+                   *other = p->is_whole ? "delta" : "message";
         const struct json *delta = json_get(c, key);
         if (json_kind_of(delta) != JSON_OBJECT) {
             delta = json_get(c, other);

@@ -9,9 +9,9 @@
 enum { SEEN_BEGUN = 1, SEEN_FINISHED = 2, SEEN_TOOL = 4 };
 
 struct fixup_tools {
-    uint32_t count;    /* calls begun */
+    uint32_t count;     /* calls begun */
     bool is_renumbered; /* the backend's numbers are of no use (all 0) */
-    char id[64];       /* of the latest call */
+    char id[64];        /* of the latest call */
 };
 
 /* A rewriting under way. `is_right`: nothing was changed so far. */

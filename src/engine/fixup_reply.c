@@ -53,8 +53,12 @@ static void put_error(struct buf *out, int status, struct bytes message, struct 
 static struct bytes message_of(const struct json *root)
 {
     const struct json *e = json_get(root, "error"), *detail = json_get(root, "detail");
-    const struct json *places[] = {json_get(e, "message"), e, json_get(root, "message"), detail,
-                                   json_get(json_at(detail, 0), "msg"), json_get(e, "msg")};
+    const struct json *places[] = {json_get(e, "message"),
+                                   e,
+                                   json_get(root, "message"),
+                                   detail,
+                                   json_get(json_at(detail, 0), "msg"),
+                                   json_get(e, "msg")};
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         if (json_str(places[i]).n)
             return json_str(places[i]);
@@ -124,7 +128,8 @@ static enum fixup_verdict take_whole(struct fixup *f, const struct json *root, s
 {
     const struct json *choices = json_get(root, "choices");
     if (json_kind_of(choices) != JSON_ARRAY || json_count(choices) == 0)
-        return fixup_fail(f, out, status, "backend_bad_reply", "the backend's reply has no choices");
+        return fixup_fail(f, out, status, "backend_bad_reply",
+                          "the backend's reply has no choices");
     if (!f->tools && is_right(f, root, choices))
         return FIXUP_RELAY;
     (void)buf_reserve(out, body.n + 256, &(uint8_t *){0}); /* once, instead of by doubling */
@@ -169,20 +174,24 @@ enum fixup_verdict fixup_reply(struct fixup *f, int *status, struct bytes conten
         int theirs = *status;
         *status = status_for_client(theirs);
         if (theirs != *status && *status == 502)
-            return fixup_fail(f, out, status, "backend_auth", "the backend refused the provider's key");
+            return fixup_fail(f, out, status, "backend_auth",
+                              "the backend refused the provider's key");
         fixup_error(out, *status, body);
         return FIXUP_FAILED;
     }
     if (*status < 200 || *status >= 300)
-        return fixup_fail(f, out, status, "backend_bad_reply", "the backend redirects to somewhere else");
+        return fixup_fail(f, out, status, "backend_bad_reply",
+                          "the backend redirects to somewhere else");
     if (f->cfg.path == FIXUP_OTHER)
         return FIXUP_RELAY;
     if (bytes_trim(body).n == 0)
-        return fixup_fail(f, out, status, "backend_empty", "the backend answered with an empty body");
+        return fixup_fail(f, out, status, "backend_empty",
+                          "the backend answered with an empty body");
     if (json_parse(body, LIMIT_HTTP_BODY, &doc, NULL) != 0 ||
         json_kind_of(json_root(doc)) != JSON_OBJECT) {
         json_free(doc);
-        return fixup_fail(f, out, status, "backend_bad_reply", "the backend answered with something that is not JSON");
+        return fixup_fail(f, out, status, "backend_bad_reply",
+                          "the backend answered with something that is not JSON");
     }
     enum fixup_verdict v = take_json(f, json_root(doc), body, out, status);
     json_free(doc);

@@ -12,12 +12,24 @@
 #include <stdlib.h>
 
 enum { /* value types of the format */
-    V_U8, V_I8, V_U16, V_I16, V_U32, V_I32, V_F32, V_BOOL, V_STR, V_ARRAY, V_U64, V_I64, V_F64,
-    V_COUNT,
+       V_U8,
+       V_I8,
+       V_U16,
+       V_I16,
+       V_U32,
+       V_I32,
+       V_F32,
+       V_BOOL,
+       V_STR,
+       V_ARRAY,
+       V_U64,
+       V_I64,
+       V_F64,
+       V_COUNT,
 };
 static const uint8_t value_size[V_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-static const char *const value_name[V_COUNT] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32",
-                                               "bool", "string", "array", "u64", "i64", "f64"};
+static const char *const value_name[V_COUNT] = {
+    "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
 
 struct array {
     uint32_t type;
@@ -37,7 +49,11 @@ struct pairs {
 
 /* --- what a pair means to us --- */
 enum meaning {
-    TAKES_STR, TAKES_UINT, TAKES_ARRAY, TAKES_ARCH_UINT, TAKES_TEMPLATE,
+    TAKES_STR,
+    TAKES_UINT,
+    TAKES_ARRAY,
+    TAKES_ARCH_UINT,
+    TAKES_TEMPLATE,
 };
 
 struct known {
@@ -47,7 +63,7 @@ struct known {
     uint64_t min, max; /* of numbers */
     size_t offset, size;
 };
-#define SUM(f) offsetof(struct gguf_summary, f), sizeof(((struct gguf_summary *)0)->f)
+#define SUM(f)   offsetof(struct gguf_summary, f), sizeof(((struct gguf_summary *)0)->f)
 #define PAIRS(f) offsetof(struct pairs, f), sizeof(((struct pairs *)0)->f)
 
 /* Rows marked in `pairs_rows` land in struct pairs, the others in the summary. */
@@ -113,7 +129,8 @@ static void skip_array(struct gguf_cursor *c, const char *key, struct array *a)
     uint64_t least = a->type == V_STR ? 8 : value_size[a->type];
     if (a->count > gguf_left(c) / least) {
         gguf_fail(c, E_MALFORMED,
-                  "'%s' says it has %" PRIu64 " elements, but %" PRIu64 " bytes are left in the file",
+                  "'%s' says it has %" PRIu64 " elements, but %" PRIu64
+                  " bytes are left in the file",
                   key, a->count, gguf_left(c));
         return;
     }
@@ -227,8 +244,9 @@ static void take_row(struct pairs *p, const struct known *k, void *base, const c
         if (!take_uint(c, key, type, &v))
             wrong_type(c, key, type, "a whole number");
         else if (!c->err && (v < k->min || v > k->max))
-            gguf_fail(c, E_LIMIT, "'%s' is %" PRIu64 "; it must be between %" PRIu64 " and %" PRIu64,
-                      key, v, k->min, k->max);
+            gguf_fail(c, E_LIMIT,
+                      "'%s' is %" PRIu64 "; it must be between %" PRIu64 " and %" PRIu64, key, v,
+                      k->min, k->max);
         else if (k->size == sizeof(uint64_t))
             memcpy((char *)base + k->offset, &v, sizeof v);
         else
@@ -297,7 +315,8 @@ static void check_byte_tokens(struct pairs *p)
             continue;
         if (n != 6 || strncmp(token, "<0x", 3) != 0 || !is_hex(token[3]) || !is_hex(token[4]) ||
             token[5] != '>')
-            gguf_fail(text, E_MALFORMED, "token %" PRIu64 " is marked as a byte, but is not <0xNN>", i);
+            gguf_fail(text, E_MALFORMED, "token %" PRIu64 " is marked as a byte, but is not <0xNN>",
+                      i);
     }
     p->c->err = text->err ? text->err : types->err;
     free(text);
@@ -322,9 +341,8 @@ static void check_pairs(struct pairs *p)
     const struct array *beside[] = {&p->scores, &p->token_types};
     for (size_t i = 0; i < 2; i++) {
         if (beside[i]->count && beside[i]->count != p->tokens.count)
-            gguf_fail(c, E_MALFORMED,
-                      "there are %" PRIu64 " tokens, but %" PRIu64 " of their %s", p->tokens.count,
-                      beside[i]->count, i ? "types" : "scores");
+            gguf_fail(c, E_MALFORMED, "there are %" PRIu64 " tokens, but %" PRIu64 " of their %s",
+                      p->tokens.count, beside[i]->count, i ? "types" : "scores");
     }
     check_byte_tokens(p);
     s->vocabulary = (uint32_t)p->tokens.count;
@@ -339,8 +357,9 @@ static void check_head(struct gguf_cursor *c, struct gguf_summary *s, uint64_t *
         gguf_fail(c, E_MALFORMED, "it does not begin with GGUF: this is not a GGUF file");
     s->version = gguf_u32(c, "the version");
     if (!c->err && (s->version < 2 || s->version > 3))
-        gguf_fail(c, E_UNSUPPORTED, "it is GGUF version %" PRIu32 "%s; versions 2 and 3 can be read",
-                  s->version, s->version >> 16 ? " (big-endian?)" : "");
+        gguf_fail(c, E_UNSUPPORTED,
+                  "it is GGUF version %" PRIu32 "%s; versions 2 and 3 can be read", s->version,
+                  s->version >> 16 ? " (big-endian?)" : "");
     s->tensor_count = gguf_u64(c, "the number of tensors");
     *pairs = gguf_u64(c, "the number of metadata pairs");
     if (!c->err && s->tensor_count > LIMIT_GGUF_TENSORS)

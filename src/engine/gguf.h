@@ -29,22 +29,22 @@ enum { GGUF_WHY = 256, GGUF_NAME = 128 };
 
 struct gguf_summary {
     uint32_t version;
-    char name[GGUF_NAME];         /* general.name; "" when absent */
-    char architecture[64];        /* general.architecture */
-    char type[32];                /* general.type: "model", "mmproj", "adapter"; "" when absent */
-    char quant[24];               /* "Q4_K_M"; from general.file_type, else the commonest tensor type */
-    char tokenizer[32];           /* tokenizer.ggml.model */
-    uint64_t parameters;          /* elements of all tensors in this file */
+    char name[GGUF_NAME];  /* general.name; "" when absent */
+    char architecture[64]; /* general.architecture */
+    char type[32];         /* general.type: "model", "mmproj", "adapter"; "" when absent */
+    char quant[24];        /* "Q4_K_M"; from general.file_type, else the commonest tensor type */
+    char tokenizer[32];    /* tokenizer.ggml.model */
+    uint64_t parameters;   /* elements of all tensors in this file */
     uint64_t tensor_bytes;
     uint64_t tensor_count;
-    uint32_t ctx_train;           /* ARCH.context_length; 0 when absent */
+    uint32_t ctx_train; /* ARCH.context_length; 0 when absent */
     uint32_t block_count, embedding_length;
-    uint32_t vocabulary;          /* tokens */
+    uint32_t vocabulary;            /* tokens */
     uint32_t split_no, split_count; /* split_count 0 or 1: not split */
     bool has_chat_template;
-    bool has_tools;               /* the template speaks of tools */
-    bool has_reasoning;           /* the template speaks of thinking */
-    bool is_embedding;            /* made for embeddings: an encoder, or it pools */
+    bool has_tools;     /* the template speaks of tools */
+    bool has_reasoning; /* the template speaks of thinking */
+    bool is_embedding;  /* made for embeddings: an encoder, or it pools */
 };
 
 /* 0; E_MALFORMED, E_LIMIT, E_UNSUPPORTED or E_IO with a sentence in `why`. */
@@ -57,7 +57,7 @@ struct gguf_type {
     uint16_t size;    /* bytes of a block */
 };
 const struct gguf_type *gguf_type_of(uint32_t type); /* NULL when unknown */
-const char *gguf_file_type_name(uint32_t file_type);  /* "" when unknown */
+const char *gguf_file_type_name(uint32_t file_type); /* "" when unknown */
 
 /* Split files: "x-00001-of-00003.gguf". True with number and count when `path` is named so. */
 bool gguf_split_parse(const char *path, unsigned *no, unsigned *count, size_t *stem_len);

@@ -102,13 +102,13 @@ uint64_t gguf_str(struct gguf_cursor *c, char *out, size_t size, uint64_t max, c
         return 0;
     if (n > gguf_left(c)) {
         gguf_fail(c, E_MALFORMED,
-                  "%s says it is %" PRIu64 " bytes long, but %" PRIu64 " are left in the file", what, n,
-                  gguf_left(c));
+                  "%s says it is %" PRIu64 " bytes long, but %" PRIu64 " are left in the file",
+                  what, n, gguf_left(c));
         return 0;
     }
     if (n > max) {
-        gguf_fail(c, E_LIMIT, "%s is %" PRIu64 " bytes long; at most %" PRIu64 " are allowed", what, n,
-                  max);
+        gguf_fail(c, E_LIMIT, "%s is %" PRIu64 " bytes long; at most %" PRIu64 " are allowed", what,
+                  n, max);
         return 0;
     }
     size_t keep = n < size - 1 ? (size_t)n : size - 1;

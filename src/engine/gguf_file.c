@@ -54,8 +54,8 @@ static int check_rest(const char *path, unsigned count, uint64_t seed, struct gg
         if (err)
             return err;
         if (part.split_no != i - 1 || part.split_count != count) {
-            snprintf(why, GGUF_FILE_WHY, "%s: it says it is part %u of %u", shard, part.split_no + 1,
-                     part.split_count);
+            snprintf(why, GGUF_FILE_WHY, "%s: it says it is part %u of %u", shard,
+                     part.split_no + 1, part.split_count);
             return E_MALFORMED;
         }
         out->parameters += part.parameters;
@@ -75,13 +75,15 @@ int gguf_file_check(const char *path, uint64_t seed, struct gguf_summary *out,
     if (err)
         return err;
     if (is_split && no != 1) {
-        snprintf(why, GGUF_FILE_WHY, "%s: give the first file of a split model, …-00001-of-%05u.gguf",
-                 path, count);
+        snprintf(why, GGUF_FILE_WHY,
+                 "%s: give the first file of a split model, …-00001-of-%05u.gguf", path, count);
         return E_INVALID;
     }
-    if ((out->split_count > 1) != (is_split && count > 1) || (is_split && out->split_count != count)) {
-        snprintf(why, GGUF_FILE_WHY, "%s: it is part of a model split into %u files; its name says %u",
-                 path, out->split_count ? out->split_count : 1, count);
+    if ((out->split_count > 1) != (is_split && count > 1) ||
+        (is_split && out->split_count != count)) {
+        snprintf(why, GGUF_FILE_WHY,
+                 "%s: it is part of a model split into %u files; its name says %u", path,
+                 out->split_count ? out->split_count : 1, count);
         return E_MALFORMED;
     }
     return check_rest(path, count, seed, out, why);

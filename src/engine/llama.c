@@ -35,8 +35,11 @@ static unsigned move(struct llama *l, enum llama_state to, uint64_t now)
 
 void llama_init(struct llama *l, uint64_t now_us)
 {
-    *l = (struct llama){.state = LLAMA_STOPPED, .since_us = now_us, .check_at_us = SCHED_NEVER,
-                        .kill_at_us = SCHED_NEVER, .backoff_us = LLAMA_BACKOFF_US};
+    *l = (struct llama){.state = LLAMA_STOPPED,
+                        .since_us = now_us,
+                        .check_at_us = SCHED_NEVER,
+                        .kill_at_us = SCHED_NEVER,
+                        .backoff_us = LLAMA_BACKOFF_US};
 }
 
 bool llama_has_process(const struct llama *l)
@@ -145,8 +148,8 @@ static unsigned tick(struct llama *l, uint64_t now)
     unsigned fx = 0;
     uint64_t limit = l->state == LLAMA_LOADING ? LLAMA_LOAD_US : LLAMA_UNHEALTHY_US;
     if (l->state == LLAMA_BACKING_OFF && now >= l->since_us + l->backoff_us) {
-        l->backoff_us = l->backoff_us * 2 < LLAMA_BACKOFF_MAX_US ? l->backoff_us * 2
-                                                                  : LLAMA_BACKOFF_MAX_US;
+        l->backoff_us =
+            l->backoff_us * 2 < LLAMA_BACKOFF_MAX_US ? l->backoff_us * 2 : LLAMA_BACKOFF_MAX_US;
         return spawn(l, now);
     }
     if ((l->state == LLAMA_LOADING || l->state == LLAMA_UNHEALTHY) && now >= l->since_us + limit) {
@@ -158,8 +161,8 @@ static unsigned tick(struct llama *l, uint64_t now)
         l->kill_at_us = now + LLAMA_TERM_US; /* until it is gone */
         fx |= LLAMA_DO_KILL;
     }
-    bool may_check = l->state == LLAMA_LOADING || l->state == LLAMA_READY ||
-                     l->state == LLAMA_UNHEALTHY;
+    bool may_check =
+        l->state == LLAMA_LOADING || l->state == LLAMA_READY || l->state == LLAMA_UNHEALTHY;
     if (may_check && !l->is_checking && now >= l->check_at_us) {
         l->is_checking = true;
         l->check_at_us = SCHED_NEVER;

@@ -22,26 +22,27 @@
 #include <stdint.h>
 
 #define LLAMA_STATES(X)                                                                            \
-    X(STOPPED, "stopped") X(STARTING, "starting") X(LOADING, "loading") X(READY, "ready")          \
-    X(UNHEALTHY, "not answering") X(KILLING, "being killed") X(BACKING_OFF, "waiting to restart")  \
-    X(GAVE_UP, "given up") X(STOPPING, "stopping")
+    X(STOPPED, "stopped")                                                                          \
+    X(STARTING, "starting") X(LOADING, "loading") X(READY, "ready") X(UNHEALTHY, "not answering")  \
+        X(KILLING, "being killed") X(BACKING_OFF, "waiting to restart") X(GAVE_UP, "given up")     \
+            X(STOPPING, "stopping")
 
 enum llama_state {
 #define LLAMA_ENUM(name, text) LLAMA_##name,
     LLAMA_STATES(LLAMA_ENUM)
 #undef LLAMA_ENUM
-    LLAMA_STATE_COUNT
+        LLAMA_STATE_COUNT
 };
 
 enum llama_event {
-    LLAMA_START,       /* the owner wants it; also after GAVE_UP */
-    LLAMA_STOP,        /* the owner does not */
+    LLAMA_START, /* the owner wants it; also after GAVE_UP */
+    LLAMA_STOP,  /* the owner does not */
     LLAMA_SPAWNED,
     LLAMA_SPAWN_FAILED,
     LLAMA_EXITED,
-    LLAMA_HEALTHY,     /* /health said 200 */
+    LLAMA_HEALTHY,       /* /health said 200 */
     LLAMA_STILL_LOADING, /* it answered 503 */
-    LLAMA_NO_ANSWER,   /* refused, reset, timed out */
+    LLAMA_NO_ANSWER,     /* refused, reset, timed out */
     LLAMA_TICK,
 };
 
@@ -57,12 +58,12 @@ enum llama_effect {
 struct llama {
     enum llama_state state;
     bool is_wanted, is_checking, was_ready;
-    uint32_t deaths;         /* in a row */
-    uint32_t bad_checks;     /* in a row */
-    uint32_t restarts;       /* ever: for people */
-    uint64_t since_us;       /* in this state */
-    uint64_t check_at_us;    /* SCHED_NEVER while one runs */
-    uint64_t kill_at_us;     /* SIGKILL follows SIGTERM */
+    uint32_t deaths;      /* in a row */
+    uint32_t bad_checks;  /* in a row */
+    uint32_t restarts;    /* ever: for people */
+    uint64_t since_us;    /* in this state */
+    uint64_t check_at_us; /* SCHED_NEVER while one runs */
+    uint64_t kill_at_us;  /* SIGKILL follows SIGTERM */
     uint64_t backoff_us;
 };
 
@@ -78,14 +79,14 @@ const char *llama_state_text(enum llama_state s);
 /* NULL, or what is wrong with it: for tests and asserts. */
 const char *llama_broken(const struct llama *l);
 
-#define LLAMA_LOAD_US      (UINT64_C(1800) * US_PER_S) /* big models on slow disks */
-#define LLAMA_UNHEALTHY_US (UINT64_C(60) * US_PER_S)   /* not answering for so long: killed */
-#define LLAMA_CHECK_US     (UINT64_C(5) * US_PER_S)
-#define LLAMA_LOAD_POLL_US (UINT64_C(50) * US_PER_MS)
-#define LLAMA_TERM_US      (UINT64_C(3) * US_PER_S)
-#define LLAMA_BACKOFF_US   (UINT64_C(250) * US_PER_MS)
+#define LLAMA_LOAD_US        (UINT64_C(1800) * US_PER_S) /* big models on slow disks */
+#define LLAMA_UNHEALTHY_US   (UINT64_C(60) * US_PER_S)   /* not answering for so long: killed */
+#define LLAMA_CHECK_US       (UINT64_C(5) * US_PER_S)
+#define LLAMA_LOAD_POLL_US   (UINT64_C(50) * US_PER_MS)
+#define LLAMA_TERM_US        (UINT64_C(3) * US_PER_S)
+#define LLAMA_BACKOFF_US     (UINT64_C(250) * US_PER_MS)
 #define LLAMA_BACKOFF_MAX_US (UINT64_C(60) * US_PER_S)
-#define LLAMA_FORGET_US    (UINT64_C(60) * US_PER_S)
+#define LLAMA_FORGET_US      (UINT64_C(60) * US_PER_S)
 enum { LLAMA_DEATHS = 8, LLAMA_BAD_CHECKS = 3 };
 
 #endif

@@ -87,7 +87,8 @@ static void add_sandbox(struct llama_args *a, const struct llama_plan *p)
     add_pair(a, "--ro", p->file);
     unsigned no, count;
     size_t stem;
-    for (unsigned i = 2; gguf_split_parse(p->file, &no, &count, &stem) && i <= count && i <= 40; i++) {
+    for (unsigned i = 2; gguf_split_parse(p->file, &no, &count, &stem) && i <= count && i <= 40;
+         i++) {
         char shard[PATH_MAX];
         if (gguf_split_path(p->file, i, shard, sizeof shard) == 0)
             add_pair(a, "--ro", shard);

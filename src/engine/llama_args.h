@@ -13,12 +13,13 @@ struct llama_args {
 };
 
 struct llama_plan {
-    const char *server;   /* path of llama-server */
-    const char *self;     /* path of conduit; NULL: no sandbox */
-    const char *file;     /* the GGUF; of a split one the first */
-    const char *dir_ro;   /* a folder that the weights' other files are in; the file's own folder is not
+    const char *server; /* path of llama-server */
+    const char *self;   /* path of conduit; NULL: no sandbox */
+    const char *file;   /* the GGUF; of a split one the first */
+    const char
+        *dir_ro; /* a folder that the weights' other files are in; the file's own folder is not
                              opened unless the model is split */
-    const char *socket;   /* path of the unix socket to listen on; ends in .sock */
+    const char *socket; /* path of the unix socket to listen on; ends in .sock */
     const char *socket_dir;
     const char *name;
     const struct engine_llama_options *options;

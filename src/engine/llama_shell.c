@@ -25,7 +25,7 @@ struct llama_child {
     struct loop_child *process;
     struct http_call *check;
     struct http_origin origin;
-    struct buf body;      /* of a check's answer */
+    struct buf body; /* of a check's answer */
     int check_status;
     bool is_asking_props; /* else /health */
     bool knows_props;     /* of this process */
@@ -95,9 +95,13 @@ static void ask(struct llama_child *c, bool props)
 {
     static const struct http_call_events on = {NULL, check_head, check_body, check_done};
     struct http_request req = {
-        .method = "GET", .target = props ? BYTES_LIT("/props") : BYTES_LIT("/health"),
-        .host = BYTES_LIT("localhost"), .must_close = true,
-        .connect_us = 2 * US_PER_S, .first_byte_us = 10 * US_PER_S, .stall_us = 10 * US_PER_S,
+        .method = "GET",
+        .target = props ? BYTES_LIT("/props") : BYTES_LIT("/health"),
+        .host = BYTES_LIT("localhost"),
+        .must_close = true,
+        .connect_us = 2 * US_PER_S,
+        .first_byte_us = 10 * US_PER_S,
+        .stall_us = 10 * US_PER_S,
     };
     int err = 0;
     buf_clear(&c->body);
@@ -128,8 +132,8 @@ static void exited(void *ctx, int64_t status, int sig)
         TRACE(ENGINE, INFO, "%s: llama-server has stopped", c->cfg.plan.name);
     else
         TRACE(ENGINE, WARN, "%s: llama-server died (%s %d%s%s, log: %s) -> %s", c->cfg.plan.name,
-              sig ? "signal" : "status", sig ? sig : (int)status, said[0] ? ": " : "", said, c->cfg.log_path,
-              llama_state_text(c->m.state));
+              sig ? "signal" : "status", sig ? sig : (int)status, said[0] ? ": " : "", said,
+              c->cfg.log_path, llama_state_text(c->m.state));
 }
 
 static void spawn(struct llama_child *c)
@@ -140,14 +144,14 @@ static void spawn(struct llama_child *c)
     unlink(c->cfg.plan.socket);
     c->knows_props = false;
     llama_args_init(&args, &c->cfg.plan);
-    struct loop_spawn_options opts = {.file = args.v[0], .argv = args.v, .out_fd = c->log.fd,
-                                      .exited = exited, .ctx = c};
+    struct loop_spawn_options opts = {
+        .file = args.v[0], .argv = args.v, .out_fd = c->log.fd, .exited = exited, .ctx = c};
     int err = loop_spawn(c->cfg.loop, &opts, &c->process);
     llama_args_fini(&args);
     if (err) {
         c->process = NULL;
-        TRACE(ENGINE, ERROR, "%s: %s could not be started: %s", c->cfg.plan.name, c->cfg.plan.server,
-              err_text(err));
+        TRACE(ENGINE, ERROR, "%s: %s could not be started: %s", c->cfg.plan.name,
+              c->cfg.plan.server, err_text(err));
         advance(c, LLAMA_SPAWN_FAILED);
         return;
     }
@@ -187,7 +191,8 @@ static int make_socket_dir(struct llama_child *c, char why[static ENGINE_WHY])
     const char *base = socket_dir_base();
     int err = socket_dir_open(&c->dir, base);
     if (err)
-        snprintf(why, ENGINE_WHY, "no private folder for the engine's socket in %s: %s", base, err_text(err));
+        snprintf(why, ENGINE_WHY, "no private folder for the engine's socket in %s: %s", base,
+                 err_text(err));
     return err;
 }
 

@@ -74,5 +74,6 @@ bool name_matches(struct bytes asked, const char *name, const char *quant, const
         return false;
     rest = bytes_skip(rest, mark.n);
     /* Eight digits tell files apart; fewer are a guess. */
-    return rest.n >= 8 && rest.n <= 64 && bytes_eq_nocase(rest, bytes_first(bytes_str(digest), rest.n));
+    return rest.n >= 8 && rest.n <= 64 &&
+           bytes_eq_nocase(rest, bytes_first(bytes_str(digest), rest.n));
 }

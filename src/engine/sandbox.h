@@ -21,15 +21,21 @@
 enum { SANDBOX_PATHS = 64 };
 
 struct sandbox {
-    pid_t parent; /* 0: not checked */
+    pid_t parent;                  /* 0: not checked */
     const char *ro[SANDBOX_PATHS]; /* read and execute; missing ones are skipped */
     const char *rw[SANDBOX_PATHS]; /* also write, and make files and sockets within */
     size_t ro_count, rw_count;
 };
 
 /* What holds afterwards: bits of enum sandbox_step. Never fails; says on stderr what it could not do. */
-enum sandbox_step { SANDBOX_DEATH = 1, SANDBOX_RLIMITS = 2, SANDBOX_PRIVS = 4, SANDBOX_LANDLOCK = 8,
-                    SANDBOX_LANDLOCK_NET = 16, SANDBOX_SECCOMP = 32 };
+enum sandbox_step {
+    SANDBOX_DEATH = 1,
+    SANDBOX_RLIMITS = 2,
+    SANDBOX_PRIVS = 4,
+    SANDBOX_LANDLOCK = 8,
+    SANDBOX_LANDLOCK_NET = 16,
+    SANDBOX_SECCOMP = 32
+};
 unsigned sandbox_enter(const struct sandbox *s);
 
 /* The subcommand: argv[0] is "engine-exec". Returns only when it failed: 126 or 127. */

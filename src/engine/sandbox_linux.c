@@ -39,14 +39,28 @@ struct path_attr {
 
 enum { LL_CREATE = 444, LL_ADD = 445, LL_RESTRICT = 446, LL_VERSION = 1, LL_PATH = 1 };
 enum { /* access rights to files, by the bit's number */
-    LL_EXECUTE, LL_WRITE_FILE, LL_READ_FILE, LL_READ_DIR, LL_REMOVE_DIR, LL_REMOVE_FILE, LL_MAKE_CHAR,
-    LL_MAKE_DIR, LL_MAKE_REG, LL_MAKE_SOCK, LL_MAKE_FIFO, LL_MAKE_BLOCK, LL_MAKE_SYM, LL_REFER,
-    LL_TRUNCATE, LL_IOCTL_DEV,
+       LL_EXECUTE,
+       LL_WRITE_FILE,
+       LL_READ_FILE,
+       LL_READ_DIR,
+       LL_REMOVE_DIR,
+       LL_REMOVE_FILE,
+       LL_MAKE_CHAR,
+       LL_MAKE_DIR,
+       LL_MAKE_REG,
+       LL_MAKE_SOCK,
+       LL_MAKE_FIFO,
+       LL_MAKE_BLOCK,
+       LL_MAKE_SYM,
+       LL_REFER,
+       LL_TRUNCATE,
+       LL_IOCTL_DEV,
 };
-#define LL(x) (UINT64_C(1) << LL_##x)
-#define LL_READ  (LL(EXECUTE) | LL(READ_FILE) | LL(READ_DIR))
-#define LL_WRITE (LL(WRITE_FILE) | LL(REMOVE_FILE) | LL(MAKE_REG) | LL(MAKE_SOCK) | LL(TRUNCATE) | LL(IOCTL_DEV))
-#define LL_FILE  (LL(EXECUTE) | LL(READ_FILE) | LL(WRITE_FILE) | LL(TRUNCATE) | LL(IOCTL_DEV))
+#define LL(x)   (UINT64_C(1) << LL_##x)
+#define LL_READ (LL(EXECUTE) | LL(READ_FILE) | LL(READ_DIR))
+#define LL_WRITE                                                                                   \
+    (LL(WRITE_FILE) | LL(REMOVE_FILE) | LL(MAKE_REG) | LL(MAKE_SOCK) | LL(TRUNCATE) | LL(IOCTL_DEV))
+#define LL_FILE (LL(EXECUTE) | LL(READ_FILE) | LL(WRITE_FILE) | LL(TRUNCATE) | LL(IOCTL_DEV))
 
 /* All that an ABI knows: index is the ABI's version. */
 static uint64_t all_of_abi(long abi)
@@ -111,11 +125,35 @@ static unsigned landlock(const struct sandbox *s)
 
 /* No engine needs them; each has been a way out of a sandbox, or to the node's own socket. */
 static const int denied[] = {
-    SYS_connect, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_mount, SYS_umount2,
-    SYS_pivot_root, SYS_chroot, SYS_unshare, SYS_setns, SYS_bpf, SYS_perf_event_open, SYS_userfaultfd,
-    SYS_keyctl, SYS_add_key, SYS_request_key, SYS_init_module, SYS_finit_module, SYS_delete_module,
-    SYS_kexec_load, SYS_open_by_handle_at, SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct,
-    SYS_settimeofday, SYS_clock_settime, SYS_io_uring_setup, SYS_pidfd_getfd,
+    SYS_connect,
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_unshare,
+    SYS_setns,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_kexec_load,
+    SYS_open_by_handle_at,
+    SYS_reboot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_acct,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_io_uring_setup,
+    SYS_pidfd_getfd,
 };
 
 #ifdef OUR_ARCH
@@ -124,8 +162,9 @@ static unsigned seccomp(void)
     enum { COUNT = sizeof denied / sizeof *denied };
     struct sock_filter code[COUNT * 2 + 16];
     unsigned short n = 0;
-#define STMT(c, k)       code[n++] = (struct sock_filter)BPF_STMT(c, k)
-#define JUMP(k, yes, no) code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, yes, no)
+#define STMT(c, k) code[n++] = (struct sock_filter)BPF_STMT(c, k)
+#define JUMP(k, yes, no)                                                                           \
+    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, yes, no)
     STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     JUMP(OUR_ARCH, 1, 0);
     STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
@@ -200,10 +239,35 @@ unsigned sandbox_enter(const struct sandbox *s)
 static bool is_kept(const char *variable)
 {
     static const char *const names[] = {
-        "PATH=", "HOME=", "LANG=", "LC_", "TZ=", "TMPDIR=", "LD_LIBRARY_PATH=",
+        "PATH=",
+        "HOME=",
+        "LANG=",
+        "LC_",
+        "TZ=",
+        "TMPDIR=",
+        "LD_LIBRARY_PATH=",
         /* which processor or card, and how: of ggml, its threads and its drivers */
-        "GGML_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "CUDA_", "NVIDIA_", "HIP_", "HSA_",
-        "ROCR_", "ROCM_", "GPU_", "AMD_", "VK_", "MESA_", "RADV_", "ONEAPI_", "SYCL_", "ZE_",
+        "GGML_",
+        "OMP_",
+        "GOMP_",
+        "KMP_",
+        "OPENBLAS_",
+        "MKL_",
+        "BLIS_",
+        "CUDA_",
+        "NVIDIA_",
+        "HIP_",
+        "HSA_",
+        "ROCR_",
+        "ROCM_",
+        "GPU_",
+        "AMD_",
+        "VK_",
+        "MESA_",
+        "RADV_",
+        "ONEAPI_",
+        "SYCL_",
+        "ZE_",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strncmp(variable, names[i], strlen(names[i])) == 0)
@@ -223,15 +287,46 @@ static void clean_environment(void)
 
 /* What every program needs to start, and what ggml reads to learn of the machine. */
 static const char *const common_ro[] = {
-    "/usr", "/lib", "/lib64", "/bin", "/opt", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ssl",
-    "/etc/OpenCL", "/etc/vulkan", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo",
-    "/proc/driver/nvidia", "/proc/self", "/sys/devices", "/sys/class", "/sys/bus/pci", "/sys/dev",
-    "/dev/urandom", "/dev/random",
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/opt",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ssl",
+    "/etc/OpenCL",
+    "/etc/vulkan",
+    "/etc/localtime",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/driver/nvidia",
+    "/proc/self",
+    "/sys/devices",
+    "/sys/class",
+    "/sys/bus/pci",
+    "/sys/dev",
+    "/dev/urandom",
+    "/dev/random",
 };
 static const char *const common_rw[] = {
-    "/dev/null", "/dev/zero", "/dev/dri", "/dev/kfd", "/dev/nvidia0", "/dev/nvidia1", "/dev/nvidia2",
-    "/dev/nvidia3", "/dev/nvidia4", "/dev/nvidia5", "/dev/nvidia6", "/dev/nvidia7", "/dev/nvidiactl",
-    "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/shm",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/dri",
+    "/dev/kfd",
+    "/dev/nvidia0",
+    "/dev/nvidia1",
+    "/dev/nvidia2",
+    "/dev/nvidia3",
+    "/dev/nvidia4",
+    "/dev/nvidia5",
+    "/dev/nvidia6",
+    "/dev/nvidia7",
+    "/dev/nvidiactl",
+    "/dev/nvidia-uvm",
+    "/dev/nvidia-uvm-tools",
+    "/dev/nvidia-modeset",
+    "/dev/shm",
 };
 
 static int parse(int argc, char **argv, struct sandbox *s)
@@ -261,7 +356,9 @@ int engine_exec_main(int argc, char **argv)
         s.rw[s.rw_count++] = common_rw[i];
     int at = parse(argc, argv, &s);
     if (at < 0) {
-        fprintf(stderr, "usage: conduit engine-exec [--parent PID] [--ro PATH]… [--rw PATH]… -- PROGRAM …\n");
+        fprintf(
+            stderr,
+            "usage: conduit engine-exec [--parent PID] [--ro PATH]… [--rw PATH]… -- PROGRAM …\n");
         return 126;
     }
     (void)setpgid(0, 0); /* Ctrl-C is for the node: it lets answers finish first */

@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 struct socket_dir {
-    int fd;        /* holds the lock; -1: not open */
+    int fd; /* holds the lock; -1: not open */
     char path[80];
 };
 

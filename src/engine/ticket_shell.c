@@ -21,8 +21,12 @@ static void way_of(const struct engine_ticket *t, struct engine_way *way)
 {
     struct engine_unit *u = t->unit;
     *way = (struct engine_way){
-        .host = u->place.host, .base_path = u->place.base_path, .headers = u->headers,
-        .header_count = u->header_count, .model = t->model, .needs_fixup = !u->is_right,
+        .host = u->place.host,
+        .base_path = u->place.base_path,
+        .headers = u->headers,
+        .header_count = u->header_count,
+        .model = t->model,
+        .needs_fixup = !u->is_right,
     };
     if (u->kind == ENGINE_BUILTIN) {
         struct stream *theirs;

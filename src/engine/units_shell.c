@@ -16,8 +16,8 @@ static void name_model(struct engine_model *m, const char *id, uint32_t ctx)
     snprintf(m->name, sizeof m->name, "%s", id);
     m->ctx = ctx;
     /* What it cannot do it answers with an error: a URL does not say. */
-    m->abilities = ENGINE_CHAT | ENGINE_COMPLETION | ENGINE_EMBEDDINGS | ENGINE_TOOLS |
-                   ENGINE_JSON_SCHEMA;
+    m->abilities =
+        ENGINE_CHAT | ENGINE_COMPLETION | ENGINE_EMBEDDINGS | ENGINE_TOOLS | ENGINE_JSON_SCHEMA;
 }
 
 static bool same_models(const struct engine_unit *u, const struct backend_list *l)
@@ -66,7 +66,8 @@ static void fix_models(struct engine_unit *u, const char *const *models)
         name_model(&u->models[i], models[i], 0);
 }
 
-static int add_builtin(struct engine *e, const char *name, const char *text, char why[static ENGINE_WHY])
+static int add_builtin(struct engine *e, const char *name, const char *text,
+                       char why[static ENGINE_WHY])
 {
     struct builtin *b;
     const char *called = name[0] ? name : text[0] == 'e' ? "echo" : "replay";
@@ -91,7 +92,8 @@ static int set_key(struct engine_unit *u, const char *key, char why[static ENGIN
 {
     int n = snprintf(u->authorization, sizeof u->authorization, "Bearer %s", key);
     if (n >= (int)sizeof u->authorization || !http_is_field_value(bytes_str(u->authorization))) {
-        snprintf(why, ENGINE_WHY, "the key of backend %s is too long or has control characters", u->name);
+        snprintf(why, ENGINE_WHY, "the key of backend %s is too long or has control characters",
+                 u->name);
         return E_INVALID;
     }
     u->headers[0] = (struct http_header){BYTES_LIT("Authorization"), bytes_str(u->authorization)};
@@ -99,8 +101,8 @@ static int set_key(struct engine_unit *u, const char *key, char why[static ENGIN
     return 0;
 }
 
-int engine_add_backend(struct engine *e, const char *spec, const char *const *models, const char *key,
-                       char why[static ENGINE_WHY])
+int engine_add_backend(struct engine *e, const char *spec, const char *const *models,
+                       const char *key, char why[static ENGINE_WHY])
 {
     char name[ENGINE_NAME];
     struct backend_place place;
@@ -126,9 +128,15 @@ int engine_add_backend(struct engine *e, const char *spec, const char *const *mo
     }
     fix_models(u, models);
     struct backend_poll_config cfg = {
-        .sched = loop_sched(e->cfg.loop), .pool = e->cfg.pool, .place = &u->place, .headers = u->headers,
-        .header_count = u->header_count, .name = u->name, .needs_no_list = u->has_fixed_models,
-        .polled = polled, .ctx = u,
+        .sched = loop_sched(e->cfg.loop),
+        .pool = e->cfg.pool,
+        .place = &u->place,
+        .headers = u->headers,
+        .header_count = u->header_count,
+        .name = u->name,
+        .needs_no_list = u->has_fixed_models,
+        .polled = polled,
+        .ctx = u,
     };
     u->poll = backend_poll_open(&cfg);
     unit_refresh(u);

@@ -84,7 +84,8 @@ unsigned answer_tick(struct answer *a, uint64_t now_us)
 
 bool answer_is_stalled(const struct answer *a, uint64_t now_us)
 {
-    return a->state != ANSWER_ENDED && a->cfg.stall_us && !a->is_unwatched && now_us - a->life_us >= a->cfg.stall_us;
+    return a->state != ANSWER_ENDED && a->cfg.stall_us && !a->is_unwatched &&
+           now_us - a->life_us >= a->cfg.stall_us;
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)

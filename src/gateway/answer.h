@@ -32,10 +32,10 @@ enum answer_effect {
 
 struct answer_config {
     bool is_stream;
-    bool shows_life_early;  /* towards another node: 102 before the head */
-    uint64_t head_wait_us;  /* 0: the head waits for the first event for ever */
-    uint64_t keepalive_us;  /* silence before a comment; 0: none */
-    uint64_t stall_us;      /* silence of the provider, life signs included, before it is given up */
+    bool shows_life_early; /* towards another node: 102 before the head */
+    uint64_t head_wait_us; /* 0: the head waits for the first event for ever */
+    uint64_t keepalive_us; /* silence before a comment; 0: none */
+    uint64_t stall_us;     /* silence of the provider, life signs included, before it is given up */
 };
 
 struct answer {

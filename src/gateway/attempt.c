@@ -130,7 +130,7 @@ static void finish_stream(struct attempt *a)
     on->ended(ctx);
 }
 
-/* --- events of a stream ---------------------------------------------------------------------------- */
+/* --- events of a stream --- */
 
 static void relay(struct attempt *a, struct bytes raw, bool is_done)
 {
@@ -279,7 +279,7 @@ static void stream_end(struct attempt *a)
     fail(a, &f);
 }
 
-/* --- a reply that is not streamed -------------------------------------------------------------------- */
+/* --- a reply that is not streamed --- */
 
 static bool is_event_stream(struct bytes type)
 {
@@ -290,8 +290,9 @@ static bool is_event_stream(struct bytes type)
 static void wrong_kind(struct attempt *a)
 {
     struct failure f;
-    failure_set(&f, 502, "bad_response", a->req.is_stream ? "%s did not stream its answer"
-                                                          : "%s streamed an answer nobody asked to be streamed",
+    failure_set(&f, 502, "bad_response",
+                a->req.is_stream ? "%s did not stream its answer"
+                                 : "%s streamed an answer nobody asked to be streamed",
                 who_of(a));
     f.can_try_another = f.is_provider_fault = true;
     fail(a, &f);
@@ -332,7 +333,7 @@ static void reply_end(struct attempt *a)
     dispose(a);
 }
 
-/* --- what the call tells ------------------------------------------------------------------------------ */
+/* --- what the call tells --- */
 
 static void on_interim(void *ctx, const struct http_head *head)
 {
@@ -354,8 +355,9 @@ static void on_head(void *ctx, const struct http_head *head)
     a->status = head->status;
     copy_field(a->content_type, sizeof a->content_type, type);
     copy_field(a->retry_after, sizeof a->retry_after, http_header_get(head, "retry-after"));
-    a->state = is_event_stream(type) && head->status == 200 && a->req.is_stream ? ATTEMPT_STREAMING
-                                                                                : ATTEMPT_COLLECTING;
+    a->state = is_event_stream(type) && head->status == 200 && a->req.is_stream
+                   ? ATTEMPT_STREAMING
+                   : ATTEMPT_COLLECTING;
     a->on->life(a->ctx);
 }
 
@@ -399,12 +401,13 @@ static void on_done(void *ctx, const struct http_call_result *r)
 
 static const struct http_call_events call_events = {on_interim, on_head, on_body, on_done};
 
-/* --- opening ---------------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 enum { HEADERS_MAX = 24 };
 
 /* "/v1/chat/completions" below the backend's own base path. */
-static struct bytes target_of(const struct attempt *a, const struct gateway_way *way, struct buf *joined)
+static struct bytes target_of(const struct attempt *a, const struct gateway_way *way,
+                              struct buf *joined)
 {
     struct bytes path = a->req.path;
     if (!way->base_path.p)
@@ -449,9 +452,8 @@ static void on_ready(struct gateway_open *o, int err, const struct gateway_way *
         .must_close = way->stream != NULL,
     };
     a->state = ATTEMPT_CALLING;
-    a->call = way->stream
-                  ? http_call_open(a->env->client, way->stream, &req, &call_events, a, &err)
-                  : http_pool_call(a->env->pool, way->origin, &req, &call_events, a, &err);
+    a->call = way->stream ? http_call_open(a->env->client, way->stream, &req, &call_events, a, &err)
+                          : http_pool_call(a->env->pool, way->origin, &req, &call_events, a, &err);
     buf_fini(&path); /* the call has its own copy */
     if (!a->call) {
         struct failure f;
@@ -470,7 +472,7 @@ void attempt_env_init(struct attempt_env *env)
 
 void attempt_env_fini(struct attempt_env *env)
 {
-    LIST_FOREACH_SAFE(&env->lingering, it)
+    LIST_FOREACH_SAFE (&env->lingering, it)
         dispose(LIST_ENTRY(it, struct attempt, link));
 }
 

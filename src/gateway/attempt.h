@@ -25,12 +25,12 @@
 struct attempt;
 
 struct attempt_events {
-    void (*life)(void *ctx);                      /* 1xx, a comment: it is still at it */
+    void (*life)(void *ctx); /* 1xx, a comment: it is still at it */
     /* Bytes of whole SSE events, ready for the client; `is_done`: the last, a good end, is in it. */
     void (*event)(void *ctx, struct bytes raw, bool is_done);
     /* A whole answer that was not streamed. */
     void (*reply)(void *ctx, int status, struct bytes content_type, struct bytes body);
-    void (*ended)(void *ctx);                     /* after the event with is_done */
+    void (*ended)(void *ctx); /* after the event with is_done */
     void (*failed)(void *ctx, const struct failure *f);
 };
 
@@ -38,14 +38,14 @@ struct attempt_events {
 struct attempt_request {
     const struct gateway_request *request; /* for the port */
     const struct principal *who;           /* likewise */
-    struct bytes path;                 /* "/v1/chat/completions" */
-    const struct http_header *headers; /* allowed ones */
+    struct bytes path;                     /* "/v1/chat/completions" */
+    const struct http_header *headers;     /* allowed ones */
     size_t header_count;
     const struct bytes *body; /* slices */
     int body_count;
     bool is_stream;
-    bool is_chat;        /* a chat stream: its end is checked */
-    size_t reply_limit;  /* of a reply that is not streamed */
+    bool is_chat;       /* a chat stream: its end is checked */
+    size_t reply_limit; /* of a reply that is not streamed */
 };
 
 struct attempt_env {
@@ -58,7 +58,8 @@ struct attempt_env {
     size_t lingering_count;
 };
 
-void attempt_env_init(struct attempt_env *env); /* the last two members; the others are the caller's */
+void attempt_env_init(
+    struct attempt_env *env); /* the last two members; the others are the caller's */
 void attempt_env_fini(struct attempt_env *env); /* drops what lingers */
 
 /* Heap; freed by itself when over or cancelled. `choice` is borrowed while it lives. */

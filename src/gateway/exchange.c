@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the end ---------------------------------------------------------------------------------------- */
+/* --- the end --- */
 
 static void stop_attempt(struct exchange *e)
 {
@@ -99,7 +99,7 @@ void exchange_give_up(struct exchange *e, const struct failure *f)
     over(e);
 }
 
-/* --- the attempt's events -------------------------------------------------------------------------------- */
+/* --- the attempt's events --- */
 
 static void on_life(void *ctx)
 {
@@ -166,14 +166,15 @@ static void on_failed(void *ctx, const struct failure *f)
     }
     e->ask->last = *f;
     e->g->count.failovers++;
-    TRACE(GATEWAY, INFO, "%s %.20s: %d %s -> trying another", e->request_id, e->choice.peer, f->status,
-          f->code);
+    TRACE(GATEWAY, INFO, "%s %.20s: %d %s -> trying another", e->request_id, e->choice.peer,
+          f->status, f->code);
     exchange_choose(e);
 }
 
-const struct attempt_events exchange_attempt_events = {on_life, on_event, on_reply, on_ended, on_failed};
+const struct attempt_events exchange_attempt_events = {on_life, on_event, on_reply, on_ended,
+                                                       on_failed};
 
-/* --- the client's events, and time --------------------------------------------------------------------------- */
+/* --- the client's events, and time --- */
 
 static void on_writable(void *ctx)
 {
@@ -221,7 +222,7 @@ static void on_timer(struct timer *t)
     exchange_arm(e);
 }
 
-/* --- the beginning ------------------------------------------------------------------------------------------- */
+/* --- the beginning --- */
 
 static void make_request_id(struct exchange *e)
 {
@@ -240,9 +241,10 @@ static bool is_loop(struct exchange *e)
     struct bytes hop = http_header_get(e->ask->head, HOP_FIELD);
     if (!hop.p || (e->is_peer && bytes_eq(hop, BYTES_LIT("1"))))
         return false;
-    failure_set(&e->ask->last, 508, "loop_detected",
-                "this request came through a Conduit node already: a Conduit node cannot be the backend of "
-                "another; join them with --bootstrap instead");
+    failure_set(
+        &e->ask->last, 508, "loop_detected",
+        "this request came through a Conduit node already: a Conduit node cannot be the backend of "
+        "another; join them with --bootstrap instead");
     return true;
 }
 
@@ -322,7 +324,7 @@ void exchange_cancel_all(struct gateway *g)
 {
     struct failure f;
     failure_set(&f, 503, "shutting_down", "this node is shutting down");
-    LIST_FOREACH_SAFE(&g->exchanges, it) {
+    LIST_FOREACH_SAFE (&g->exchanges, it) {
         struct exchange *e = LIST_ENTRY(it, struct exchange, link);
         if (e->attempt)
             record(e, false, false);

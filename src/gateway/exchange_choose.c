@@ -34,7 +34,8 @@ static int body_slices(struct asking *a, const char *model)
         struct json_writer w = json_write(&a->model_json);
         json_put_str(&w, model);
         struct json_edit edit = {"model", buf_view(&a->model_json)};
-        count = json_splice(&a->req->skim, &edit, 1, parts, &total); /* one edit: never over the limit */
+        count = json_splice(&a->req->skim, &edit, 1, parts,
+                            &total); /* one edit: never over the limit */
     }
     free(a->slices);
     a->slices = mem_array((size_t)count, sizeof *parts);
@@ -53,7 +54,8 @@ static size_t request_headers(struct exchange *e)
             !bytes_eq_nocase(h[i].name, BYTES_LIT("x-request-id")))
             h[kept++] = h[i];
     h[kept++] = (struct http_header){BYTES_LIT("x-request-id"), bytes_str(e->request_id)};
-    h[kept++] = (struct http_header){BYTES_LIT(HOP_FIELD), e->is_peer ? BYTES_LIT("2") : BYTES_LIT("1")};
+    h[kept++] =
+        (struct http_header){BYTES_LIT(HOP_FIELD), e->is_peer ? BYTES_LIT("2") : BYTES_LIT("1")};
     e->ask->headers = mem_resize(e->ask->headers, kept * sizeof *h);
     memcpy(e->ask->headers, h, kept * sizeof *h);
     return kept;
@@ -64,7 +66,8 @@ static void try_offer(struct exchange *e, const struct route_choice *c)
     struct gateway *g = e->g;
     struct asking *a = e->ask;
     remember_choice(e, c);
-    TRACE(ROUTE, DEBUG, "%s %s -> %.20s: %s", e->request_id, e->choice.model, e->choice.peer, a->route);
+    TRACE(ROUTE, DEBUG, "%s %s -> %.20s: %s", e->request_id, e->choice.model, e->choice.peer,
+          a->route);
     measure_started(measures_of(g->cfg.measures, bytes_of(e->key.b, e->key.n)));
     catalogue_touch(g->cfg.offers, &c->offer->offer.peer);
     e->attempt_us = exchange_now(e);
@@ -175,7 +178,8 @@ void exchange_choose(struct exchange *e)
     route_choose(&req, g->cfg.offers, g->cfg.measures, &a->tried, exchange_now(e), g->cfg.rng, &c);
     if (c.offer && c.offer->peer->is_own && !may_have_own(e)) {
         req.others_only = true;
-        route_choose(&req, g->cfg.offers, g->cfg.measures, &a->tried, exchange_now(e), g->cfg.rng, &c);
+        route_choose(&req, g->cfg.offers, g->cfg.measures, &a->tried, exchange_now(e), g->cfg.rng,
+                     &c);
     }
     if (c.offer)
         try_offer(e, &c);

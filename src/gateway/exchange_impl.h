@@ -22,7 +22,7 @@ struct asking {
     char route[160];
     struct attempt_request areq;
     struct http_header *headers; /* that it is asked with; ours */
-    struct bytes *slices; /* of the body: all of it, or around the model's true name; ours */
+    struct bytes *slices;        /* of the body: all of it, or around the model's true name; ours */
     struct buf model_json;
     bool has_looked, lookup_was_complete;
     bool guard_said_yes, guard_said_no; /* of the own offers, to a client that is not the owner */

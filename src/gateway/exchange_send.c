@@ -64,7 +64,8 @@ static bool send_event(struct exchange *e, struct bytes event)
     return false;
 }
 
-bool exchange_perform(struct exchange *e, unsigned effects, struct bytes event, const struct failure *f)
+bool exchange_perform(struct exchange *e, unsigned effects, struct bytes event,
+                      const struct failure *f)
 {
     static const struct bytes ping = {(const uint8_t *)": ping\n", 7};
     if (!e->x)

@@ -20,7 +20,7 @@ struct watcher {
 static bool has_enough(const struct gateway *g, const struct principal *who)
 {
     unsigned n = 0;
-    LIST_FOREACH((struct list *)&g->watchers, it) {
+    LIST_FOREACH ((struct list *)&g->watchers, it) {
         const struct principal *p = &LIST_ENTRY(it, struct watcher, link)->who;
         n += p->kind == who->kind && p->id_len == who->id_len && !memcmp(p->id, who->id, p->id_len);
     }
@@ -79,7 +79,7 @@ void feed_start(struct gateway *g, struct http_exchange *x)
 
 void gateway_feed(struct gateway *g, struct bytes text)
 {
-    LIST_FOREACH_SAFE(&g->watchers, it) {
+    LIST_FOREACH_SAFE (&g->watchers, it) {
         struct watcher *w = LIST_ENTRY(it, struct watcher, link);
         struct http_exchange *x = w->x;
         if (http_exchange_backlog(x) > LIMIT_FEED_BACKLOG) {
@@ -93,7 +93,7 @@ void gateway_feed(struct gateway *g, struct bytes text)
 
 void feed_end_all(struct gateway *g)
 {
-    LIST_FOREACH_SAFE(&g->watchers, it) {
+    LIST_FOREACH_SAFE (&g->watchers, it) {
         struct watcher *w = LIST_ENTRY(it, struct watcher, link);
         struct http_exchange *x = w->x;
         remove_watcher(w);

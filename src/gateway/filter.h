@@ -12,7 +12,7 @@ enum filter_verdict {
     FILTER_RELAY,   /* pass the event's own bytes on */
     FILTER_REPLACE, /* pass `out` on instead (may be empty: drop it) */
     FILTER_DONE,    /* as REPLACE, and the stream is complete: [DONE] is in `out` */
-    FILTER_FAILED,  /* the backend failed: `out` is the error as JSON {"error":…}, status in *status */
+    FILTER_FAILED, /* the backend failed: `out` is the error as JSON {"error":…}, status in *status */
 };
 
 struct gateway_filter_ops {

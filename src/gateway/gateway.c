@@ -10,8 +10,19 @@
 #include <string.h>
 
 enum route_id {
-    R_MODELS = 1, R_MODEL, R_CHAT, R_COMPLETIONS, R_EMBEDDINGS, R_RERANK, R_HEALTH, R_METRICS, R_ROOT,
-    R_STATUS, R_PEERS, R_OFFERS, R_PROTOCOLS,
+    R_MODELS = 1,
+    R_MODEL,
+    R_CHAT,
+    R_COMPLETIONS,
+    R_EMBEDDINGS,
+    R_RERANK,
+    R_HEALTH,
+    R_METRICS,
+    R_ROOT,
+    R_STATUS,
+    R_PEERS,
+    R_OFFERS,
+    R_PROTOCOLS,
 };
 
 /* clang-format off */
@@ -49,7 +60,7 @@ static const struct router_route peer_routes[] = {
 };
 /* clang-format on */
 
-/* --- small answers ------------------------------------------------------------------------------------- */
+/* --- small answers --- */
 
 static void fail(struct gateway *g, struct http_exchange *x, const struct http_head *head,
                  int status, const char *code, const char *message)
@@ -82,11 +93,13 @@ static void metrics(struct gateway *g, struct http_exchange *x, const struct htt
     const struct gateway_counters *c = &g->count;
     struct buf b;
     buf_init(&b, 0);
-    metric(&b, "conduit_requests_total", "counter", "inference requests, own and peers'", c->requests);
+    metric(&b, "conduit_requests_total", "counter", "inference requests, own and peers'",
+           c->requests);
     metric(&b, "conduit_requests_ok_total", "counter", "answered completely", c->ok);
     metric(&b, "conduit_requests_failed_total", "counter", "ended with an error", c->errors);
     metric(&b, "conduit_requests_cancelled_total", "counter", "the client went away", c->cancelled);
-    metric(&b, "conduit_requests_refused_total", "counter", "peers' requests over a limit", c->refused);
+    metric(&b, "conduit_requests_refused_total", "counter", "peers' requests over a limit",
+           c->refused);
     metric(&b, "conduit_failovers_total", "counter", "another provider was tried", c->failovers);
     metric(&b, "conduit_events_total", "counter", "events relayed", c->events);
     metric(&b, "conduit_requests_running", "gauge", "inference requests now", g->running);
@@ -140,7 +153,7 @@ static void offers(struct gateway *g, struct http_exchange *x, const struct http
     render(g, x, head, network ? GATEWAY_PAGE_OFFERS_NETWORK : GATEWAY_PAGE_OFFERS);
 }
 
-/* --- dispatch -------------------------------------------------------------------------------------------- */
+/* --- dispatch --- */
 
 static void dispatch(struct gateway *g, struct http_exchange *x, const struct http_head *head,
                      const struct router_match *m, bool is_peer)
@@ -231,7 +244,7 @@ static void route(struct gateway *g, struct http_exchange *x, const struct http_
     }
 }
 
-/* --- the local listener: Host, Origin, key ------------------------------------------------------------------ */
+/* --- the local listener: Host, Origin, key --- */
 
 static bool needs_no_key(const struct http_head *head)
 {
@@ -298,7 +311,7 @@ const struct http_handler *gateway_peer_handler(void)
     return &h;
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 struct gateway *gateway_new(const struct gateway_config *cfg)
 {

@@ -39,11 +39,12 @@ struct gateway_config {
     struct guard *guard;
     const struct gateway_ports *ports;
     void *ports_ctx;
-    const char *peer; /* our peer id as text; borrowed */
+    const char *peer;              /* our peer id as text; borrowed */
     struct headers_policy headers; /* borrowed */
     const char *access_key;        /* NULL: none; borrowed */
     bool key_required_off_loopback;
-    uint64_t head_wait_us, keepalive_us, stall_us, life_us; /* life_us: signs of life to consumers */
+    uint64_t head_wait_us, keepalive_us, stall_us,
+        life_us;                    /* life_us: signs of life to consumers */
     uint64_t lookup_us, request_us; /* deadlines of a lookup, and of finding somebody at all */
     size_t body_limit, reply_limit;
     unsigned max_attempts;

@@ -14,11 +14,9 @@ static const struct {
     uint32_t bit;
     const char *name;
 } abilities[] = {
-    {OFFER_CHAT, "chat"},           {OFFER_COMPLETION, "completion"},
-    {OFFER_EMBEDDINGS, "embeddings"}, {OFFER_TOOLS, "tools"},
-    {OFFER_VISION, "vision"},       {OFFER_JSON_SCHEMA, "json_schema"},
-    {OFFER_RERANK, "rerank"},       {OFFER_AUDIO, "audio"},
-    {OFFER_REASONING, "reasoning"},
+    {OFFER_CHAT, "chat"},     {OFFER_COMPLETION, "completion"}, {OFFER_EMBEDDINGS, "embeddings"},
+    {OFFER_TOOLS, "tools"},   {OFFER_VISION, "vision"},         {OFFER_JSON_SCHEMA, "json_schema"},
+    {OFFER_RERANK, "rerank"}, {OFFER_AUDIO, "audio"},           {OFFER_REASONING, "reasoning"},
 };
 
 /* Everything the offers of one name say together. */

@@ -18,25 +18,26 @@ struct gateway_choice {
 
 /* How to reach it, for one request. */
 struct gateway_way {
-    struct stream *stream;            /* a stream for this request alone; ours from now on. Or NULL: */
+    struct stream *stream; /* a stream for this request alone; ours from now on. Or NULL: */
     const struct http_origin *origin; /* a pooled connection; borrowed for the call of `ready` */
     struct bytes host;                /* the Host field; borrowed for the call */
-    struct bytes base_path;           /* replaces "/v1" in front of the path; p NULL: the path stays */
+    struct bytes base_path; /* replaces "/v1" in front of the path; p NULL: the path stays */
     const struct http_header *headers; /* added to the request (a backend's key); borrowed */
     size_t header_count;
-    const struct bytes *body;         /* instead of the request's own: borrowed until close */
+    const struct bytes *body; /* instead of the request's own: borrowed until close */
     int body_count;
-    struct gateway_filter *filter;    /* puts right what a backend gets wrong; ours; NULL: none */
+    struct gateway_filter *filter; /* puts right what a backend gets wrong; ours; NULL: none */
 };
 
 struct gateway_open {
     /* Called once, from the loop: err 0 and the way, or why there is none. */
     void (*ready)(struct gateway_open *o, int err, const struct gateway_way *way);
     const struct gateway_choice *choice; /* set by the gateway; lives as long as the request */
-    const struct gateway_request *request; /* as skimmed; lives until the first event of the answer */
-    const struct principal *who;           /* whose request it is; lives as long */
-    char why[200];     /* with E_DENIED: the sentence for the client (400) */
-    void *port;        /* private to the port */
+    const struct gateway_request
+        *request;                /* as skimmed; lives until the first event of the answer */
+    const struct principal *who; /* whose request it is; lives as long */
+    char why[200];               /* with E_DENIED: the sentence for the client (400) */
+    void *port;                  /* private to the port */
 };
 
 struct gateway_lookup {
@@ -51,7 +52,7 @@ struct gateway_outcome {
     bool is_ok, is_provider_fault; /* neither: cancelled, or the request's own fault */
     uint64_t first_event_us;       /* from sending to the first event; 0: none came */
     uint64_t total_us;
-    uint64_t completion_tokens;    /* as the backend counted; 0: unknown */
+    uint64_t completion_tokens; /* as the backend counted; 0: unknown */
 };
 
 struct gateway_ports {

@@ -68,8 +68,8 @@ static int read_model(struct gateway_request *r, struct failure *f)
     if (n == E_NOT_FOUND)
         r->model[0] = 0;
     else if (n < 0)
-        return bad(f, "model", n == E_TOO_BIG ? "the model's name is too long"
-                                              : "'model' must be a string");
+        return bad(f, "model",
+                   n == E_TOO_BIG ? "the model's name is too long" : "'model' must be a string");
     return 0;
 }
 
@@ -142,8 +142,8 @@ int request_read(struct gateway_request *r, enum request_kind kind, struct bytes
 
 struct gateway_request *request_keep(const struct gateway_request *r)
 {
-    size_t size = offsetof(struct gateway_request, skim.members) +
-                  r->skim.count * sizeof r->skim.members[0];
+    size_t size =
+        offsetof(struct gateway_request, skim.members) + r->skim.count * sizeof r->skim.members[0];
     struct gateway_request *kept = mem_new(size);
     memcpy(kept, r, size);
     return kept;

@@ -14,8 +14,8 @@ struct gateway_request {
     enum request_kind kind;
     char model[256]; /* as asked; "" none */
     bool is_stream;
-    bool wants_usage;  /* stream_options.include_usage */
-    bool wants_base64; /* embeddings: encoding_format base64 */
+    bool wants_usage;       /* stream_options.include_usage */
+    bool wants_base64;      /* embeddings: encoding_format base64 */
     uint32_t needs;         /* enum offer_ability */
     uint32_t prompt_tokens; /* rough: a quarter of the body's bytes */
     struct bytes body;      /* borrowed */

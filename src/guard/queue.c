@@ -30,7 +30,7 @@ static int enter_others(struct queue *q, struct queue_ticket *t)
 {
     struct list *at = &q->others;
     uint64_t mine = 0, first = UINT64_MAX;
-    LIST_FOREACH(&q->others, it) {
+    LIST_FOREACH (&q->others, it) {
         struct queue_ticket *o = ticket_of(it);
         if (o->turn < first)
             first = o->turn;
@@ -39,7 +39,7 @@ static int enter_others(struct queue *q, struct queue_ticket *t)
     if (mine >= LIMIT_GUARD_QUEUE_PEER)
         return E_LIMIT;
     t->turn = (first == UINT64_MAX ? 0 : first) + mine;
-    LIST_FOREACH(&q->others, it)
+    LIST_FOREACH (&q->others, it)
         if (ticket_of(it)->turn > t->turn) {
             at = it;
             break;
@@ -109,12 +109,12 @@ uint32_t queue_ahead(const struct queue *q, const struct queue_ticket *t)
     uint32_t n = 0;
     if (!t->is_waiting)
         return 0;
-    LIST_FOREACH((struct list *)&q->owner, it) {
+    LIST_FOREACH ((struct list *)&q->owner, it) {
         if (it == &t->link)
             return n;
         n++;
     }
-    LIST_FOREACH((struct list *)&q->others, it) {
+    LIST_FOREACH ((struct list *)&q->others, it) {
         if (it == &t->link)
             return n;
         n++;

@@ -42,7 +42,8 @@ struct http_call {
     struct task task;
     uint64_t deadline_us, life_us;
     uint64_t connect_us, send_stall_us, first_byte_us, stall_us;
-    struct bytes *slices; /* head and body, as they are sent, and the head's text; ours until an answer comes */
+    struct bytes *
+        slices; /* head and body, as they are sent, and the head's text; ours until an answer comes */
     int slice_count;
     size_t total, sent;
     struct http_body body;

@@ -38,8 +38,8 @@ int http_error_json(struct buf *b, int status, const char *code, const char *mes
 {
     int err = buf_append_str(b, "{\"error\":{\"message\":");
     err = err ? err : append_string(b, message);
-    err =
-        err ? err : buf_printf(b, ",\"type\":\"%s\",\"param\":null,\"code\":", http_error_type(status));
+    err = err ? err
+              : buf_printf(b, ",\"type\":\"%s\",\"param\":null,\"code\":", http_error_type(status));
     err = err ? err : code ? append_string(b, code) : buf_append_str(b, "null");
     return err ? err : buf_append_str(b, "}}");
 }

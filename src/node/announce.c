@@ -24,7 +24,7 @@ struct own_offer {
     bool is_seen; /* in this pass */
 };
 
-/* --- what is shared -------------------------------------------------------------------------------------- */
+/* --- what is shared --- */
 
 static bool is_listed(const struct strlist *l, const char *name)
 {
@@ -49,9 +49,12 @@ static uint32_t abilities_of(unsigned engine)
         unsigned from;
         uint32_t to;
     } map[] = {
-        {ENGINE_CHAT, OFFER_CHAT},     {ENGINE_COMPLETION, OFFER_COMPLETION},
-        {ENGINE_EMBEDDINGS, OFFER_EMBEDDINGS}, {ENGINE_TOOLS, OFFER_TOOLS},
-        {ENGINE_VISION, OFFER_VISION}, {ENGINE_JSON_SCHEMA, OFFER_JSON_SCHEMA},
+        {ENGINE_CHAT, OFFER_CHAT},
+        {ENGINE_COMPLETION, OFFER_COMPLETION},
+        {ENGINE_EMBEDDINGS, OFFER_EMBEDDINGS},
+        {ENGINE_TOOLS, OFFER_TOOLS},
+        {ENGINE_VISION, OFFER_VISION},
+        {ENGINE_JSON_SCHEMA, OFFER_JSON_SCHEMA},
         {ENGINE_REASONING, OFFER_REASONING},
     };
     uint32_t out = 0;
@@ -93,7 +96,7 @@ static bool is_same(const struct offer *a, const struct offer *b)
            a->max_concurrent == b->max_concurrent;
 }
 
-/* --- telling ------------------------------------------------------------------------------------------------ */
+/* --- telling --- */
 
 static void put_event(struct buf *out, const char *name, struct buf *json)
 {
@@ -122,8 +125,8 @@ static void put_load(const struct announce *a, const struct own_offer *o, struct
     const struct engine_model *m = engine_model_find(a->engine, bytes_str(o->offer.model));
     if (m && m->busy > busy)
         busy = m->busy;
-    (void)buf_printf(&json, "{\"offer\":\"%s\",\"slots\":%u,\"busy\":%u,\"queued\":%u}", o->offer.id,
-                     m && m->slots ? m->slots : a->ways->default_slots, busy, queued);
+    (void)buf_printf(&json, "{\"offer\":\"%s\",\"slots\":%u,\"busy\":%u,\"queued\":%u}",
+                     o->offer.id, m && m->slots ? m->slots : a->ways->default_slots, busy, queued);
     put_event(out, "load", &json);
     buf_fini(&json);
 }
@@ -150,7 +153,7 @@ static void tell(struct announce *a, void (*put)(const struct own_offer *, struc
 
 int announce_snapshot(const struct announce *a, struct buf *out)
 {
-    LIST_FOREACH((struct list *)&a->own, it) {
+    LIST_FOREACH ((struct list *)&a->own, it) {
         const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
         if (!buf_len(&o->signed_form))
             continue;
@@ -164,7 +167,7 @@ int announce_json(const struct announce *a, struct buf *out)
 {
     bool comma = false;
     (void)buf_append_str(out, "{\"offers\":[");
-    LIST_FOREACH((struct list *)&a->own, it) {
+    LIST_FOREACH ((struct list *)&a->own, it) {
         const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
         if (!buf_len(&o->signed_form))
             continue;
@@ -176,7 +179,7 @@ int announce_json(const struct announce *a, struct buf *out)
     return buf_append_str(out, "]}");
 }
 
-/* --- the DHT -------------------------------------------------------------------------------------------------- */
+/* --- the DHT --- */
 
 static void dht_text(struct announce *a, bool provide, const char *prefix, const char *name)
 {
@@ -192,7 +195,7 @@ static void dht_text(struct announce *a, bool provide, const char *prefix, const
 
 static bool is_name_shared(const struct announce *a, const char *name)
 {
-    LIST_FOREACH((struct list *)&a->own, it) {
+    LIST_FOREACH ((struct list *)&a->own, it) {
         const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
         if (buf_len(&o->signed_form) &&
             (strcmp(o->offer.model, name) == 0 || strcmp(o->offer.alias[0], name) == 0))
@@ -203,7 +206,7 @@ static bool is_name_shared(const struct announce *a, const char *name)
 
 static bool shares_anything(const struct announce *a)
 {
-    LIST_FOREACH((struct list *)&a->own, it)
+    LIST_FOREACH ((struct list *)&a->own, it)
         if (buf_len(&LIST_ENTRY(it, struct own_offer, link)->signed_form))
             return true;
     return false;
@@ -222,7 +225,7 @@ static void withdraw_keys(struct announce *a, const struct offer *o)
     }
 }
 
-/* --- one offer --------------------------------------------------------------------------------------------------- */
+/* --- one offer --- */
 
 static void share(struct announce *a, struct own_offer *o)
 {
@@ -264,7 +267,7 @@ static void remove_offer(struct announce *a, struct own_offer *o)
 
 static struct own_offer *own_by_id(struct announce *a, const char *id)
 {
-    LIST_FOREACH(&a->own, it) {
+    LIST_FOREACH (&a->own, it) {
         struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
         if (strcmp(o->offer.id, id) == 0)
             return o;
@@ -307,14 +310,14 @@ static void follow(struct announce *a, const struct engine_model *m, bool is_ope
 static void refresh(struct announce *a)
 {
     bool is_open = !a->is_stopping && guard_is_open(a->guard, a->minute_of_day(a->ctx));
-    LIST_FOREACH(&a->own, it)
+    LIST_FOREACH (&a->own, it)
         LIST_ENTRY(it, struct own_offer, link)->is_seen = false;
     for (size_t i = 0; i < engine_model_count(a->engine); i++) {
         const struct engine_model *m = engine_model_at(a->engine, i);
         if (m->is_ready)
             follow(a, m, is_open);
     }
-    LIST_FOREACH_SAFE(&a->own, it) {
+    LIST_FOREACH_SAFE (&a->own, it) {
         struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
         if (!o->is_seen)
             remove_offer(a, o);
@@ -325,7 +328,7 @@ static void tell_load(struct announce *a)
 {
     struct buf b;
     buf_init(&b, 0);
-    LIST_FOREACH(&a->own, it) {
+    LIST_FOREACH (&a->own, it) {
         const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
         if (buf_len(&o->signed_form))
             put_load(a, o, &b);
@@ -339,7 +342,7 @@ static void tell_load(struct announce *a)
     a->told_load_us = sched_now(a->sched);
 }
 
-/* --- when ------------------------------------------------------------------------------------------------------------ */
+/* --- when --- */
 
 static void on_changed(struct task *t)
 {
@@ -397,7 +400,7 @@ void announce_load_changed(struct announce *a)
 void announce_withdraw_all(struct announce *a)
 {
     a->is_stopping = true;
-    LIST_FOREACH_SAFE(&a->own, it)
+    LIST_FOREACH_SAFE (&a->own, it)
         unshare(a, LIST_ENTRY(it, struct own_offer, link));
 }
 
@@ -407,7 +410,7 @@ void announce_fini(struct announce *a)
     timer_clear(a->sched, &a->tick);
     task_cancel(&a->changed);
     task_cancel(&a->load);
-    LIST_FOREACH_SAFE(&a->own, it) {
+    LIST_FOREACH_SAFE (&a->own, it) {
         struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
         list_remove(&o->link);
         buf_fini(&o->signed_form);

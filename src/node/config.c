@@ -13,7 +13,9 @@
 #include <string.h>
 
 #define ROW(type, field, key, alias, arg, def, help)                                               \
-    {key, alias, arg, def, help, OPT_##type, offsetof(struct config, field)}
+    {                                                                                              \
+        key, alias, arg, def, help, OPT_##type, offsetof(struct config, field)                     \
+    }
 
 /* clang-format off */
 const struct config_row config_table[] = {
@@ -116,8 +118,8 @@ static int set_number(void *field, const struct config_row *row, const char *val
 
 static int set_bool(bool *field, const struct config_row *row, const char *value, char *why)
 {
-    static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off",
-                                                                                 "0", ""};
+    static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no",
+                                                                                "off", "0", ""};
     for (size_t i = 0; i < ARRAY_LEN(yes); i++)
         if (strcmp(value, yes[i]) == 0)
             return *field = true, 0;
@@ -229,7 +231,7 @@ bool config_is_given(const struct config *c, const char *key)
     return row && c->rank[row - config_table] > RANK_DEFAULT;
 }
 
-/* --- "did you mean" ------------------------------------------------------------------------------ */
+/* --- "did you mean" --- */
 
 static size_t distance(const char *a, const char *b)
 {
@@ -279,7 +281,7 @@ const char *config_nearest_key(const char *word)
     return config_nearest(word, next_key, &i);
 }
 
-/* --- flags ------------------------------------------------------------------------------------- */
+/* --- flags --- */
 
 /* "--http-port" names the row "http_port", "--schedule-start" the row "schedule.start". */
 static const struct config_row *row_of_flag(const char *flag, size_t n)
@@ -343,7 +345,7 @@ int config_read_flags(struct config *c, int argc, char *const *argv, char why[st
     return 0;
 }
 
-/* --- environment --------------------------------------------------------------------------------- */
+/* --- environment --- */
 
 static void env_name(const struct config_row *row, char out[static 64])
 {
@@ -365,9 +367,15 @@ static const char *env_get(char *const *env, const char *name)
 static const struct {
     const char *env, *key;
 } llamanet_env[] = {
-    {"MODEL_PATH", "model"},         {"HOST", "http_host"},       {"PORT", "http_port"},
-    {"DHT_PORT", "p2p_port"},        {"NODE_ID", "node_id"},      {"BOOTSTRAP_NODES", "bootstrap"},
-    {"HEARTBEAT_INTERVAL", "heartbeat_interval"}, {"N_CTX", "ctx"}, {"N_BATCH", "batch"},
+    {"MODEL_PATH", "model"},
+    {"HOST", "http_host"},
+    {"PORT", "http_port"},
+    {"DHT_PORT", "p2p_port"},
+    {"NODE_ID", "node_id"},
+    {"BOOTSTRAP_NODES", "bootstrap"},
+    {"HEARTBEAT_INTERVAL", "heartbeat_interval"},
+    {"N_CTX", "ctx"},
+    {"N_BATCH", "batch"},
     {"N_GPU_LAYERS", "gpu_layers"},
 };
 
@@ -425,7 +433,7 @@ char *config_data_dir(const struct config *c, char *const *env)
     return own;
 }
 
-/* --- everything together ------------------------------------------------------------------------- */
+/* --- everything together --- */
 
 static int minutes_of(const char *text)
 {
@@ -454,8 +462,9 @@ static int check(const struct config *c, char *why)
 static char *default_file(char *const *env)
 {
     const char *xdg = env_get(env, "XDG_CONFIG_HOME");
-    char *path = xdg && *xdg ? mem_printf("%s/conduit/config.yml", xdg)
-                             : mem_printf("%s/.config/conduit/config.yml", env_get(env, "HOME") ?: "");
+    char *path = xdg && *xdg
+                     ? mem_printf("%s/conduit/config.yml", xdg)
+                     : mem_printf("%s/.config/conduit/config.yml", env_get(env, "HOME") ?: "");
     FILE *f = fopen(path, "r");
     if (f)
         fclose(f);
@@ -482,7 +491,7 @@ int config_load(struct config *c, int argc, char *const *argv, char *const *env,
     return rc ? rc : check(c, why);
 }
 
-/* --- the table, printed ---------------------------------------------------------------------------- */
+/* --- the table, printed --- */
 
 static void flag_name(const struct config_row *row, char out[static 64])
 {
@@ -523,8 +532,10 @@ void config_print_markdown(FILE *out)
         const struct config_row *row = &config_table[i];
         char flag[64], env[64];
         if (row->type == OPT_GROUP) {
-            fprintf(out, "\n## %s\n\n| flag | file | environment | default | meaning |\n"
-                         "|---|---|---|---|---|\n", row->key);
+            fprintf(out,
+                    "\n## %s\n\n| flag | file | environment | default | meaning |\n"
+                    "|---|---|---|---|---|\n",
+                    row->key);
             continue;
         }
         flag_name(row, flag);

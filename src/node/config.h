@@ -31,10 +31,10 @@ enum config_rank { RANK_DEFAULT, RANK_FILE, RANK_ENV, RANK_FLAG };
 
 struct config {
     /* what is served */
-    struct strlist model;    /* [NAME=]FILE.gguf */
-    struct strlist models;   /* announce exactly these of the backend */
-    struct strlist backend;  /* [NAME=]URL */
-    struct strlist share;    /* names, or "none" */
+    struct strlist model;   /* [NAME=]FILE.gguf */
+    struct strlist models;  /* announce exactly these of the backend */
+    struct strlist backend; /* [NAME=]URL */
+    struct strlist share;   /* names, or "none" */
     char *local_llm, *local_llm_api_key;
     /* network */
     struct strlist bootstrap;

@@ -17,7 +17,10 @@ struct config_row {
     size_t offset;
 };
 
-#define GROUP(title) {title, NULL, NULL, NULL, NULL, OPT_GROUP, 0}
+#define GROUP(title)                                                                               \
+    {                                                                                              \
+        title, NULL, NULL, NULL, NULL, OPT_GROUP, 0                                                \
+    }
 
 extern const struct config_row config_table[];
 extern const size_t config_table_len;

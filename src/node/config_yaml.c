@@ -156,7 +156,8 @@ static int read_document(struct reader *r)
     do {
         if ((err = next(r)))
             return err;
-    } while (r->event.type == YAML_STREAM_START_EVENT || r->event.type == YAML_DOCUMENT_START_EVENT);
+    } while (r->event.type == YAML_STREAM_START_EVENT ||
+             r->event.type == YAML_DOCUMENT_START_EVENT);
     if (r->event.type == YAML_STREAM_END_EVENT ||
         (r->event.type == YAML_SCALAR_EVENT && is_null(r)))
         return 0; /* an empty file says nothing */

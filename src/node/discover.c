@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define MISSING_US (3 * US_PER_S)
-#define NEW_US     (3 * US_PER_S)    /* who has not identified itself by then is no Conduit node */
+#define NEW_US     (3 * US_PER_S) /* who has not identified itself by then is no Conduit node */
 #define AGAIN_US   (20 * US_PER_MS)
 enum { FOUND_MAX = 16, MISSING_MAX = 256 };
 
@@ -86,7 +86,9 @@ static void finish(struct discover_search *s, bool is_complete)
     if (is_complete && !found)
         remember_missing(s->d, s->model);
     TRACE(NODE, DEBUG, "search for %s: %zu providers -> %s", s->model, s->found_count,
-          found ? "found" : is_complete ? "nobody has it" : "not finished in time");
+          found         ? "found"
+          : is_complete ? "nobody has it"
+                        : "not finished in time");
     search_free(s);
     done(ctx, is_complete);
 }
@@ -270,23 +272,26 @@ void discover_cancel(struct discover_search *s)
 
 void discover_poke(struct discover *d)
 {
-    LIST_FOREACH(&d->searches, it)
+    LIST_FOREACH (&d->searches, it)
         look_soon(LIST_ENTRY(it, struct discover_search, link));
 }
 
 void discover_init(struct discover *d, struct p2p_host *host, struct dht *dht, struct sched *sched,
                    struct feeds *feeds, struct catalogue *offers, uint64_t seed)
 {
-    *d = (struct discover){
-        .host = host, .dht = dht, .sched = sched, .feeds = feeds, .offers = offers,
-        .started_us = sched_now(sched)};
+    *d = (struct discover){.host = host,
+                           .dht = dht,
+                           .sched = sched,
+                           .feeds = feeds,
+                           .offers = offers,
+                           .started_us = sched_now(sched)};
     list_init(&d->searches);
     map_init(&d->missing, seed);
 }
 
 void discover_fini(struct discover *d)
 {
-    LIST_FOREACH_SAFE(&d->searches, it)
+    LIST_FOREACH_SAFE (&d->searches, it)
         search_free(LIST_ENTRY(it, struct discover_search, link));
     for (struct map_entry *e = map_first(&d->missing); e; e = map_next(&d->missing, e))
         free(e->value);

@@ -29,7 +29,7 @@ static void feed_open(struct feed *w);
 
 static void tell(struct feeds *f, const struct peer_id *peer)
 {
-    LIST_FOREACH_SAFE(&f->waiters, it) {
+    LIST_FOREACH_SAFE (&f->waiters, it) {
         struct feeds_waiter *w = LIST_ENTRY(it, struct feeds_waiter, link);
         w->news(w, peer);
     }
@@ -46,7 +46,7 @@ static void feed_free(struct feed *w)
     free(w);
 }
 
-/* --- events ------------------------------------------------------------------------------------------- */
+/* --- events --- */
 
 static int take_offer(struct feed *w, const struct json *root)
 {
@@ -76,7 +76,7 @@ static void take_load(struct feed *w, const struct json *root)
     struct catalogue_peer *p = map_get(&w->f->offers->peers, peer_id_bytes(&w->peer));
     if (!p)
         return;
-    LIST_FOREACH(&p->offers, it) {
+    LIST_FOREACH (&p->offers, it) {
         const struct catalogue_offer *o = LIST_ENTRY(it, struct catalogue_offer, link);
         struct route_key key;
         struct p2p_peer_view view;
@@ -125,7 +125,7 @@ static void take_event(struct feed *w, const struct sse_item *item)
     json_free(doc);
 }
 
-/* --- the call ------------------------------------------------------------------------------------------- */
+/* --- the call --- */
 
 static void again(struct feed *w)
 {
@@ -180,7 +180,8 @@ static void on_done(void *ctx, const struct http_call_result *r)
     again(w);
 }
 
-static const struct http_call_events call_events = {.head = on_head, .body = on_body, .done = on_done};
+static const struct http_call_events call_events = {
+    .head = on_head, .body = on_body, .done = on_done};
 
 static void on_opened(struct p2p_open *r, int err, struct stream *s)
 {
@@ -228,7 +229,7 @@ static void on_retry(struct timer *t)
     feed_open(CONTAINER_OF(t, struct feed, retry));
 }
 
-/* --- peers come and go -------------------------------------------------------------------------------------- */
+/* --- peers come and go --- */
 
 /* A feed that gives nothing; else, for a peer somebody searches for, the provider least recently used. */
 static struct feed *spare(const struct feeds *f, bool is_wanted)
@@ -239,7 +240,7 @@ static struct feed *spare(const struct feeds *f, bool is_wanted)
             return w;
     }
     if (is_wanted)
-        LIST_FOREACH(&f->offers->by_use, it) {
+        LIST_FOREACH (&f->offers->by_use, it) {
             const struct catalogue_peer *p = LIST_ENTRY(it, struct catalogue_peer, link);
             struct feed *w = map_get(&f->by_peer, peer_id_bytes(&p->id));
             if (w)
@@ -299,11 +300,8 @@ void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,
                 struct http_client *client, struct catalogue *offers, struct measures *measures,
                 uint64_t seed)
 {
-    *f = (struct feeds){.host = host,
-                        .sched = sched,
-                        .client = client,
-                        .offers = offers,
-                        .measures = measures};
+    *f = (struct feeds){
+        .host = host, .sched = sched, .client = client, .offers = offers, .measures = measures};
     map_init(&f->by_peer, seed);
     list_init(&f->waiters);
     f->watch = (struct p2p_watch){.disconnected = on_disconnected, .identified = on_identified};

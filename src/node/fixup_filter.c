@@ -35,7 +35,7 @@ static enum filter_verdict on_end(struct gateway_filter *f, struct buf *out, int
     return (enum filter_verdict)fixup_end(fixup_of(f), out, status);
 }
 
-/* --- embeddings: a backend that ignores encoding_format would give the SDKs nonsense ------------------ */
+/* --- embeddings: a backend that ignores encoding_format would give the SDKs nonsense --- */
 
 static void put_base64(struct json_writer *w, const struct json *array)
 {

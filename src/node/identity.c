@@ -17,8 +17,10 @@ int identity_load(const char *dir, struct rng *rng, struct key_pair *out, char *
         mem_wipe(p, n);
         free(p);
         if (err)
-            snprintf(why, CONFIG_WHY, "%s/identity.key is not a key of ours (%s); move it away to "
-                     "get a new identity", dir, err_text(err));
+            snprintf(why, CONFIG_WHY,
+                     "%s/identity.key is not a key of ours (%s); move it away to "
+                     "get a new identity",
+                     dir, err_text(err));
         return err;
     }
     if (err != E_NOT_FOUND) {

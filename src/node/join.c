@@ -60,7 +60,8 @@ static void on_connect(struct p2p_connect *r, int err, const struct peer_id *pee
         return;
     }
     if (peer_id_is_none(&e->peer))
-        TRACE(NODE, INFO, "bootstrap %s is %s -> pinned", e->text, peer_id_text(peer, who, sizeof who));
+        TRACE(NODE, INFO, "bootstrap %s is %s -> pinned", e->text,
+              peer_id_text(peer, who, sizeof who));
     e->peer = *peer;
     e->is_connected = true;
     e->pause_us = PAUSE_FIRST_US;
@@ -75,7 +76,7 @@ static void on_retry(struct timer *t)
 static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
 {
     struct join *j = CONTAINER_OF(w, struct join, watch);
-    LIST_FOREACH(&j->entries, it)
+    LIST_FOREACH (&j->entries, it)
         if (peer_id_eq(&LIST_ENTRY(it, struct entry, link)->peer, &peer->id)) {
             dht_bootstrap(j->dht); /* its table is ours to ask now */
             return;
@@ -85,7 +86,7 @@ static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
 static void on_disconnected(struct p2p_watch *w, const struct peer_id *peer, int err)
 {
     struct join *j = CONTAINER_OF(w, struct join, watch);
-    LIST_FOREACH(&j->entries, it) {
+    LIST_FOREACH (&j->entries, it) {
         struct entry *e = LIST_ENTRY(it, struct entry, link);
         if (!e->is_connected || !peer_id_eq(&e->peer, peer))
             continue;
@@ -101,8 +102,10 @@ static int add(struct join *j, const char *text, char *why)
     struct entry *e = MEM_NEW(struct entry);
     int err = multiaddr_parse_loose(bytes_str(text), DEFAULT_PORT, &e->addr);
     if (err) {
-        snprintf(why, CONFIG_WHY, "bootstrap: '%s' is neither a multiaddr such as "
-                 "/ip4/192.0.2.1/tcp/8000 nor host:port", text);
+        snprintf(why, CONFIG_WHY,
+                 "bootstrap: '%s' is neither a multiaddr such as "
+                 "/ip4/192.0.2.1/tcp/8000 nor host:port",
+                 text);
         free(e);
         return E_INVALID;
     }
@@ -126,7 +129,7 @@ int join_init(struct join *j, struct p2p_host *host, struct dht *dht, struct sch
     for (size_t i = 0; i < addrs->n; i++)
         if (add(j, addrs->v[i], why))
             return E_INVALID;
-    LIST_FOREACH(&j->entries, it)
+    LIST_FOREACH (&j->entries, it)
         try_connect(LIST_ENTRY(it, struct entry, link));
     return 0;
 }
@@ -134,7 +137,7 @@ int join_init(struct join *j, struct p2p_host *host, struct dht *dht, struct sch
 void join_fini(struct join *j)
 {
     p2p_host_unwatch(&j->watch);
-    LIST_FOREACH_SAFE(&j->entries, it) {
+    LIST_FOREACH_SAFE (&j->entries, it) {
         struct entry *e = LIST_ENTRY(it, struct entry, link);
         if (e->is_connecting)
             p2p_connect_cancel(&e->connect);
@@ -148,7 +151,7 @@ void join_fini(struct join *j)
 bool join_is_in(const struct join *j)
 {
     bool any = false;
-    LIST_FOREACH((struct list *)&j->entries, it) {
+    LIST_FOREACH ((struct list *)&j->entries, it) {
         any = true;
         if (LIST_ENTRY(it, struct entry, link)->is_connected)
             return true;

@@ -12,7 +12,7 @@
 #define SERVED_IDLE_US (60 * US_PER_S)
 enum { SERVED_MAX = 1024, PREFIX = VARINT_MAX };
 
-/* --- our requests ------------------------------------------------------------------------------------ */
+/* --- our requests --- */
 
 struct call {
     struct list link;
@@ -146,7 +146,7 @@ static void port_cancel(void *ctx, struct dht_rpc *rpc)
     call_end(rpc->port, false);
 }
 
-/* --- streams of others ---------------------------------------------------------------------------------- */
+/* --- streams of others --- */
 
 struct served {
     struct list link;
@@ -204,7 +204,8 @@ static int served_answer(struct served *v)
             return 0;
         struct buf reply;
         buf_init(&reply, 0);
-        int err = used < 0 ? (int)used : dht_serve(v->k->dht, &v->peer, &v->s->remote, message, &reply);
+        int err =
+            used < 0 ? (int)used : dht_serve(v->k->dht, &v->peer, &v->s->remote, message, &reply);
         if (!err && buf_len(&reply)) {
             (void)varint_append(&v->out, buf_len(&reply));
             err = buf_append_bytes(&v->out, buf_view(&reply));
@@ -260,7 +261,7 @@ static const struct stream_events served_events = {served_readable, served_writa
 static bool has_enough(const struct kad_port *k, const struct peer_id *peer)
 {
     unsigned n = 0;
-    LIST_FOREACH((struct list *)&k->served, it)
+    LIST_FOREACH ((struct list *)&k->served, it)
         n += peer_id_eq(&LIST_ENTRY(it, struct served, link)->peer, peer);
     return n >= LIMIT_DHT_STREAMS;
 }
@@ -287,7 +288,7 @@ static void on_stream(void *ctx, struct stream *s, const struct peer_id *peer)
     stream_want_read(s, true);
 }
 
-/* --- the routing table ------------------------------------------------------------------------------------ */
+/* --- the routing table --- */
 
 /* A server, if it says so. */
 static void take_peer(struct kad_port *k, const struct known_peer *peer)
@@ -354,8 +355,8 @@ void kad_port_fini(struct kad_port *k)
     p2p_host_unhandle(k->host, KAD_PROTOCOL);
     p2p_host_unwatch(&k->watch);
     dht_free(k->dht);
-    LIST_FOREACH_SAFE(&k->calls, it)
+    LIST_FOREACH_SAFE (&k->calls, it)
         call_end(LIST_ENTRY(it, struct call, link), false);
-    LIST_FOREACH_SAFE(&k->served, it)
+    LIST_FOREACH_SAFE (&k->served, it)
         served_end(LIST_ENTRY(it, struct served, link), true);
 }

@@ -13,8 +13,8 @@ struct kad_port {
     struct p2p_host *host;
     struct sched *sched;
     struct dht *dht;
-    struct list calls;   /* requests of ours */
-    struct list served;  /* streams of others */
+    struct list calls;  /* requests of ours */
+    struct list served; /* streams of others */
     size_t served_count;
     struct p2p_watch watch;
     struct bytes own[8]; /* what own_addrs gave last */

@@ -49,8 +49,10 @@ static int refuse_open_listener(const struct node *n, const struct net_addr *at,
 {
     if (net_addr_is_loopback(at) || n->cfg->access_key || n->cfg->no_auth)
         return 0;
-    snprintf(why, CONFIG_WHY, "--http-host %s is not loopback: give clients a key with --access-key "
-             "(or CONDUIT_ACCESS_KEY), or say --no-auth for a closed network", n->cfg->http_host);
+    snprintf(why, CONFIG_WHY,
+             "--http-host %s is not loopback: give clients a key with --access-key "
+             "(or CONDUIT_ACCESS_KEY), or say --no-auth for a closed network",
+             n->cfg->http_host);
     return E_DENIED;
 }
 
@@ -68,7 +70,8 @@ static int listen_local(struct node *n, char *why)
         return err;
     err = loop_listen(n->loop, &opts, &n->local);
     if (err == E_IN_USE)
-        snprintf(why, CONFIG_WHY, "port %u is in use; try --http-port 0, or stop what listens there",
+        snprintf(why, CONFIG_WHY,
+                 "port %u is in use; try --http-port 0, or stop what listens there",
                  n->cfg->http_port);
     else if (err)
         snprintf(why, CONFIG_WHY, "cannot listen on %s port %u: %s", host, n->cfg->http_port,
@@ -90,9 +93,10 @@ static int listen_control(struct node *n, char *why)
     opts.at.kind = NET_UNIX;
     int len = snprintf(opts.at.path, sizeof opts.at.path, "%s/control.sock", n->dir.path);
     if (len < 0 || (size_t)len >= sizeof opts.at.path) {
-        snprintf(why, CONFIG_WHY, "%s: the path is too long for a socket (%zu bytes are allowed); "
-                 "choose a shorter --data-dir", n->dir.path,
-                 sizeof opts.at.path - sizeof "/control.sock");
+        snprintf(why, CONFIG_WHY,
+                 "%s: the path is too long for a socket (%zu bytes are allowed); "
+                 "choose a shorter --data-dir",
+                 n->dir.path, sizeof opts.at.path - sizeof "/control.sock");
         return E_TOO_BIG;
     }
     int err = loop_listen(n->loop, &opts, &n->control);

@@ -33,7 +33,7 @@ static unsigned minute_of_day(void *ctx)
     return (unsigned)(tm.tm_hour * 60 + tm.tm_min);
 }
 
-/* --- state and http ----------------------------------------------------------------------------------- */
+/* --- state and http --- */
 
 static void make_state(struct node *n)
 {
@@ -61,15 +61,13 @@ static int make_http(struct node *n, char *why)
     int err = http_net_new(n->loop, &net, &n->net, why);
     if (err)
         return err;
-    struct http_pool_config pool = {.client = n->client,
-                                    .sched = n->sched,
-                                    .dialer = http_net_dialer(),
-                                    .dialer_ctx = n->net};
+    struct http_pool_config pool = {
+        .client = n->client, .sched = n->sched, .dialer = http_net_dialer(), .dialer_ctx = n->net};
     n->pool = http_pool_new(&pool);
     return 0;
 }
 
-/* --- the network ---------------------------------------------------------------------------------------- */
+/* --- the network --- */
 
 /* The port that was taken for "0", so that IPv6 gets the same one. */
 static unsigned taken_port(struct node *n)
@@ -147,7 +145,7 @@ static int make_network(struct node *n, char *why)
     return err ? err : listen_p2p(n, why);
 }
 
-/* --- what is served ----------------------------------------------------------------------------------------- */
+/* --- what is served --- */
 
 static void on_models_changed(void *ctx)
 {
@@ -185,8 +183,8 @@ static int add_backends(struct node *n, char *why)
         memcpy(models, c->models.v, c->models.n * sizeof *models);
     }
     for (size_t i = 0; i < c->backend.n && !err; i++)
-        err = engine_add_backend(n->engine, c->backend.v[i], models, backend_key(n, c->backend.v[i]),
-                                 why);
+        err = engine_add_backend(n->engine, c->backend.v[i], models,
+                                 backend_key(n, c->backend.v[i]), why);
     if (!err && c->local_llm)
         err = engine_add_backend(n->engine, c->local_llm, models, c->local_llm_api_key, why);
     free(models);
@@ -250,7 +248,7 @@ static int make_engine(struct node *n, char *why)
     return add_backends(n, why);
 }
 
-/* --- the gateway ----------------------------------------------------------------------------------------------- */
+/* --- the gateway --- */
 
 static void on_http_stream(void *ctx, struct stream *s, const struct peer_id *peer)
 {
@@ -303,7 +301,7 @@ static int make_gateway(struct node *n)
     return p2p_host_handle(n->host, HTTP_PROTOCOL, on_http_stream, n);
 }
 
-/* --- start ----------------------------------------------------------------------------------------------------- */
+/* --- start --- */
 
 static void on_drain(struct timer *t);
 
@@ -350,7 +348,7 @@ int node_start(struct loop *l, const struct config *cfg, char *const *env, const
     return 0;
 }
 
-/* --- stop -------------------------------------------------------------------------------------------------------- */
+/* --- stop --- */
 
 static void on_engine_stopped(void *ctx)
 {

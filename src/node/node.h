@@ -22,8 +22,8 @@ void node_stop(struct node *n, void (*stopped)(void *ctx), void *ctx);
 /* After `stopped`, or instead of it. */
 void node_free(struct node *n);
 
-const char *node_peer(const struct node *n);    /* "12D3KooW…" */
-const char *node_api(const struct node *n);     /* "http://127.0.0.1:8888/v1" */
+const char *node_peer(const struct node *n); /* "12D3KooW…" */
+const char *node_api(const struct node *n);  /* "http://127.0.0.1:8888/v1" */
 /* The i-th address for people, most useful first; "" past the end. */
 const char *node_address(struct node *n, size_t i, char *out, size_t size);
 /* Names of models being shared, or why none, one line each. */

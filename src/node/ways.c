@@ -47,7 +47,7 @@ struct way {
     struct buf edits;
 };
 
-/* --- the queue ------------------------------------------------------------------------------------------ */
+/* --- the queue --- */
 
 static struct model_queue *queue_of(struct ways *w, const char *model, uint32_t slots)
 {
@@ -70,7 +70,7 @@ void ways_load(const struct ways *w, const char *model, uint32_t *busy, uint32_t
     *queued = q ? q->q.waiting : 0;
 }
 
-/* --- the body ---------------------------------------------------------------------------------------------- */
+/* --- the body --- */
 
 /* stream_options with include_usage, whatever else it had: usage is counted always. */
 static void put_usage(struct way *y, const struct gateway_request *req)
@@ -120,7 +120,7 @@ static int edit_body(struct way *y, const struct engine_way *ew)
     return count;
 }
 
-/* --- own offers ---------------------------------------------------------------------------------------------- */
+/* --- own offers --- */
 
 static void on_slot(struct engine_ticket *t, int err, const struct engine_way *ew)
 {
@@ -209,7 +209,7 @@ static void open_own(struct way *y)
     w->load_changed(w->ctx);
 }
 
-/* --- others' offers -------------------------------------------------------------------------------------------- */
+/* --- others' offers --- */
 
 static void on_stream(struct p2p_open *r, int err, struct stream *s)
 {
@@ -236,7 +236,7 @@ static void open_other(struct way *y)
     p2p_host_open(y->w->host, &y->stream);
 }
 
-/* --- the port ---------------------------------------------------------------------------------------------------- */
+/* --- the port --- */
 
 static void port_open(void *ctx, struct gateway_open *o)
 {
@@ -286,7 +286,8 @@ static void on_found(void *ctx, bool is_complete)
     l->done(l, is_complete);
 }
 
-static void port_lookup(void *ctx, struct gateway_lookup *l, struct bytes model, uint64_t timeout_us)
+static void port_lookup(void *ctx, struct gateway_lookup *l, struct bytes model,
+                        uint64_t timeout_us)
 {
     struct ways *w = ctx;
     l->port = discover_start(w->discover, model, timeout_us, on_found, l);

@@ -15,7 +15,7 @@ struct ways {
     struct engine *engine;
     struct p2p_host *host;
     struct discover *discover;
-    struct map queues; /* model -> struct model_queue */
+    struct map queues;      /* model -> struct model_queue */
     uint32_t default_slots; /* for others, where the engine names none */
     /* Somebody entered or left a queue. */
     void (*load_changed)(void *ctx);
@@ -23,7 +23,7 @@ struct ways {
 };
 
 void ways_init(struct ways *w, uint64_t seed);
-void ways_fini(struct ways *w); /* everything opened must be closed */
+void ways_fini(struct ways *w);               /* everything opened must be closed */
 const struct gateway_ports *ways_ports(void); /* ctx: the struct ways */
 /* Requests of a model that run and wait. */
 void ways_load(const struct ways *w, const char *model, uint32_t *busy, uint32_t *queued);

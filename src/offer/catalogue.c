@@ -23,7 +23,7 @@ void catalogue_init(struct catalogue *c, uint64_t seed)
 
 static void drop(struct catalogue *c, struct catalogue_peer *p)
 {
-    LIST_FOREACH_SAFE(&p->offers, it)
+    LIST_FOREACH_SAFE (&p->offers, it)
         free(LIST_ENTRY(it, struct catalogue_offer, link));
     (void)map_take(&c->peers, id_bytes(&p->id));
     list_remove(&p->link);
@@ -40,7 +40,7 @@ void catalogue_fini(struct catalogue *c)
 
 static void evict_one(struct catalogue *c)
 {
-    LIST_FOREACH(&c->by_use, it) {
+    LIST_FOREACH (&c->by_use, it) {
         struct catalogue_peer *p = LIST_ENTRY(it, struct catalogue_peer, link);
         if (!p->is_own) {
             drop(c, p);
@@ -68,7 +68,7 @@ static struct catalogue_peer *peer_for(struct catalogue *c, const struct peer_id
 
 static struct catalogue_offer *find(const struct catalogue_peer *p, const char *offer_id)
 {
-    LIST_FOREACH(&p->offers, it) {
+    LIST_FOREACH (&p->offers, it) {
         struct catalogue_offer *o = LIST_ENTRY(it, struct catalogue_offer, link);
         if (strcmp(o->offer.id, offer_id) == 0)
             return o;

@@ -84,9 +84,16 @@ static int put_offer(const struct offer *o, struct bytes payload, struct buf *ou
 {
     struct cbor_writer w;
     bool has_hours = o->hours_start != o->hours_end;
-    bool said[] = {true, true, true, true, true, payload.n > 0,
+    bool said[] = {true,
+                   true,
+                   true,
+                   true,
+                   true,
+                   payload.n > 0,
                    o->max_concurrent || o->requests_per_minute,
-                   o->price_in_micro || o->price_out_micro, has_hours, o->region[0]};
+                   o->price_in_micro || o->price_out_micro,
+                   has_hours,
+                   o->region[0]};
     cbor_writer_init(&w, out);
     cbor_put_map(&w, count_said(said, ARRAY_LEN(said)));
     cbor_put_uint(&w, OFFER_KEY_PEER);
@@ -169,8 +176,9 @@ int offer_sign(const struct offer *o, const struct key_pair *key, struct buf *ou
 
 static void json_abilities(struct json_writer *w, uint32_t abilities)
 {
-    static const char *const names[] = {"chat",   "completion",  "embeddings", "tools", "vision",
-                                        "json_schema", "rerank", "audio",      "reasoning"};
+    static const char *const names[] = {"chat",   "completion", "embeddings",
+                                        "tools",  "vision",     "json_schema",
+                                        "rerank", "audio",      "reasoning"};
     json_key(w, "abilities");
     json_open_array(w);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)

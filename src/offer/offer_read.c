@@ -71,13 +71,20 @@ static int get_aliases(struct cbor_reader *r, struct offer *o)
 static int openai_member(struct cbor_reader *r, uint64_t key, struct offer *o)
 {
     switch (key) {
-    case OPENAI_MODEL: return get_word(r, o->model, sizeof o->model);
-    case OPENAI_DIGEST: return get_digest(r, o);
-    case OPENAI_QUANT: return get_word(r, o->quant, sizeof o->quant);
-    case OPENAI_CONTEXT: return get_u32(r, &o->context);
-    case OPENAI_ABILITIES: return get_u32(r, &o->abilities);
-    case OPENAI_ALIASES: return get_aliases(r, o);
-    default: return skip_value(r);
+    case OPENAI_MODEL:
+        return get_word(r, o->model, sizeof o->model);
+    case OPENAI_DIGEST:
+        return get_digest(r, o);
+    case OPENAI_QUANT:
+        return get_word(r, o->quant, sizeof o->quant);
+    case OPENAI_CONTEXT:
+        return get_u32(r, &o->context);
+    case OPENAI_ABILITIES:
+        return get_u32(r, &o->abilities);
+    case OPENAI_ALIASES:
+        return get_aliases(r, o);
+    default:
+        return skip_value(r);
     }
 }
 
@@ -134,17 +141,28 @@ static int get_peer(struct cbor_reader *r, struct offer *o)
 static int offer_member(struct cbor_reader *r, uint64_t key, struct offer *o, struct bytes *payload)
 {
     switch (key) {
-    case OFFER_KEY_PEER: return get_peer(r, o);
-    case OFFER_KEY_ID: return get_word(r, o->id, sizeof o->id);
-    case OFFER_KEY_SEQ: return cbor_get_uint(r, &o->seq);
-    case OFFER_KEY_EXPIRES: return cbor_get_uint(r, &o->expires_ms);
-    case OFFER_KEY_PROTOCOL: return get_word(r, o->protocol, sizeof o->protocol);
-    case OFFER_KEY_PAYLOAD: return cbor_get_bytes(r, LIMIT_OFFER_PAYLOAD, payload);
-    case OFFER_KEY_LIMITS: return get_limits(r, o);
-    case OFFER_KEY_PRICE: return get_pair(r, &o->price_in_micro, &o->price_out_micro);
-    case OFFER_KEY_HOURS: return get_hours(r, o);
-    case OFFER_KEY_REGION: return get_word(r, o->region, sizeof o->region);
-    default: return skip_value(r);
+    case OFFER_KEY_PEER:
+        return get_peer(r, o);
+    case OFFER_KEY_ID:
+        return get_word(r, o->id, sizeof o->id);
+    case OFFER_KEY_SEQ:
+        return cbor_get_uint(r, &o->seq);
+    case OFFER_KEY_EXPIRES:
+        return cbor_get_uint(r, &o->expires_ms);
+    case OFFER_KEY_PROTOCOL:
+        return get_word(r, o->protocol, sizeof o->protocol);
+    case OFFER_KEY_PAYLOAD:
+        return cbor_get_bytes(r, LIMIT_OFFER_PAYLOAD, payload);
+    case OFFER_KEY_LIMITS:
+        return get_limits(r, o);
+    case OFFER_KEY_PRICE:
+        return get_pair(r, &o->price_in_micro, &o->price_out_micro);
+    case OFFER_KEY_HOURS:
+        return get_hours(r, o);
+    case OFFER_KEY_REGION:
+        return get_word(r, o->region, sizeof o->region);
+    default:
+        return skip_value(r);
     }
 }
 

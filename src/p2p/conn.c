@@ -289,13 +289,18 @@ static int feed(struct conn *c, uint8_t *p, size_t n, size_t *used)
 static const char *why_of(const struct conn *c, int err)
 {
     switch (err) {
-    case E_EOF: return c->has_yamux ? "the peer closed the connection"
-                                    : "the peer hung up during the upgrade";
-    case E_WRONG_PEER: return "another peer answered than the one asked for";
-    case E_AUTH: return c->io.has_ciphers ? "a frame was forged or damaged"
-                                          : "the peer could not prove its identity";
-    case E_UNSUPPORTED: return "the peer speaks neither Noise nor Yamux";
-    default: return err_text(err);
+    case E_EOF:
+        return c->has_yamux ? "the peer closed the connection"
+                            : "the peer hung up during the upgrade";
+    case E_WRONG_PEER:
+        return "another peer answered than the one asked for";
+    case E_AUTH:
+        return c->io.has_ciphers ? "a frame was forged or damaged"
+                                 : "the peer could not prove its identity";
+    case E_UNSUPPORTED:
+        return "the peer speaks neither Noise nor Yamux";
+    default:
+        return err_text(err);
     }
 }
 

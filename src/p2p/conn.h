@@ -41,10 +41,10 @@ struct conn_events {
 };
 
 struct conn_cfg {
-    uint64_t upgrade_us;       /* whole upgrade */
-    uint64_t hello_us;         /* listener: until the first Noise message */
-    uint64_t negotiate_us;     /* one stream's protocol */
-    uint64_t linger_us;        /* bytes of a closed stream may take so long to leave */
+    uint64_t upgrade_us;   /* whole upgrade */
+    uint64_t hello_us;     /* listener: until the first Noise message */
+    uint64_t negotiate_us; /* one stream's protocol */
+    uint64_t linger_us;    /* bytes of a closed stream may take so long to leave */
     struct keepalive_cfg keepalive;
     uint32_t max_inbound_stranger, max_inbound_peer; /* streams */
     uint32_t max_outbound_unknown, max_outbound;     /* before identify; towards others than us */
@@ -73,10 +73,10 @@ struct conn {
     struct stream *transport;
     enum conn_state state;
     bool is_dialer;
-    bool is_goaway;          /* the peer takes no more streams */
-    uint64_t since_us;       /* opened */
-    uint64_t used_us;        /* last stream opened or closed */
-    struct peer_id peer;     /* proved; or expected, while upgrading as dialer */
+    bool is_goaway;      /* the peer takes no more streams */
+    uint64_t since_us;   /* opened */
+    uint64_t used_us;    /* last stream opened or closed */
+    struct peer_id peer; /* proved; or expected, while upgrading as dialer */
     bool is_peer_known;
     struct principal principal;
     struct net_addr remote;
@@ -85,19 +85,19 @@ struct conn {
     struct yamux yamux;
     bool has_yamux;
     struct keepalive keepalive;
-    struct timer timer;      /* upgrade deadline, then keepalive */
+    struct timer timer; /* upgrade deadline, then keepalive */
     struct task task;
-    struct list streams;     /* conn_stream.link, but for those in: */
-    struct list lingering;   /* closed by their users, still leaving */
-    struct list due;         /* conn_stream.due: something to tell a user */
-    struct list waiting;     /* conn_open.link: no room for the stream yet */
-    uint32_t stream_count;   /* streams with users, both ways */
-    uint32_t busy;           /* of them, those that a user waits for */
+    struct list streams;   /* conn_stream.link, but for those in: */
+    struct list lingering; /* closed by their users, still leaving */
+    struct list due;       /* conn_stream.due: something to tell a user */
+    struct list waiting;   /* conn_open.link: no room for the stream yet */
+    uint32_t stream_count; /* streams with users, both ways */
+    uint32_t busy;         /* of them, those that a user waits for */
     int close_err;
     char why[160];
-    void *owner;             /* the host's own record of the peer */
+    void *owner;                  /* the host's own record of the peer */
     struct host_attempt *attempt; /* the dial it belongs to, until it is open */
-    struct list by_owner;    /* the host's list */
+    struct list by_owner;         /* the host's list */
 };
 
 /* Takes the transport. `expect` (dialer): the peer that must be there, or NULL for anybody. */
@@ -118,9 +118,9 @@ struct conn_open {
     bool is_background;   /* nobody waits for it: a silent peer need not be noticed in a second */
     /* Once, never from inside conn_open_stream: s is yours when err is 0. */
     void (*done)(struct conn_open *r, int err, struct stream *s);
-    struct list link;             /* private */
-    struct conn_stream *stream;   /* private */
-    struct conn *conn;            /* private */
+    struct list link;           /* private */
+    struct conn_stream *stream; /* private */
+    struct conn *conn;          /* private */
 };
 void conn_open_stream(struct conn *c, struct conn_open *r);
 /* Forgets the request; done is not called. */

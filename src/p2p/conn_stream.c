@@ -148,7 +148,7 @@ static int cs_finish(struct stream *s)
 static uint32_t reset_code(enum stream_reason reason)
 {
     static const uint32_t codes[] = {
-        [STREAM_CANCELLED] = 0x0, [STREAM_REFUSED] = 0x1003,   [STREAM_PROTOCOL] = 0x1006,
+        [STREAM_CANCELLED] = 0x0, [STREAM_REFUSED] = 0x1003,  [STREAM_PROTOCOL] = 0x1006,
         [STREAM_TIMED_OUT] = 0x0, [STREAM_INTERNAL] = 0x1006,
     };
     return reason < ARRAY_LEN(codes) ? codes[reason] : 0;
@@ -334,7 +334,7 @@ void conn_stream_event(struct conn *c, const struct yamux_event *ev)
 
 void conn_stream_sweep(struct conn *c)
 {
-    LIST_FOREACH_SAFE(&c->lingering, it) {
+    LIST_FOREACH_SAFE (&c->lingering, it) {
         struct conn_stream *cs = LIST_ENTRY(it, struct conn_stream, link);
         if (yamux_is_done(&cs->y))
             conn_stream_free(cs);

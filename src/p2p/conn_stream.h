@@ -27,14 +27,14 @@ enum conn_stream_phase { CS_ASKING, CS_LAZY, CS_ASKED, CS_OPEN, CS_BROKEN };
 struct conn_stream {
     struct stream s; /* what the user sees */
     struct yamux_stream y;
-    struct conn *conn;      /* NULL when the connection is gone */
+    struct conn *conn; /* NULL when the connection is gone */
     struct list link, due;
-    struct timer deadline;  /* of the negotiation; of lingering */
+    struct timer deadline; /* of the negotiation; of lingering */
     struct mss mss;
     struct conn_open *request;
-    const char *protocol;   /* borrowed by mss while asking */
+    const char *protocol; /* borrowed by mss while asking */
     enum conn_stream_phase phase;
-    int err;                /* why BROKEN */
+    int err; /* why BROKEN */
     uint8_t has_user : 1, is_told : 1, in_call : 1, holds_fin : 1, has_room : 1, is_busy : 1,
         is_finished : 1, is_lingering : 1;
 };

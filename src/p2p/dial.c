@@ -75,16 +75,23 @@ static struct dial_attempt *next_waiting(struct dial *d)
 static int weight(int err)
 {
     switch (err) {
-    case E_WRONG_PEER: return 6;
+    case E_WRONG_PEER:
+        return 6;
     case E_AUTH:
     case E_PROTO:
-    case E_UNSUPPORTED: return 5;
-    case E_LIMIT: return 4;
+    case E_UNSUPPORTED:
+        return 5;
+    case E_LIMIT:
+        return 4;
     case E_REFUSED:
-    case E_RESET: return 3;
-    case E_TIMEOUT: return 2;
-    case E_NOT_FOUND: return 0;
-    default: return 1;
+    case E_RESET:
+        return 3;
+    case E_TIMEOUT:
+        return 2;
+    case E_NOT_FOUND:
+        return 0;
+    default:
+        return 1;
     }
 }
 

@@ -42,16 +42,16 @@ struct dial {
     int count, active;
     bool expects_more; /* names are still being resolved */
     bool is_over;
-    uint64_t next_us;  /* the next may start */
-    int err;           /* the most telling of the failures */
-    char who[64];      /* for the trace */
+    uint64_t next_us; /* the next may start */
+    int err;          /* the most telling of the failures */
+    char who[64];     /* for the trace */
 };
 
 enum dial_effect_kind { DIAL_START, DIAL_CANCEL, DIAL_GIVE_UP };
 struct dial_effect {
     enum dial_effect_kind kind;
     struct net_addr at; /* names the attempt: the table is kept sorted, places change */
-    int err;     /* GIVE_UP: once, when nothing is left */
+    int err;            /* GIVE_UP: once, when nothing is left */
 };
 
 void dial_init(struct dial *d, const struct dial_cfg *cfg, const char *who, uint64_t now_us);

@@ -51,9 +51,9 @@ static struct conn *least_worth(struct p2p_host *h)
 {
     struct conn *least = NULL;
     uint64_t worth = UINT64_MAX;
-    LIST_FOREACH(&h->peers, it) {
+    LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
-        LIST_FOREACH(&p->conns, ct) {
+        LIST_FOREACH (&p->conns, ct) {
             struct conn *c = LIST_ENTRY(ct, struct conn, by_owner);
             uint64_t w = c->state == CONN_OPEN ? worth_of(h, p, c) : UINT64_MAX;
             if (w < worth) {
@@ -86,15 +86,14 @@ static bool is_useless(struct p2p_host *h, const struct host_peer *p, const stru
         return false;
     if (c->is_goaway)
         return true;
-    return h->cfg.idle_us && !p->protections &&
-           sched_now(h->sched) >= c->used_us + h->cfg.idle_us;
+    return h->cfg.idle_us && !p->protections && sched_now(h->sched) >= c->used_us + h->cfg.idle_us;
 }
 
 static void close_idle(struct p2p_host *h)
 {
-    LIST_FOREACH(&h->peers, it) {
+    LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
-        LIST_FOREACH(&p->conns, ct) {
+        LIST_FOREACH (&p->conns, ct) {
             struct conn *c = LIST_ENTRY(ct, struct conn, by_owner);
             if (is_useless(h, p, c))
                 conn_close(c, E_CLOSED, "nothing to do on it");
@@ -174,7 +173,7 @@ static bool has_conns(const struct p2p_host *h)
 {
     if (!list_is_empty(&h->pending))
         return true;
-    LIST_FOREACH(&h->peers, it)
+    LIST_FOREACH (&h->peers, it)
         if (LIST_ENTRY(it, struct host_peer, link)->conn_count)
             return true;
     return false;
@@ -191,11 +190,11 @@ static void report_closed(struct task *t)
 
 static void close_conns(struct p2p_host *h, bool also_busy)
 {
-    LIST_FOREACH(&h->pending, it)
+    LIST_FOREACH (&h->pending, it)
         conn_close(LIST_ENTRY(it, struct conn, by_owner), E_CLOSED, "we are closing");
-    LIST_FOREACH(&h->peers, it) {
+    LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
-        LIST_FOREACH(&p->conns, ct) {
+        LIST_FOREACH (&p->conns, ct) {
             struct conn *c = LIST_ENTRY(ct, struct conn, by_owner);
             bool is_busy = c->stream_count || !list_is_empty(&c->lingering);
             if (is_busy && !also_busy)
@@ -330,7 +329,7 @@ void p2p_host_disconnect(struct p2p_host *h, const struct peer_id *peer)
     struct host_peer *p = host_peer_get(h, peer);
     if (!p)
         return;
-    LIST_FOREACH(&p->conns, it)
+    LIST_FOREACH (&p->conns, it)
         conn_close(LIST_ENTRY(it, struct conn, by_owner), E_CLOSED, "we closed it");
 }
 
@@ -429,9 +428,8 @@ struct p2p_counts p2p_host_counts(const struct p2p_host *h)
         .dials = h->dialled,
         .dials_failed = h->dials_failed,
         .accepted = h->accepted,
-        .refused_limit = m->counts.refused_pending + m->counts.refused_ip +
-                         m->counts.refused_rate + m->counts.refused_total +
-                         m->counts.refused_peer,
+        .refused_limit = m->counts.refused_pending + m->counts.refused_ip + m->counts.refused_rate +
+                         m->counts.refused_total + m->counts.refused_peer,
         .upgrade_failed = h->upgrade_failed,
         .trimmed = m->counts.trimmed,
     };

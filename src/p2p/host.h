@@ -31,14 +31,14 @@ struct p2p_host;
 struct loop;
 
 struct p2p_host_cfg {
-    const struct key_pair *key;        /* borrowed while the host lives */
-    const char *agent;                 /* "conduit/0.1.0" */
-    const char *protocol_version;      /* "/conduit/1.0.0": who says the same is a Conduit node */
+    const struct key_pair *key;   /* borrowed while the host lives */
+    const char *agent;            /* "conduit/0.1.0" */
+    const char *protocol_version; /* "/conduit/1.0.0": who says the same is a Conduit node */
     struct conn_cfg conn;
     struct connmgr_cfg connmgr;
     struct dial_cfg dial;
-    uint64_t stream_budget;            /* bytes all connections' streams may hold together */
-    uint64_t idle_us;                  /* a connection without streams is closed after; 0: never */
+    uint64_t stream_budget; /* bytes all connections' streams may hold together */
+    uint64_t idle_us;       /* a connection without streams is closed after; 0: never */
 };
 /* The defaults of limits.h. */
 struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key);
@@ -76,15 +76,16 @@ void p2p_host_unhandle(struct p2p_host *h, const char *protocol);
 
 /* --- connecting --- */
 struct p2p_connect {
-    const struct peer_id *peer;  /* NULL: whoever answers; the result says who */
-    const struct bytes *addrs;   /* binary multiaddrs, borrowed for the call; /p2p in them is checked */
-    size_t addr_count;           /* 0: those of the address book */
-    uint64_t timeout_us;         /* 0: 30 s */
-    bool is_urgent;              /* a user asked: do not honour the back-off after failures */
+    const struct peer_id *peer; /* NULL: whoever answers; the result says who */
+    const struct bytes
+        *addrs;          /* binary multiaddrs, borrowed for the call; /p2p in them is checked */
+    size_t addr_count;   /* 0: those of the address book */
+    uint64_t timeout_us; /* 0: 30 s */
+    bool is_urgent;      /* a user asked: do not honour the back-off after failures */
     /* err 0: connected, `peer` is who (borrowed for the call). E_WRONG_PEER, E_UNAVAILABLE (failed a
      * moment ago), E_NOT_FOUND (no address), E_TIMEOUT, E_REFUSED, …; `why` is a sentence. */
     void (*done)(struct p2p_connect *r, int err, const struct peer_id *peer, const char *why);
-    struct list link;            /* private from here */
+    struct list link; /* private from here */
     struct timer timer;
     struct host_dial *dial;
     struct p2p_host *host;
@@ -98,16 +99,16 @@ void p2p_connect_cancel(struct p2p_connect *r);
  * Conduit node 4,096) requests wait for their turn on the one connection, until their timeout. */
 struct p2p_open {
     struct peer_id peer;
-    const struct bytes *addrs;   /* as above: hints */
+    const struct bytes *addrs; /* as above: hints */
     size_t addr_count;
-    const char *protocol;        /* borrowed until done */
-    uint64_t timeout_us;         /* 0: 30 s; connecting and agreeing together */
+    const char *protocol; /* borrowed until done */
+    uint64_t timeout_us;  /* 0: 30 s; connecting and agreeing together */
     bool is_urgent;
-    bool is_lazy;                /* sure that the peer has it; else known from identify, or asked */
-    bool is_background;          /* a stream that nobody waits on: see conn.h */
-    bool only_connected;         /* E_UNAVAILABLE rather than dial */
+    bool is_lazy;        /* sure that the peer has it; else known from identify, or asked */
+    bool is_background;  /* a stream that nobody waits on: see conn.h */
+    bool only_connected; /* E_UNAVAILABLE rather than dial */
     void (*done)(struct p2p_open *r, int err, struct stream *s);
-    struct p2p_connect connect;  /* private from here */
+    struct p2p_connect connect; /* private from here */
     struct conn_open open;
     struct timer timer;
     struct task task;
@@ -128,8 +129,9 @@ void p2p_host_protect(struct p2p_host *h, const struct peer_id *peer, bool prote
 void p2p_host_learn(struct p2p_host *h, const struct peer_id *peer, const struct bytes *addrs,
                     size_t addr_count, uint64_t ttl_us);
 /* May everybody connect? NULL: yes. False closes the connection once the peer proved who it is. */
-void p2p_host_gate(struct p2p_host *h, bool (*may)(void *ctx, const struct peer_id *peer,
-                                                    const struct net_addr *from), void *ctx);
+void p2p_host_gate(struct p2p_host *h,
+                   bool (*may)(void *ctx, const struct peer_id *peer, const struct net_addr *from),
+                   void *ctx);
 
 /* --- what happens --- */
 struct p2p_watch {
@@ -139,7 +141,7 @@ struct p2p_watch {
     void (*disconnected)(struct p2p_watch *w, const struct peer_id *peer, int err);
     void (*identified)(struct p2p_watch *w, const struct known_peer *peer);
     void (*addrs_changed)(struct p2p_watch *w); /* our own */
-    struct list link; /* private */
+    struct list link;                           /* private */
 };
 void p2p_host_watch(struct p2p_host *h, struct p2p_watch *w);
 void p2p_host_unwatch(struct p2p_watch *w);

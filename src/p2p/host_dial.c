@@ -90,7 +90,7 @@ static void end(struct host_dial *d)
     struct p2p_host *h = d->host;
     d->is_over = true;
     dial_abort(&d->race);
-    LIST_FOREACH_SAFE(&d->lookups, it)
+    LIST_FOREACH_SAFE (&d->lookups, it)
         h->port->resolve_cancel(h->port_ctx, &LIST_ENTRY(it, struct host_lookup, link)->port);
     mark(d);
 }
@@ -99,7 +99,7 @@ static void end(struct host_dial *d)
 
 static struct host_attempt *find_attempt(struct host_dial *d, const struct net_addr *at)
 {
-    LIST_FOREACH(&d->attempts, it) {
+    LIST_FOREACH (&d->attempts, it) {
         struct host_attempt *a = LIST_ENTRY(it, struct host_attempt, link);
         if (net_addr_eq(&a->at, at))
             return a;
@@ -201,8 +201,8 @@ static void looked_up(struct host_port_resolve *p, int err, const struct net_add
     struct host_dial *d = l->dial;
     resolve_answer(d->resolve, l->query, err, addrs, addr_count, texts, text_count);
     if (err && err != E_CANCELLED)
-        snprintf(d->why, sizeof d->why, "%s: %s",
-                 d->resolve->queries[l->query].addr.name, err_text(err));
+        snprintf(d->why, sizeof d->why, "%s: %s", d->resolve->queries[l->query].addr.name,
+                 err_text(err));
     if (err && d->race.count == 0)
         d->race.err = err;
     list_remove(&l->link);
@@ -261,7 +261,7 @@ static void step_timer(struct timer *t)
 
 static struct host_dial *find_dial(struct p2p_host *h, const struct peer_id *peer)
 {
-    LIST_FOREACH(&h->dials, it) {
+    LIST_FOREACH (&h->dials, it) {
         struct host_dial *d = LIST_ENTRY(it, struct host_dial, link);
         if (!d->is_over && d->has_peer && peer_id_eq(&d->peer, peer))
             return d;
@@ -307,7 +307,7 @@ bool host_dial_conn_closed(struct p2p_host *h, struct conn *c, int err, const ch
 
 void host_dial_end_all(struct p2p_host *h, int err, bool tell)
 {
-    LIST_FOREACH_SAFE(&h->dials, it) {
+    LIST_FOREACH_SAFE (&h->dials, it) {
         struct host_dial *d = LIST_ENTRY(it, struct host_dial, link);
         if (tell)
             answer_all(d, err, NULL, err_text(err));

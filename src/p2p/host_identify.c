@@ -32,8 +32,8 @@ enum { IN_MAX = LIMIT_IDENTIFY_PARTS * (LIMIT_IDENTIFY_IN + 2), READ_CHUNK = 409
 /* One exchange under way: our question, their push, or our push. */
 struct host_exchange {
     struct p2p_host *host;
-    struct list link; /* host->identifies */
-    struct conn *conn;      /* NULL when it is gone, or for inbound ones */
+    struct list link;  /* host->identifies */
+    struct conn *conn; /* NULL when it is gone, or for inbound ones */
     struct conn_open open;
     bool is_opening, is_push, was_dialled;
     struct stream *s;
@@ -119,7 +119,7 @@ static void note_observed(struct host_exchange *x, struct bytes addr)
         return; /* on which connection it saw that is not known */
     if (x->was_dialled)
         at.port = 0;
-    LIST_FOREACH(&h->listeners, it) {
+    LIST_FOREACH (&h->listeners, it) {
         const struct net_addr *l = &LIST_ENTRY(it, struct host_listener, link)->port.at;
         if (at.port == 0 && l->kind == at.kind)
             at.port = l->port;
@@ -171,7 +171,7 @@ static void set_known(struct p2p_host *h, const struct peer_id *peer, bool is_co
     if (!p)
         return;
     p->is_conduit = is_conduit;
-    LIST_FOREACH(&p->conns, it)
+    LIST_FOREACH (&p->conns, it)
         conn_set_known(LIST_ENTRY(it, struct conn, by_owner), is_conduit);
 }
 
@@ -356,7 +356,7 @@ void host_identify_start(struct p2p_host *h, struct conn *c)
 
 void host_identify_tend(struct p2p_host *h)
 {
-    LIST_FOREACH(&h->peers, it) {
+    LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
         struct conn *c = host_peer_conn(p);
         if (c && sched_now(h->sched) >= p->ask_us)
@@ -367,7 +367,7 @@ void host_identify_tend(struct p2p_host *h)
 /* Requests that wait on the connection are answered by it; this forgets nothing that lives. */
 void host_identify_conn_gone(struct p2p_host *h, struct conn *c)
 {
-    LIST_FOREACH(&h->identifies, it) {
+    LIST_FOREACH (&h->identifies, it) {
         struct host_exchange *x = LIST_ENTRY(it, struct host_exchange, link);
         if (x->conn == c)
             x->conn = NULL;
@@ -404,7 +404,7 @@ static void pushed(void *ctx, struct stream *s, const struct peer_id *peer)
 static void push_all(struct timer *t)
 {
     struct p2p_host *h = CONTAINER_OF(t, struct p2p_host, push_timer);
-    LIST_FOREACH(&h->peers, it) {
+    LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
         struct conn *c = host_peer_conn(p);
         bool may_be_stale = c && c->since_us <= h->changed_us; /* else it is about to ask */

@@ -26,10 +26,10 @@ enum { HOST_HANDLERS_MAX = 40, HOST_LISTENERS_MAX = 16, HOST_ADDRS_MAX = 24 };
 struct host_peer {
     struct p2p_host *host;
     struct peer_id id;
-    struct list link;  /* host->peers, oldest first */
-    struct list conns; /* conn.by_owner */
+    struct list link;                        /* host->peers, oldest first */
+    struct list conns;                       /* conn.by_owner */
     uint32_t conn_count, protections, holds; /* holds: of callbacks that run */
-    uint32_t pings, identifies; /* inbound streams of these now */
+    uint32_t pings, identifies;              /* inbound streams of these now */
     bool is_conduit, is_announced;
     struct multiaddr observed; /* of us, by it */
     uint64_t ask_us;           /* identify again */
@@ -132,7 +132,7 @@ void host_tend(struct p2p_host *h);
 void host_step_close(struct p2p_host *h);
 
 #define HOST_WATCH(h, what, ...)                                                                   \
-    LIST_FOREACH_SAFE(&(h)->watches, watch_it) {                                                   \
+    LIST_FOREACH_SAFE (&(h)->watches, watch_it) {                                                  \
         struct p2p_watch *watch = LIST_ENTRY(watch_it, struct p2p_watch, link);                    \
         if (watch->what)                                                                           \
             watch->what(watch, ##__VA_ARGS__);                                                     \

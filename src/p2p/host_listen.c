@@ -89,7 +89,7 @@ static void list_listeners(struct p2p_host *h, bool loopback)
 {
     struct net_addr ifs[INTERFACES_MAX];
     size_t n = h->port->interfaces(h->port_ctx, ifs, INTERFACES_MAX);
-    LIST_FOREACH(&h->listeners, it) {
+    LIST_FOREACH (&h->listeners, it) {
         const struct net_addr *at = &LIST_ENTRY(it, struct host_listener, link)->port.at;
         if (!net_addr_is_any(at)) {
             if (net_addr_is_loopback(at) == loopback)

@@ -73,8 +73,7 @@ static struct conn *conn_of(struct p2p_open *r)
     return p ? host_peer_conn(p) : NULL;
 }
 
-static void connected(struct p2p_connect *cn, int err, const struct peer_id *peer,
-                      const char *why)
+static void connected(struct p2p_connect *cn, int err, const struct peer_id *peer, const char *why)
 {
     struct p2p_open *r = CONTAINER_OF(cn, struct p2p_open, connect);
     struct conn *c = err ? NULL : conn_of(r);

@@ -55,7 +55,7 @@ struct conn *host_peer_conn(struct host_peer *p)
 {
     struct conn *best = NULL;
     bool best_preferred = false, ours = prefers_dialed_by_us(p);
-    LIST_FOREACH(&p->conns, it) {
+    LIST_FOREACH (&p->conns, it) {
         struct conn *c = LIST_ENTRY(it, struct conn, by_owner);
         if (c->state != CONN_OPEN || c->is_goaway)
             continue;
@@ -158,8 +158,8 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
     if (!was_dial && c->has_yamux)
         TRACE(P2P, INFO, "%s: %s -> disconnected", c->principal.name, why);
     else if (!was_dial)
-        TRACE(P2P, DEBUG, "%s: %s -> closed before it was open",
-              net_addr_format(&c->remote, text), why);
+        TRACE(P2P, DEBUG, "%s: %s -> closed before it was open", net_addr_format(&c->remote, text),
+              why);
     host_identify_conn_gone(h, c);
     list_remove(&c->by_owner);
     if (p) {

@@ -11,7 +11,7 @@
 
 struct host_port_dial {
     void (*done)(struct host_port_dial *d, int err, struct stream *s); /* s is yours when 0 */
-    void *maker; /* the port's own */
+    void *maker;                                                       /* the port's own */
 };
 
 enum host_port_name { HOST_NAME_ANY, HOST_NAME_IP4, HOST_NAME_IP6, HOST_NAME_TXT };

@@ -124,13 +124,13 @@ static size_t shell_interfaces(void *ctx, struct net_addr *out, size_t max)
 static void shell_free(void *ctx)
 {
     struct shell *sh = ctx;
-    LIST_FOREACH_SAFE(&sh->dials, it) {
+    LIST_FOREACH_SAFE (&sh->dials, it) {
         struct shell_dial *d = LIST_ENTRY(it, struct shell_dial, link);
         list_remove(it);
         d->port = NULL;
         loop_dial_cancel(sh->loop, &d->loop);
     }
-    LIST_FOREACH_SAFE(&sh->resolves, it) {
+    LIST_FOREACH_SAFE (&sh->resolves, it) {
         struct shell_resolve *r = LIST_ENTRY(it, struct shell_resolve, link);
         list_remove(it);
         r->port = NULL;

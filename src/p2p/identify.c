@@ -6,7 +6,12 @@
 #include "codec/varint.h"
 
 enum {
-    F_PUBLIC_KEY = 1, F_ADDRS = 2, F_PROTOCOLS = 3, F_OBSERVED = 4, F_VERSION = 5, F_AGENT = 6,
+    F_PUBLIC_KEY = 1,
+    F_ADDRS = 2,
+    F_PROTOCOLS = 3,
+    F_OBSERVED = 4,
+    F_VERSION = 5,
+    F_AGENT = 6,
     F_SIGNED_RECORD = 8
 };
 
@@ -61,11 +66,21 @@ int identify_encode(const struct identify *id, struct buf *out)
 static void take_field(struct identify *out, const struct pb_field *f)
 {
     switch (f->number) {
-    case F_PUBLIC_KEY: out->public_key = f->bytes; break;
-    case F_OBSERVED: out->observed = f->bytes; break;
-    case F_VERSION: out->version = f->bytes; break;
-    case F_AGENT: out->agent = f->bytes; break;
-    case F_SIGNED_RECORD: out->signed_record = f->bytes; break;
+    case F_PUBLIC_KEY:
+        out->public_key = f->bytes;
+        break;
+    case F_OBSERVED:
+        out->observed = f->bytes;
+        break;
+    case F_VERSION:
+        out->version = f->bytes;
+        break;
+    case F_AGENT:
+        out->agent = f->bytes;
+        break;
+    case F_SIGNED_RECORD:
+        out->signed_record = f->bytes;
+        break;
     case F_ADDRS:
         if (out->addr_count < LIMIT_PEER_ADDRS)
             out->addrs[out->addr_count++] = f->bytes;
@@ -74,7 +89,8 @@ static void take_field(struct identify *out, const struct pb_field *f)
         if (out->protocol_count < LIMIT_PEER_PROTOCOLS)
             out->protocols[out->protocol_count++] = f->bytes;
         break;
-    default: break;
+    default:
+        break;
     }
 }
 

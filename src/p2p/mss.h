@@ -26,16 +26,16 @@ enum { MSS_MORE = 0, MSS_AGREED = 1 };
 typedef int (*mss_accept)(void *ctx, struct bytes protocol);
 
 struct mss {
-    mss_accept accept;        /* listener; NULL in a dialer */
+    mss_accept accept; /* listener; NULL in a dialer */
     void *ctx;
     const char *const *offer; /* dialer: proposals in order of preference, borrowed */
     int offer_count;
-    int chosen;               /* index of what was agreed; while dialling, what is proposed */
+    int chosen; /* index of what was agreed; while dialling, what is proposed */
     uint8_t have_header : 1, is_agreed : 1, has_length : 1;
-    uint8_t length_bytes;     /* of the line's uvarint seen so far */
-    uint16_t length;          /* of the line being read, with its newline */
-    uint16_t refused;         /* listener: proposals answered `na` */
-    struct buf partial;       /* a line that came in pieces; holds no memory otherwise */
+    uint8_t length_bytes; /* of the line's uvarint seen so far */
+    uint16_t length;      /* of the line being read, with its newline */
+    uint16_t refused;     /* listener: proposals answered `na` */
+    struct buf partial;   /* a line that came in pieces; holds no memory otherwise */
 };
 
 /* Starts as dialer: appends header and first proposal to `out`. 1 <= count. 0 or E_INVALID. */

@@ -190,7 +190,7 @@ static int read_2(struct noise *n, struct bytes in, struct buf *out)
     if (in.n < KEY)
         return E_MALFORMED;
     memcpy(n->re, in.p, KEY);
-    noise_mix_hash(&n->sym, bytes_first(in, KEY));        /* e */
+    noise_mix_hash(&n->sym, bytes_first(in, KEY));       /* e */
     int err = noise_mix_dh(&n->sym, n->e_secret, n->re); /* ee */
     if (!err)
         err = read_identity(n, bytes_skip(in, KEY), n->e_secret); /* s, es */

@@ -63,7 +63,7 @@ struct noise {
     struct buf partial;                 /* a frame that came in pieces */
     /* what came out of it, after NOISE_DONE */
     struct peer_id remote;
-    bool is_muxer_settled;              /* both listed ours: no multistream-select for it */
+    bool is_muxer_settled; /* both listed ours: no multistream-select for it */
 };
 
 /* The initiator's `expected` is who was dialled; NULL takes anybody (a bootstrap address without

@@ -12,10 +12,10 @@
 #include "base/bytes.h"
 
 enum {
-    NOISE_LENGTH = 2,         /* of the frame's length field */
+    NOISE_LENGTH = 2, /* of the frame's length field */
     NOISE_TAG = 16,
-    NOISE_FRAME = 65535,      /* most that the length field can say */
-    NOISE_BATCH = 64511,      /* most plaintext we put into one frame; as rust */
+    NOISE_FRAME = 65535, /* most that the length field can say */
+    NOISE_BATCH = 64511, /* most plaintext we put into one frame; as rust */
     NOISE_BATCH_BYTES = NOISE_LENGTH + NOISE_BATCH + NOISE_TAG, /* a buffer for one */
 };
 

@@ -53,7 +53,7 @@ static bool make_room(struct peerstore *ps)
 {
     if (map_count(&ps->by_id) < LIMIT_PEERS)
         return true;
-    LIST_FOREACH(&ps->by_use, it) {
+    LIST_FOREACH (&ps->by_use, it) {
         struct known_peer *r = LIST_ENTRY(it, struct known_peer, by_use);
         if (r->pins == 0) {
             forget(ps, r);
@@ -108,8 +108,7 @@ static size_t first_to_expire(const struct known_peer *r)
     return first;
 }
 
-int known_peer_add_addr(struct known_peer *r, struct bytes addr, uint64_t ttl_us,
-                         uint64_t now_us)
+int known_peer_add_addr(struct known_peer *r, struct bytes addr, uint64_t ttl_us, uint64_t now_us)
 {
     uint64_t until = now_us + ttl_us;
     if (addr.n == 0 || addr.n > LIMIT_PEER_ADDR)

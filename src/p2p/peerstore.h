@@ -55,15 +55,14 @@ struct peerstore {
 void peerstore_init(struct peerstore *ps, struct rng *rng);
 void peerstore_fini(struct peerstore *ps);
 /* Borrowed until the peer is forgotten; pinned records are not. */
-struct known_peer *peerstore_get(struct peerstore *ps, const struct peer_id *id);   /* or NULL */
+struct known_peer *peerstore_get(struct peerstore *ps, const struct peer_id *id); /* or NULL */
 /* Makes it when absent; NULL when the book is full of pinned peers. */
 struct known_peer *peerstore_touch(struct peerstore *ps, const struct peer_id *id);
 void peerstore_pin(struct known_peer *r);
 void peerstore_unpin(struct known_peer *r);
 
 /* An address: E_TOO_BIG over LIMIT_PEER_ADDR; else 0, kept until now + ttl at least. */
-int known_peer_add_addr(struct known_peer *r, struct bytes addr, uint64_t ttl_us,
-                         uint64_t now_us);
+int known_peer_add_addr(struct known_peer *r, struct bytes addr, uint64_t ttl_us, uint64_t now_us);
 /* Drops what is no longer believed. */
 void known_peer_expire(struct known_peer *r, uint64_t now_us);
 void known_peer_clear_protocols(struct known_peer *r);

@@ -10,10 +10,10 @@ enum { PING_SIZE = 32 };
 #define P2P_PING "/ipfs/ping/1.0.0"
 
 struct p2p_ping {
-    struct p2p_open open;      /* the caller sets peer, addrs, addr_count, timeout_us (all of it) */
+    struct p2p_open open; /* the caller sets peer, addrs, addr_count, timeout_us (all of it) */
     /* Once: 0 and the round trip, or why not. E_PROTO: something else came back. */
     void (*done)(struct p2p_ping *p, int err, uint64_t rtt_us);
-    struct p2p_host *host;     /* private from here */
+    struct p2p_host *host; /* private from here */
     struct stream *s;
     struct timer timer;
     uint64_t sent_us;

@@ -20,7 +20,7 @@ struct resolve_query {
 struct resolve {
     struct resolve_query queries[LIMIT_DNS_LOOKUPS];
     int count, answered;
-    int err; /* of the last lookup that failed */
+    int err;                                               /* of the last lookup that failed */
     void (*found)(void *ctx, const struct p2p_addr *addr); /* an IP one */
     void *ctx;
 };

@@ -25,7 +25,7 @@ enum upgrade_stage { UPGRADE_SECURITY, UPGRADE_NOISE, UPGRADE_MUXER, UPGRADE_DON
 struct upgrade {
     enum upgrade_stage stage;
     bool is_dialer;
-    bool had_hello;     /* listener: the first Noise message came */
+    bool had_hello; /* listener: the first Noise message came */
     bool muxer_started;
     struct mss mss;
     struct noise noise;

@@ -53,36 +53,36 @@ enum yamux_code { YAMUX_CODE_NONE = 0 };
 
 /* Flow control of the receiving half; see yamux_recv.h. */
 struct yamux_recv {
-    struct buf unread;      /* what the user left; bounded by the window */
-    uint32_t window;        /* most that may be outstanding; grows */
-    uint32_t credit;        /* what the peer may still send */
-    uint32_t owed;          /* consumed by the user, or grown, and not yet given as credit */
-    uint32_t withheld;      /* of a window that shrank: kept back as the user consumes */
-    uint32_t epoch_bytes;   /* consumed since epoch_us: how fast the user takes it */
+    struct buf unread;    /* what the user left; bounded by the window */
+    uint32_t window;      /* most that may be outstanding; grows */
+    uint32_t credit;      /* what the peer may still send */
+    uint32_t owed;        /* consumed by the user, or grown, and not yet given as credit */
+    uint32_t withheld;    /* of a window that shrank: kept back as the user consumes */
+    uint32_t epoch_bytes; /* consumed since epoch_us: how fast the user takes it */
     uint64_t epoch_us;
-    uint64_t charged;       /* what this stream holds of the budgets */
-    bool has_fin;           /* the peer finished */
-    bool is_shut;           /* the user takes no more: arriving bytes are dropped */
+    uint64_t charged; /* what this stream holds of the budgets */
+    bool has_fin;     /* the peer finished */
+    bool is_shut;     /* the user takes no more: arriving bytes are dropped */
 };
 
 struct yamux_send {
-    struct buf queue;       /* bounded by cfg.send_queue */
-    uint32_t credit;        /* what we may still send; saturates */
+    struct buf queue; /* bounded by cfg.send_queue */
+    uint32_t credit;  /* what we may still send; saturates */
     bool fin_queued, fin_sent;
-    bool wants_room;        /* a write was cut short: YAMUX_WRITABLE when there is room again */
+    bool wants_room; /* a write was cut short: YAMUX_WRITABLE when there is room again */
 };
 
 /* Embedded in the caller's own struct; zeroed by yamux_open and yamux_accept. */
 struct yamux_stream {
-    struct yamux *session;  /* NULL: not in a session (never opened, or released) */
+    struct yamux *session; /* NULL: not in a session (never opened, or released) */
     struct yamux_stream *chain;
     struct list all, ready, noted, credit_due;
     struct yamux_recv recv;
     struct yamux_send send;
     uint32_t id;
-    int reset_err;          /* why it was reset, E_… */
-    uint32_t reset_code;    /* what the peer said with it */
-    uint8_t pending;        /* events not yet returned */
+    int reset_err;       /* why it was reset, E_… */
+    uint32_t reset_code; /* what the peer said with it */
+    uint8_t pending;     /* events not yet returned */
     bool is_inbound, is_acked, is_reset;
 };
 
@@ -102,21 +102,21 @@ struct yamux_event {
     struct yamux_stream *stream; /* all but INBOUND, PONG, GOAWAY */
     uint32_t id;
     uint32_t code;
-    int err;                     /* RESET: E_RESET by the peer, E_LIMIT over a budget */
+    int err; /* RESET: E_RESET by the peer, E_LIMIT over a budget */
     uint64_t rtt_us;
 };
 
 struct yamux_cfg {
-    bool is_client;                  /* who dialled: odd ids */
+    bool is_client; /* who dialled: odd ids */
     const struct sched *clock;
-    struct rng *rng;                 /* seeds the stream table; NULL in byte-exact tests */
-    uint32_t max_inbound;            /* may be raised in y->cfg when the peer is known better */
-    uint32_t max_outbound;           /* <= 400 towards peers that may be rust */
-    uint32_t max_window;             /* 16 MiB */
-    uint32_t send_queue;             /* bytes one stream may queue: 64 KiB */
-    uint64_t conn_budget;            /* bytes this connection's streams may hold together */
-    struct yamux_budget *budget;     /* shared; NULL for none */
-    void (*wake)(void *ctx);         /* an event or a frame came up outside of the session's calls */
+    struct rng *rng;             /* seeds the stream table; NULL in byte-exact tests */
+    uint32_t max_inbound;        /* may be raised in y->cfg when the peer is known better */
+    uint32_t max_outbound;       /* <= 400 towards peers that may be rust */
+    uint32_t max_window;         /* 16 MiB */
+    uint32_t send_queue;         /* bytes one stream may queue: 64 KiB */
+    uint64_t conn_budget;        /* bytes this connection's streams may hold together */
+    struct yamux_budget *budget; /* shared; NULL for none */
+    void (*wake)(void *ctx);     /* an event or a frame came up outside of the session's calls */
     void *wake_ctx;
 };
 
@@ -126,38 +126,38 @@ struct yamux_cfg yamux_cfg_default(bool is_client, const struct sched *clock, st
 struct yamux {
     struct yamux_cfg cfg;
     /* streams */
-    struct list streams;             /* all, oldest first */
-    struct yamux_stream **slots;     /* by id */
+    struct list streams;         /* all, oldest first */
+    struct yamux_stream **slots; /* by id */
     uint32_t slot_count, slot_seed;
     uint32_t inbound, outbound, unacked;
     uint32_t next_id;
     /* going out */
-    struct buf control;              /* whole 12-byte frames, first in first out */
+    struct buf control; /* whole 12-byte frames, first in first out */
     struct list ready_small, ready_bulk, credit_due;
-    uint32_t small_run;              /* bytes of small writes since bulk had a turn */
+    uint32_t small_run; /* bytes of small writes since bulk had a turn */
     /* coming in */
     uint8_t head[12];
     uint8_t head_len;
-    uint32_t body_left;              /* of the Data frame being read */
+    uint32_t body_left; /* of the Data frame being read */
     uint16_t body_flags;
-    struct yamux_stream *body_to;    /* NULL: drop it */
-    struct bytes slice;              /* delivered and not yet read; lies in the caller's `in` */
+    struct yamux_stream *body_to; /* NULL: drop it */
+    struct bytes slice;           /* delivered and not yet read; lies in the caller's `in` */
     struct yamux_stream *slice_to;
-    struct list noted;               /* streams with pending events */
-    struct yamux_frame offered;      /* INBOUND was returned for this SYN; type 0xff: none */
+    struct list noted;          /* streams with pending events */
+    struct yamux_frame offered; /* INBOUND was returned for this SYN; type 0xff: none */
     /* session */
-    uint64_t held;                   /* charged to conn_budget */
+    uint64_t held; /* charged to conn_budget */
     struct list in_budget;
-    uint64_t rtt_us;                 /* smoothed; 0 unknown */
-    uint64_t ping_sent_us;           /* 0: none outstanding */
+    uint64_t rtt_us;       /* smoothed; 0 unknown */
+    uint64_t ping_sent_us; /* 0: none outstanding */
     uint32_t ping_value;
-    uint64_t ping_due_us;            /* next round-trip measurement, if there is traffic */
+    uint64_t ping_due_us; /* next round-trip measurement, if there is traffic */
     bool goaway_sent, goaway_seen;
-    uint64_t churn_us;               /* how far ahead of its rate the peer is; see yamux_table.h */
-    bool is_flooded;                 /* the peer makes us say more than it reads, or churns */
-    bool is_dead;                    /* a last GoAway may be drained, nothing else happens */
+    uint64_t churn_us; /* how far ahead of its rate the peer is; see yamux_table.h */
+    bool is_flooded;   /* the peer makes us say more than it reads, or churns */
+    bool is_dead;      /* a last GoAway may be drained, nothing else happens */
     struct {
-        uint64_t ignored_frames;     /* for streams that are gone */
+        uint64_t ignored_frames; /* for streams that are gone */
         uint64_t ignored_pongs;
         uint64_t refused_streams;
         uint64_t resets_over_budget;

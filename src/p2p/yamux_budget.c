@@ -62,7 +62,7 @@ bool yamux_budget_allows_growth(const struct yamux *y, uint64_t bytes)
 static struct yamux_stream *greediest_stream(struct yamux *y)
 {
     struct yamux_stream *most = NULL;
-    LIST_FOREACH(&y->streams, it) {
+    LIST_FOREACH (&y->streams, it) {
         struct yamux_stream *s = LIST_ENTRY(it, struct yamux_stream, all);
         if (!s->is_reset && (!most || s->recv.charged > most->recv.charged))
             most = s;
@@ -73,7 +73,7 @@ static struct yamux_stream *greediest_stream(struct yamux *y)
 static struct yamux *greediest_session(struct yamux_budget *b)
 {
     struct yamux *most = NULL;
-    LIST_FOREACH(&b->sessions, it) {
+    LIST_FOREACH (&b->sessions, it) {
         struct yamux *y = LIST_ENTRY(it, struct yamux, in_budget);
         if (!most || y->held > most->held)
             most = y;

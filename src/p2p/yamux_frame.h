@@ -38,9 +38,17 @@ static inline struct yamux_frame yamux_frame_decode(const uint8_t b[static YAMUX
 static inline void yamux_frame_encode(uint8_t b[static YAMUX_HEAD], struct yamux_frame f)
 {
     const uint8_t bytes[YAMUX_HEAD] = {
-        f.version, f.type, (uint8_t)(f.flags >> 8), (uint8_t)f.flags,
-        (uint8_t)(f.id >> 24), (uint8_t)(f.id >> 16), (uint8_t)(f.id >> 8), (uint8_t)f.id,
-        (uint8_t)(f.length >> 24), (uint8_t)(f.length >> 16), (uint8_t)(f.length >> 8),
+        f.version,
+        f.type,
+        (uint8_t)(f.flags >> 8),
+        (uint8_t)f.flags,
+        (uint8_t)(f.id >> 24),
+        (uint8_t)(f.id >> 16),
+        (uint8_t)(f.id >> 8),
+        (uint8_t)f.id,
+        (uint8_t)(f.length >> 24),
+        (uint8_t)(f.length >> 16),
+        (uint8_t)(f.length >> 8),
         (uint8_t)f.length,
     };
     memcpy(b, bytes, sizeof bytes);

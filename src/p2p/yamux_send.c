@@ -7,9 +7,9 @@
 #include "p2p/yamux_table.h"
 
 enum {
-    SMALL = 2 * 1024,       /* queued bytes that still count as a small write */
-    SMALL_RUN = 16 * 1024,  /* of small writes before bulk gets a frame */
-    KEEP_QUEUE = 1024,      /* an empty queue no larger than this keeps its memory */
+    SMALL = 2 * 1024,                 /* queued bytes that still count as a small write */
+    SMALL_RUN = 16 * 1024,            /* of small writes before bulk gets a frame */
+    KEEP_QUEUE = 1024,                /* an empty queue no larger than this keeps its memory */
     WORTH_STARTING = YAMUX_DRAIN_MIN, /* a rest of the batch below this takes no sliver of bulk */
 };
 

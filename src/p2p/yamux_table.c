@@ -33,7 +33,7 @@ static void grow(struct yamux *y)
     free(y->slots);
     y->slot_count = y->slot_count ? 2 * y->slot_count : 8;
     y->slots = mem_array(y->slot_count, sizeof *y->slots);
-    LIST_FOREACH(&y->streams, it) {
+    LIST_FOREACH (&y->streams, it) {
         struct yamux_stream *s = LIST_ENTRY(it, struct yamux_stream, all);
         struct yamux_stream **at = slot_of(y, s->id);
         s->chain = *at;
@@ -104,15 +104,15 @@ void yamux_note(struct yamux_stream *s, enum yamux_event_kind kind)
 /* In the order in which they make sense to a user; a reset stream has nothing else to say. */
 bool yamux_take_noted(struct yamux *y, struct yamux_event *ev)
 {
-    static const enum yamux_event_kind order[] = {YAMUX_RESET, YAMUX_ACKED, YAMUX_DATA,
-                                                  YAMUX_ENDED, YAMUX_WRITABLE};
+    static const enum yamux_event_kind order[] = {YAMUX_RESET, YAMUX_ACKED, YAMUX_DATA, YAMUX_ENDED,
+                                                  YAMUX_WRITABLE};
     if (list_is_empty(&y->noted))
         return false;
     struct yamux_stream *s = LIST_ENTRY(y->noted.next, struct yamux_stream, noted);
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         if (!(s->pending & 1u << order[i]))
             continue;
-        s->pending &= (uint8_t)~(1u << order[i]);
+        s->pending &= (uint8_t) ~(1u << order[i]);
         *ev = (struct yamux_event){.kind = order[i], .stream = s, .id = s->id};
         if (order[i] == YAMUX_RESET) {
             ev->err = s->reset_err;

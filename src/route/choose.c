@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUESS_OWN_US    20000.0  /* an engine on this machine that was never asked */
-#define GUESS_OTHER_US  120000.0 /* a peer that was never asked */
-#define EQUAL_SHARE     1.10
+#define GUESS_OWN_US   20000.0  /* an engine on this machine that was never asked */
+#define GUESS_OTHER_US 120000.0 /* a peer that was never asked */
+#define EQUAL_SHARE    1.10
 
 void route_tried_add(struct route_tried *t, const struct offer *o)
 {
@@ -109,8 +109,8 @@ static bool is_candidate(const struct route_request *req, const struct catalogue
 }
 
 void route_choose(const struct route_request *req, const struct catalogue *offers,
-                  const struct measures *measures, const struct route_tried *tried,
-                  uint64_t now_us, struct rng *rng, struct route_choice *out)
+                  const struct measures *measures, const struct route_tried *tried, uint64_t now_us,
+                  struct rng *rng, struct route_choice *out)
 {
     struct candidate best = {0};
     unsigned equals = 0;

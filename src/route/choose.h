@@ -16,9 +16,9 @@
 #include "route/measure.h"
 
 struct route_request {
-    struct bytes model;  /* as asked; "", "auto", "llamanet": any chat model */
-    uint32_t needs;      /* abilities that the offer must have */
-    bool own_only;       /* a peer's request: never passed on, nor to what is not shared */
+    struct bytes model; /* as asked; "", "auto", "llamanet": any chat model */
+    uint32_t needs;     /* abilities that the offer must have */
+    bool own_only;      /* a peer's request: never passed on, nor to what is not shared */
     bool others_only;
     uint32_t prompt_tokens; /* estimate; 0: not known. Offers with less context are left out */
 };
@@ -29,7 +29,7 @@ struct route_tried {
     struct {
         struct peer_id peer;
         char offer[OFFER_ID];
-    } *v;
+    } * v;
     size_t n;
 };
 void route_tried_add(struct route_tried *t, const struct offer *o); /* at most ROUTE_TRIED */
@@ -50,8 +50,8 @@ struct route_choice {
 };
 
 void route_choose(const struct route_request *req, const struct catalogue *offers,
-                  const struct measures *measures, const struct route_tried *tried,
-                  uint64_t now_us, struct rng *rng, struct route_choice *out);
+                  const struct measures *measures, const struct route_tried *tried, uint64_t now_us,
+                  struct rng *rng, struct route_choice *out);
 
 /* "own; 1 of 3; latency 12 ms; 0 waiting; success 1.00": fit for a header field. Returns out. */
 const char *route_explain(const struct route_choice *c, unsigned attempt, char out[static 160]);

@@ -6,8 +6,8 @@
 
 void retry_budget_init(struct retry_budget *b, uint64_t now_us)
 {
-    *b = (struct retry_budget){.tokens = 10, .most = 50, .share = 0.2, .per_s = 1,
-                               .filled_us = now_us};
+    *b = (struct retry_budget){
+        .tokens = 10, .most = 50, .share = 0.2, .per_s = 1, .filled_us = now_us};
 }
 
 static void add(struct retry_budget *b, double tokens)
@@ -44,10 +44,14 @@ enum failover_verdict failover_next(struct failover *f, struct retry_budget *b, 
 const char *failover_text(enum failover_verdict v)
 {
     switch (v) {
-    case FAILOVER_GO: return "tried again";
-    case FAILOVER_ATTEMPTS: return "all attempts were used";
-    case FAILOVER_DEADLINE: return "its time is over";
-    case FAILOVER_BUDGET: return "too many requests are being retried";
+    case FAILOVER_GO:
+        return "tried again";
+    case FAILOVER_ATTEMPTS:
+        return "all attempts were used";
+    case FAILOVER_DEADLINE:
+        return "its time is over";
+    case FAILOVER_BUDGET:
+        return "too many requests are being retried";
     }
     return "?";
 }

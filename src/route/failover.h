@@ -11,8 +11,8 @@
 /* One for the node. */
 struct retry_budget {
     double tokens, most;
-    double share;      /* tokens that each first attempt brings */
-    double per_s;      /* and each second, so that a quiet node can always retry */
+    double share; /* tokens that each first attempt brings */
+    double per_s; /* and each second, so that a quiet node can always retry */
     uint64_t filled_us;
 };
 void retry_budget_init(struct retry_budget *b, uint64_t now_us);

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#define WEIGHT_OF_NEW 0.3
+#define WEIGHT_OF_NEW    0.3
 #define BREAKER_FIRST_US (2 * US_PER_S)
 #define BREAKER_MAX_US   (120 * US_PER_S)
 

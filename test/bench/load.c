@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #define EVENTS_PER_TURN 256
-#define READ_BYTES (256 * 1024)
-#define DEADLINE_NS (120 * 1000000000ull)
+#define READ_BYTES      (256 * 1024)
+#define DEADLINE_NS     (120 * 1000000000ull)
 
 struct options {
     int port, conns, requests, prompt_bytes;
@@ -91,12 +91,15 @@ static void make_request(struct load *l)
     for (int i = 0; i < o->prompt_bytes; i++)
         prompt[i] = words[(size_t)i % (sizeof words - 1)];
     prompt[o->prompt_bytes] = 0;
-    int n = asprintf(&body, "{\"model\":\"%s\",\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}",
-                     o->model, o->stream ? "true" : "false", prompt);
-    int len = asprintf(&l->request,
-                       "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: bench\r\nAccept: */*\r\n"
-                       "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-                       o->path, o->port, n, body);
+    int n = asprintf(
+        &body,
+        "{\"model\":\"%s\",\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}",
+        o->model, o->stream ? "true" : "false", prompt);
+    int len =
+        asprintf(&l->request,
+                 "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+                 "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+                 o->path, o->port, n, body);
     if (n < 0 || len < 0)
         abort();
     l->request_len = (size_t)len;
@@ -199,8 +202,8 @@ static void conn_answered(struct load *l, struct conn *c)
     l->finished++;
     if (c->answer.status != 200 || (l->o.stream && !whole)) {
         if (l->errors++ == 0)
-            fprintf(stderr, "load: an answer of status %d after %d events:\n%s\n", c->answer.status, c->events,
-                    c->answer.head);
+            fprintf(stderr, "load: an answer of status %d after %d events:\n%s\n", c->answer.status,
+                    c->events, c->answer.head);
         return;
     }
     sample(&l->total, now - c->start_ns);
@@ -218,7 +221,8 @@ static void conn_ended(struct load *l, struct conn *c)
         if (l->errors++ == 0)
             fprintf(stderr, "load: connection lost under a request, after %d events\n", c->events);
         l->finished++;
-    } else if (!c->has_asked && l->started < l->o.requests) { // refused: a request that cannot be made
+    } else if (!c->has_asked &&
+               l->started < l->o.requests) { // refused: a request that cannot be made
         l->started++;
         l->finished++;
         l->errors++;
@@ -260,7 +264,9 @@ static void conn_ready(struct load *l, struct conn *c, uint32_t events)
         return;
     bool alive = true;
     if (events & EPOLLOUT)
-        alive = c->busy ? conn_write(l, c) : (events & (EPOLLERR | EPOLLHUP)) ? false : conn_ask(l, c);
+        alive = c->busy                            ? conn_write(l, c)
+                : (events & (EPOLLERR | EPOLLHUP)) ? false
+                                                   : conn_ask(l, c);
     if (alive && (events & ~EPOLLOUT))
         alive = conn_read(l, c);
     if (!alive)
@@ -280,12 +286,15 @@ static void report(struct load *l, double seconds)
     struct samples *all[] = {&l->total, &l->first, &l->rate};
     for (size_t i = 0; i < 3; i++)
         qsort(all[i]->at, all[i]->n, sizeof(uint64_t), by_value);
-    printf("{\"requests\":%d,\"errors\":%d,\"seconds\":%.6f,\"rps\":%.1f,\"p50_us\":%.2f,\"p95_us\":%.2f,"
-           "\"p99_us\":%.2f,\"events\":%llu,\"events_per_s\":%.1f,\"first_p50_us\":%.2f,\"first_p95_us\":%.2f,"
+    printf("{\"requests\":%d,\"errors\":%d,\"seconds\":%.6f,\"rps\":%.1f,\"p50_us\":%.2f,\"p95_"
+           "us\":%.2f,"
+           "\"p99_us\":%.2f,\"events\":%llu,\"events_per_s\":%.1f,\"first_p50_us\":%.2f,\"first_"
+           "p95_us\":%.2f,"
            "\"stream_rate\":%.3f,\"body_bytes\":%llu}\n",
            l->finished, l->errors, seconds, l->finished / seconds, percentile(&l->total, .5) / 1e3,
-           percentile(&l->total, .95) / 1e3, percentile(&l->total, .99) / 1e3, (unsigned long long)l->events,
-           (double)l->events / seconds, percentile(&l->first, .5) / 1e3, percentile(&l->first, .95) / 1e3,
+           percentile(&l->total, .95) / 1e3, percentile(&l->total, .99) / 1e3,
+           (unsigned long long)l->events, (double)l->events / seconds,
+           percentile(&l->first, .5) / 1e3, percentile(&l->first, .95) / 1e3,
            percentile(&l->rate, .5) / 1e3, (unsigned long long)l->body_bytes);
 }
 
@@ -344,29 +353,50 @@ static const struct option LONG[] = {
 
 static int options_parse(struct options *o, int argc, char **argv)
 {
-    *o = (struct options){.conns = 1, .requests = 1000, .prompt_bytes = 40, .path = "/v1/chat/completions"};
+    *o = (struct options){
+        .conns = 1, .requests = 1000, .prompt_bytes = 40, .path = "/v1/chat/completions"};
     for (int c; (c = getopt_long(argc, argv, "", LONG, NULL)) != -1;) {
         switch (c) {
-        case 'p': o->port = atoi(optarg); break;
-        case 'm': o->model = optarg; break;
-        case 'a': o->path = optarg; break;
-        case 'c': o->conns = atoi(optarg); break;
-        case 'n': o->requests = atoi(optarg); break;
-        case 'b': o->prompt_bytes = atoi(optarg); break;
-        case 's': o->stream = true; break;
-        case 'h': o->hold = o->stream = true; break;
-        case 'y': exit(measure_memcpy((size_t)atoll(optarg)));
-        default: return -1;
+        case 'p':
+            o->port = atoi(optarg);
+            break;
+        case 'm':
+            o->model = optarg;
+            break;
+        case 'a':
+            o->path = optarg;
+            break;
+        case 'c':
+            o->conns = atoi(optarg);
+            break;
+        case 'n':
+            o->requests = atoi(optarg);
+            break;
+        case 'b':
+            o->prompt_bytes = atoi(optarg);
+            break;
+        case 's':
+            o->stream = true;
+            break;
+        case 'h':
+            o->hold = o->stream = true;
+            break;
+        case 'y':
+            exit(measure_memcpy((size_t)atoll(optarg)));
+        default:
+            return -1;
         }
     }
-    return o->port > 0 && o->model && o->conns > 0 && o->requests > 0 && o->prompt_bytes >= 0 ? 0 : -1;
+    return o->port > 0 && o->model && o->conns > 0 && o->requests > 0 && o->prompt_bytes >= 0 ? 0
+                                                                                              : -1;
 }
 
 int main(int argc, char **argv)
 {
     struct load l = {0};
     if (options_parse(&l.o, argc, argv) < 0) {
-        fprintf(stderr, "usage: load --port P --model NAME [--conns N] [--requests M] [--stream] ...\n");
+        fprintf(stderr,
+                "usage: load --port P --model NAME [--conns N] [--requests M] [--stream] ...\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);

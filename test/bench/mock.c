@@ -27,11 +27,11 @@
 #include <unistd.h>
 
 #define EVENTS_PER_TURN 256
-#define PREFIX_MAX 256 // of a body: enough to find the model's name in
-#define BURST_MAX 16
-#define MODEL_MAX 40
-#define EVENT_MAX 320
-#define OUT_MAX 8192
+#define PREFIX_MAX      256 // of a body: enough to find the model's name in
+#define BURST_MAX       16
+#define MODEL_MAX       40
+#define EVENT_MAX       320
+#define OUT_MAX         8192
 
 struct conn {
     int fd;
@@ -40,7 +40,8 @@ struct conn {
     size_t prefix_len;
     // the answer in progress
     bool streams, blocked; // blocked: the socket is full, EPOLLOUT is waited for
-    char model[MODEL_MAX + 1], token[EVENT_MAX]; // a right backend's events carry the name asked for
+    char model[MODEL_MAX + 1],
+        token[EVENT_MAX]; // a right backend's events carry the name asked for
     size_t token_len;
     int events_left, events_sent, per_write;
     uint64_t start_ns, gap_ns; // gap 0: back to back
@@ -131,14 +132,17 @@ static void put_answer(struct conn *c, const char *status, const char *body)
     put_text(c, body);
 }
 
-#define EVENT_HEAD                                                                                         \
-    "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"         \
+#define EVENT_HEAD                                                                                 \
+    "data: "                                                                                       \
+    "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"      \
     "\"model\":\"%s\",\"choices\":[{\"index\":0,\"delta\":"
-static const char TOKEN[] = EVENT_HEAD "{\"content\":\" token\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
+static const char TOKEN[] =
+    EVENT_HEAD "{\"content\":\" token\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
 static const char LAST[] = EVENT_HEAD "{},\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\n"
                                       "data: [DONE]\n\n";
 static const char ANSWER[] =
-    "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"%s\","
+    "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"%"
+    "s\","
     "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Paris.\"},"
     "\"logprobs\":null,\"finish_reason\":\"stop\"}],"
     "\"usage\":{\"prompt_tokens\":14,\"completion_tokens\":2,\"total_tokens\":16}}";
@@ -166,7 +170,8 @@ static bool stream_turn(struct conn *c, uint64_t now_ns)
         return true;
     if (c->events_left > 0)
         put_events(c, c->events_left < c->per_write ? c->events_left : c->per_write);
-    if (c->events_left == 0) { // the end leaves with the last events, as one write of a server would
+    if (c->events_left ==
+        0) { // the end leaves with the last events, as one write of a server would
         char last[EVENT_MAX];
         put_chunk(c, last, (size_t)snprintf(last, sizeof last, LAST, c->model));
         put_text(c, "0\r\n\r\n");
@@ -182,7 +187,8 @@ static void put_models(const struct mock *m, struct conn *c)
     at += snprintf(at, (size_t)(end - at), "{\"object\":\"list\",\"data\":[");
     for (int i = 0; i < m->model_count && end - at > 128; i++)
         at += snprintf(at, (size_t)(end - at),
-                       "%s{\"id\":\"%.40s\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"bench\"}",
+                       "%s{\"id\":\"%.40s\",\"object\":\"model\",\"created\":1700000000,\"owned_"
+                       "by\":\"bench\"}",
                        i ? "," : "", m->models[i]);
     snprintf(at, (size_t)(end - at), "]}");
     put_answer(c, "200 OK", body);
@@ -227,7 +233,8 @@ static void answer_begin(struct mock *m, struct conn *c)
     if (strncmp(c->request.head, "GET ", 4) == 0 && strstr(c->request.head, "/models"))
         put_models(m, c);
     else if (strncmp(c->request.head, "POST ", 5) != 0)
-        put_answer(c, "404 Not Found", "{\"error\":{\"message\":\"no such path\",\"type\":\"invalid_request_error\"}}");
+        put_answer(c, "404 Not Found",
+                   "{\"error\":{\"message\":\"no such path\",\"type\":\"invalid_request_error\"}}");
     else if (sscanf(model, "sse-%d-%d", &n, &k) == 2)
         stream_begin(m, c, n, k, 0);
     else if (sscanf(model, "paced-%d-%d", &n, &k) == 2 && k > 0)
@@ -303,7 +310,9 @@ static int streams_turn(struct mock *m)
     }
     if (soonest == UINT64_MAX)
         return -1;
-    return soonest <= now ? 0 : (soonest - now) / 1000000 > 1000 ? 1000 : (int)((soonest - now) / 1000000);
+    return soonest <= now                     ? 0
+           : (soonest - now) / 1000000 > 1000 ? 1000
+                                              : (int)((soonest - now) / 1000000);
 }
 
 int main(int argc, char **argv)

@@ -83,7 +83,9 @@ static void feed_size(struct wire *w, char c)
     } else if (c == ';') {
         w->in_extension = true;
     } else if (c != '\r' && !w->in_extension) {
-        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int digit = c >= '0' && c <= '9'                 ? c - '0'
+                    : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                         : -1;
         w->left = w->left * 16 + (uint64_t)digit;
         if (digit < 0)
             w->state = WIRE_BAD;

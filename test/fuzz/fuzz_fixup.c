@@ -27,8 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes in = bytes_of(data, size);
     if (size == 0)
         return 0;
-    struct fixup_config cfg = {.path = (enum fixup_path)(data[0] & 1), .model = "m", .id = "i",
-                               .created_s = 1, .wants_usage = data[0] & 2};
+    struct fixup_config cfg = {.path = (enum fixup_path)(data[0] & 1),
+                               .model = "m",
+                               .id = "i",
+                               .created_s = 1,
+                               .wants_usage = data[0] & 2};
     struct fixup f;
     bool is_over = false;
     fixup_init(&f, &cfg);

@@ -27,7 +27,9 @@ static void check_reply(struct buf *reply)
 
 static struct dht *make(struct sched *s, struct rng *rng)
 {
-    struct dht_cfg cfg = {.sched = s, .rng = rng, .is_server = true,
+    struct dht_cfg cfg = {.sched = s,
+                          .rng = rng,
+                          .is_server = true,
                           .port = {.send = send_nothing, .cancel = send_nothing}};
     struct bytes addr = BYTES_LIT("\x04\x7f\x00\x00\x01\x06\x0f\xa1");
     static const uint8_t self[34] = {0x12, 0x20, 0xff};

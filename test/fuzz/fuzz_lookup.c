@@ -168,7 +168,9 @@ static void step(struct state *st, const uint8_t head[static 4], struct bytes re
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct state *st = MEM_NEW(struct state);
-    struct dht_cfg cfg = {.sched = &st->s, .rng = &st->rng, .is_server = true,
+    struct dht_cfg cfg = {.sched = &st->s,
+                          .rng = &st->rng,
+                          .is_server = true,
                           .port = {st, port_send, port_cancel, NULL, NULL}};
     static const uint8_t self[34] = {0x12, 0x20, 0xff};
     trace_set_all(TRACE_OFF);

@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_init(&b, 0);
     int ra = run(data[0] & 1, in, 1 + (data[0] >> 1), &a, &taken_a);
     int rb = run(data[0] & 1, in, in.n + 1, &b, &taken_b);
-    if (ra != rb || !bytes_eq(buf_view(&a), buf_view(&b)) || (ra == MSS_AGREED && taken_a != taken_b))
+    if (ra != rb || !bytes_eq(buf_view(&a), buf_view(&b)) ||
+        (ra == MSS_AGREED && taken_a != taken_b))
         abort();
     buf_fini(&a);
     buf_fini(&b);

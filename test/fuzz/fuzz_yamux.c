@@ -33,8 +33,9 @@ static void check_books(struct user *u)
         held += s->recv.charged;
         uint64_t rest = u->y.body_to == s ? u->y.body_left : 0;
         uint64_t slice = u->y.slice_to == s ? u->y.slice.n : 0;
-        must(s->is_reset || s->recv.credit + (uint64_t)s->recv.owed + buf_len(&s->recv.unread) +
-                                    rest + slice == s->recv.window);
+        must(s->is_reset ||
+             s->recv.credit + (uint64_t)s->recv.owed + buf_len(&s->recv.unread) + rest + slice ==
+                 s->recv.window);
     }
     must(held == u->y.held);
 }

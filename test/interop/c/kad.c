@@ -229,8 +229,7 @@ static void answerer_closed(void *ctx, int err)
     answerer_end(ctx);
 }
 
-static const struct stream_events answerer_events = {answerer_step, answerer_step,
-                                                     answerer_closed};
+static const struct stream_events answerer_events = {answerer_step, answerer_step, answerer_closed};
 
 static void serve(void *ctx, struct stream *s, const struct peer_id *peer)
 {

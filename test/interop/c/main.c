@@ -137,7 +137,7 @@ static void check(struct job *j)
 
 static void check_all(struct app *a)
 {
-    LIST_FOREACH_SAFE(&a->waiting, it)
+    LIST_FOREACH_SAFE (&a->waiting, it)
         check(LIST_ENTRY(it, struct job, link));
 }
 

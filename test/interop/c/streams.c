@@ -155,13 +155,13 @@ struct flow {
     struct stream *s;
     struct timer timer;
     uint64_t seed;
-    uint8_t head[8];                     /* perf: sent first */
-    uint64_t head_n, to_send, sent;      /* head included */
+    uint8_t head[8];                /* perf: sent first */
+    uint64_t head_n, to_send, sent; /* head included */
     uint64_t expected, got;
     bool is_checked;
-    uint64_t sent_us, first_us, end_us;  /* first byte of theirs */
+    uint64_t sent_us, first_us, end_us; /* first byte of theirs */
     int err;
-    void (*done)(struct flow *f);        /* the stream is closed; err says how it went */
+    void (*done)(struct flow *f); /* the stream is closed; err says how it went */
     void *ctx;
 };
 

@@ -92,7 +92,7 @@ struct call {
     struct job *job;
     struct p2p_open open;
     struct http_call *call;
-    struct stream *stream;  /* the call's; for half_close only, before the call is done */
+    struct stream *stream; /* the call's; for half_close only, before the call is done */
     struct timer half_close;
     bool is_sse;
     struct http_head *head;
@@ -181,8 +181,8 @@ static void on_done(void *ctx, const struct http_call_result *r)
     job_end(j);
 }
 
-static const struct http_call_events call_events = {.head = on_head, .body = on_body,
-                                                    .done = on_done};
+static const struct http_call_events call_events = {
+    .head = on_head, .body = on_body, .done = on_done};
 
 /* The client has no half-close of its own; once the request has left, the stream is finished here. */
 static void half_close(struct timer *t)

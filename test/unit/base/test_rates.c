@@ -26,7 +26,7 @@ static void a_burst_and_then_the_rate(void **state)
     assert_int_equal(take_all(&r, "a", 2 * S), 0);
     assert_int_equal(take_all(&r, "a", 3 * S), 1);
     assert_int_equal(take_all(&r, "a", 7 * S), 2);
-    assert_int_equal(take_all(&r, "b", 7 * S), 4); /* each has its own */
+    assert_int_equal(take_all(&r, "b", 7 * S), 4);    /* each has its own */
     assert_int_equal(take_all(&r, "a", 1000 * S), 4); /* never more than a burst */
     rates_fini(&r);
 }

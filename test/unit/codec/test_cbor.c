@@ -22,12 +22,42 @@ static struct bytes unhex(const char *text, uint8_t *out)
 
 static void good_ones_and_every_cut(void **state)
 {
-    static const char *const rows[] = {
-        "00", "17", "1818", "1903e8", "1a000f4240", "1b000000e8d4a51000", "1bffffffffffffffff", "20",
-        "3863", "f90000", "f98000", "f93c00", "fb3ff199999999999a", "f93e00", "f97bff",
-        "fa47c35000", "f90001", "f90400", "f9c400", "f97c00", "f97e00", "f4", "f5", "f6", "40",
-        "4401020304", "60", "62c3bc", "80", "83010203", "a0", "a201020304", "a26161016162820203",
-        "8301820203820405", "826161a161626163", "a2182a0061610060"};
+    static const char *const rows[] = {"00",
+                                       "17",
+                                       "1818",
+                                       "1903e8",
+                                       "1a000f4240",
+                                       "1b000000e8d4a51000",
+                                       "1bffffffffffffffff",
+                                       "20",
+                                       "3863",
+                                       "f90000",
+                                       "f98000",
+                                       "f93c00",
+                                       "fb3ff199999999999a",
+                                       "f93e00",
+                                       "f97bff",
+                                       "fa47c35000",
+                                       "f90001",
+                                       "f90400",
+                                       "f9c400",
+                                       "f97c00",
+                                       "f97e00",
+                                       "f4",
+                                       "f5",
+                                       "f6",
+                                       "40",
+                                       "4401020304",
+                                       "60",
+                                       "62c3bc",
+                                       "80",
+                                       "83010203",
+                                       "a0",
+                                       "a201020304",
+                                       "a26161016162820203",
+                                       "8301820203820405",
+                                       "826161a161626163",
+                                       "a2182a0061610060"};
     uint8_t raw[64];
     for (size_t i = 0; i < ARRAY_LEN(rows) - 1; i++) {
         struct bytes v = unhex(rows[i], raw);
@@ -41,13 +71,21 @@ static void good_ones_and_every_cut(void **state)
 
 static void other_forms_are_refused(void **state)
 {
-    static const char *const rows[] = {
-        "1817", "1900ff", "1a0000ffff", "1b00000000ffffffff", /* longer than needed */
-        "5f4100ff", "9f01ff", "bf0102ff",                     /* indefinite */
-        "c074", "d82a01", "f7", "f8ff", "f0", "ff", "1c",     /* tags, undefined, simple, reserved */
-        "fa3fc00000", "fb3ff8000000000000", "fa7fc00000", "f97e01", /* floats with a shorter form */
-        "a202000100", "a2010001 00", "a161ff00", "61ff", "62c328",  /* order, twice, UTF-8 */
-        "a1f500", "a18000", "0000"};                                /* keys; two values */
+    static const char *const rows[] = {"1817",       "1900ff",
+                                       "1a0000ffff", "1b00000000ffffffff", /* longer than needed */
+                                       "5f4100ff",   "9f01ff",
+                                       "bf0102ff", /* indefinite */
+                                       "c074",       "d82a01",
+                                       "f7",         "f8ff",
+                                       "f0",         "ff",
+                                       "1c", /* tags, undefined, simple, reserved */
+                                       "fa3fc00000", "fb3ff8000000000000",
+                                       "fa7fc00000", "f97e01", /* floats with a shorter form */
+                                       "a202000100", "a2010001 00",
+                                       "a161ff00",   "61ff",
+                                       "62c328", /* order, twice, UTF-8 */
+                                       "a1f500",     "a18000",
+                                       "0000"}; /* keys; two values */
     uint8_t raw[64];
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char clean[64];
@@ -80,12 +118,26 @@ static void put_random(struct rng *r, struct cbor_writer *w, int depth)
     uint8_t raw[40] = {0};
     size_t n = rng_below(r, sizeof raw);
     switch (rng_below(r, depth ? 8 : 6)) {
-    case 0: cbor_put_uint(w, rng_u64(r) >> rng_below(r, 64)); break;
-    case 1: cbor_put_int(w, (int64_t)(rng_u64(r) >> rng_below(r, 64))); break;
-    case 2: rng_fill(r, raw, n); cbor_put_bytes(w, bytes_of(raw, n)); break;
-    case 3: memset(raw, 'a', n); cbor_put_text(w, bytes_of(raw, n)); break;
-    case 4: cbor_put_float(w, (double)(int64_t)rng_u64(r) / (double)(1 + rng_below(r, 1000))); break;
-    case 5: rng_below(r, 2) ? cbor_put_bool(w, true) : cbor_put_null(w); break;
+    case 0:
+        cbor_put_uint(w, rng_u64(r) >> rng_below(r, 64));
+        break;
+    case 1:
+        cbor_put_int(w, (int64_t)(rng_u64(r) >> rng_below(r, 64)));
+        break;
+    case 2:
+        rng_fill(r, raw, n);
+        cbor_put_bytes(w, bytes_of(raw, n));
+        break;
+    case 3:
+        memset(raw, 'a', n);
+        cbor_put_text(w, bytes_of(raw, n));
+        break;
+    case 4:
+        cbor_put_float(w, (double)(int64_t)rng_u64(r) / (double)(1 + rng_below(r, 1000)));
+        break;
+    case 5:
+        rng_below(r, 2) ? cbor_put_bool(w, true) : cbor_put_null(w);
+        break;
     case 6:
         cbor_put_array(w, n % 4);
         for (size_t i = 0; i < n % 4; i++)

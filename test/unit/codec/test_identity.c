@@ -68,8 +68,8 @@ static void peer_ids_refused(void **state)
 {
     struct peer_id id;
     uint8_t big[64] = {0x00, 62};
-    static const char *const bad[] = {"", "1", "Qm", "12D3KooW0", "bafybeigdyrzt", "zzz", "k",
-                                      ED_ID "1"};
+    static const char *const bad[] = {"",    "1", "Qm",     "12D3KooW0", "bafybeigdyrzt",
+                                      "zzz", "k", ED_ID "1"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(peer_id_parse(bytes_str(bad[i]), &id), E_MALFORMED);
     assert_int_equal(peer_id_decode(bytes_of(big, sizeof big), &id), E_TOO_BIG);
@@ -83,7 +83,8 @@ static void public_keys_have_one_encoding(void **state)
         "",
         "0801",
         "12201ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e0801", /* order */
-        "088100" "12201ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e",
+        "088100"
+        "12201ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e",
         "080112201ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e1a00", /* more */
         "0801121f1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce2", /* 31 bytes */
         "08011200",
@@ -190,7 +191,8 @@ static void sign_with_openssl(EVP_PKEY *key, enum key_kind kind, int want)
         assert_int_equal(id.len, 34);
         assert_memory_equal(peer_id_text(&id, text, sizeof text), "Qm", 2);
         sig[sig_n / 2] ^= 1;
-        assert_int_equal(key_verify_message(buf_view(&message), m, bytes_of(sig, sig_n), &id), E_AUTH);
+        assert_int_equal(key_verify_message(buf_view(&message), m, bytes_of(sig, sig_n), &id),
+                         E_AUTH);
     }
     buf_fini(&message);
     OPENSSL_free(spki);
@@ -212,9 +214,9 @@ static void multiaddr_vectors(void **state)
         const char *text, *hex;
     } rows[] = {
         {"/ip4/127.0.0.1/tcp/4001", "047f000001060fa1"},
-        {"/ip4/127.0.0.1/tcp/4001/p2p/" ED_ID,
-         "047f000001060fa1a503260024080112201ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d4"
-         "74fce27e"},
+        {"/ip4/127.0.0.1/tcp/4001/p2p/" ED_ID, "047f000001060fa1a503260024080112201ed1e8fae2c4a144b"
+                                               "8be8fd4b47bf3d3b34b871c3cacf6010f0e42d4"
+                                               "74fce27e"},
         {"/ip6/::1/udp/4001/quic-v1", "290000000000000000000000000000000191020fa1cd03"},
         {"/dns4/example.com/tcp/443/tls/ws", "360b6578616d706c652e636f6d0601bbc003dd03"},
         {"/unix/%2Frun%2Fx.sock", "90030b2f72756e2f782e736f636b"},
@@ -239,9 +241,13 @@ static void multiaddr_vectors(void **state)
         }
     }
     static const char *const others[] = {
-        "/dnsaddr/bootstrap.libp2p.io", "/ip6zone/eth0/ip6/fe80::1/tcp/80", "/ip4/10.0.0.0/ipcidr/8",
+        "/dnsaddr/bootstrap.libp2p.io",
+        "/ip6zone/eth0/ip6/fe80::1/tcp/80",
+        "/ip4/10.0.0.0/ipcidr/8",
         "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:1234",
-        "/ip4/1.2.3.4/tcp/1/p2p/" ED_ID "/p2p-circuit", "/tcp/0/http/http-path/a%2Fb", "/sni/x",
+        "/ip4/1.2.3.4/tcp/1/p2p/" ED_ID "/p2p-circuit",
+        "/tcp/0/http/http-path/a%2Fb",
+        "/sni/x",
     };
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
         char text[256];
@@ -257,10 +263,19 @@ static void multiaddrs_refused(void **state)
         const char *text;
         int err;
     } rows[] = {
-        {"", E_MALFORMED}, {"/", E_MALFORMED}, {"ip4/1.2.3.4", E_MALFORMED}, {"/ip4", E_MALFORMED},
-        {"/ip4/1.2.3", E_MALFORMED}, {"/ip4/::1", E_MALFORMED}, {"/tcp/65536", E_MALFORMED},
-        {"/tcp/-1", E_MALFORMED}, {"/ip4/1.2.3.4//tcp/1", E_MALFORMED}, {"/nope/1", E_UNSUPPORTED},
-        {"/p2p/abc", E_MALFORMED}, {"/dns/a b", E_MALFORMED}, {"/ip6/fe80::1%eth0", E_MALFORMED},
+        {"", E_MALFORMED},
+        {"/", E_MALFORMED},
+        {"ip4/1.2.3.4", E_MALFORMED},
+        {"/ip4", E_MALFORMED},
+        {"/ip4/1.2.3", E_MALFORMED},
+        {"/ip4/::1", E_MALFORMED},
+        {"/tcp/65536", E_MALFORMED},
+        {"/tcp/-1", E_MALFORMED},
+        {"/ip4/1.2.3.4//tcp/1", E_MALFORMED},
+        {"/nope/1", E_UNSUPPORTED},
+        {"/p2p/abc", E_MALFORMED},
+        {"/dns/a b", E_MALFORMED},
+        {"/ip6/fe80::1%eth0", E_MALFORMED},
     };
     struct multiaddr m;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -281,10 +296,14 @@ static void what_people_type(void **state)
     static const struct {
         const char *typed, *want;
     } rows[] = {
-        {"1.2.3.4:80", "/ip4/1.2.3.4/tcp/80"},   {"1.2.3.4", "/ip4/1.2.3.4/tcp/8000"},
-        {"[::1]:80", "/ip6/::1/tcp/80"},         {"::1", "/ip6/::1/tcp/8000"},
-        {"example.com:9", "/dns/example.com/tcp/9"}, {" home ", "/dns/home/tcp/8000"},
-        {"/ip4/1.2.3.4/tcp/1", "/ip4/1.2.3.4/tcp/1"}, {"[::1]", "/ip6/::1/tcp/8000"},
+        {"1.2.3.4:80", "/ip4/1.2.3.4/tcp/80"},
+        {"1.2.3.4", "/ip4/1.2.3.4/tcp/8000"},
+        {"[::1]:80", "/ip6/::1/tcp/80"},
+        {"::1", "/ip6/::1/tcp/8000"},
+        {"example.com:9", "/dns/example.com/tcp/9"},
+        {" home ", "/dns/home/tcp/8000"},
+        {"/ip4/1.2.3.4/tcp/1", "/ip4/1.2.3.4/tcp/1"},
+        {"[::1]", "/ip6/::1/tcp/8000"},
     };
     static const char *const bad[] = {"", ":80", "a:b", "a:70000", "a b:1", "[::1", "[::1]x", "a:"};
     struct multiaddr m;
@@ -310,7 +329,8 @@ static void questions_to_addresses(void **state)
     assert_int_equal(multiaddr_peer(multiaddr_bytes(&m), &id), 0);
     assert_int_equal(multiaddr_without_peer(multiaddr_bytes(&m)).n, 8);
     assert_int_equal(multiaddr_with_peer(multiaddr_bytes(&m), &other, &with), E_WRONG_PEER);
-    assert_int_equal(multiaddr_with_peer(multiaddr_without_peer(multiaddr_bytes(&m)), &id, &with), 0);
+    assert_int_equal(multiaddr_with_peer(multiaddr_without_peer(multiaddr_bytes(&m)), &id, &with),
+                     0);
     assert_true(bytes_eq(multiaddr_bytes(&m), multiaddr_bytes(&with)));
     multiaddr_parse(BYTES_LIT("/dns6/h.example/tcp/80"), &m);
     assert_int_equal(multiaddr_to_net(multiaddr_bytes(&m), &a), E_NOT_FOUND);
@@ -358,8 +378,10 @@ static void peer_records(void **state)
     struct pb_writer w = pb_write(&payload);
     pb_put_bytes(&w, 1, peer_id_bytes(&k.id));
     pb_put_u64(&w, 2, 7);
-    assert_int_equal(envelope_seal(&k, "libp2p-routing-state", BYTES_LIT("/libp2p/routing-state-record"),
-                                   buf_view(&payload), &b), 0);
+    assert_int_equal(envelope_seal(&k, "libp2p-routing-state",
+                                   BYTES_LIT("/libp2p/routing-state-record"), buf_view(&payload),
+                                   &b),
+                     0);
     assert_int_equal(peer_record_open(buf_view(&b), &rec), 0);
     assert_int_equal(rec.seq, 7);
     struct envelope e;

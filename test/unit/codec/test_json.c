@@ -24,14 +24,20 @@ static uint64_t seed(void)
 }
 
 static const char *const texts[] = {
-    "", "a", "model", "tiny", "a\\nb", "\\u00fc", "ü€😀", "\\ud83d\\ude00", "\\\"", "\\\\", "/",
-    "sixteen bytes or more of plain text, so that the fast loop runs", "\\u0000", "messages",
+    "",        "a",
+    "model",   "tiny",
+    "a\\nb",   "\\u00fc",
+    "ü€😀",     "\\ud83d\\ude00",
+    "\\\"",    "\\\\",
+    "/",       "sixteen bytes or more of plain text, so that the fast loop runs",
+    "\\u0000", "messages",
 };
 
 static void make_value(struct rng *r, struct buf *b, int depth)
 {
-    static const char *const words[] = {"true", "false", "null", "0", "-1", "1.5", "1e9", "12345678901234567890",
-                                        "-0.0", "[]", "{}", " 7 ", "1E-3"};
+    static const char *const words[] = {
+        "true", "false", "null", "0",   "-1",  "1.5", "1e9", "12345678901234567890",
+        "-0.0", "[]",    "{}",   " 7 ", "1E-3"};
     uint64_t kind = rng_below(r, depth > 0 ? 5 : 3);
     if (kind < 2) {
         buf_append_str(b, words[rng_below(r, ARRAY_LEN(words))]);
@@ -63,8 +69,8 @@ static void make_object(struct rng *r, struct buf *b)
 
 static bool oracle(struct bytes text)
 {
-    yyjson_doc *d = yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NUMBER_AS_RAW,
-                                     NULL, NULL);
+    yyjson_doc *d =
+        yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, NULL);
     yyjson_doc_free(d);
     return d != NULL;
 }
@@ -170,11 +176,13 @@ static void duplicates_are_refused_however_written(void **state)
 {
     struct json_skim *s = MEM_NEW(struct json_skim);
     struct json_error why;
-    assert_int_equal(json_skim(BYTES_LIT("{\"model\":1,\"x\":2,\"model\":3}"), s, &why), E_DUPLICATE);
+    assert_int_equal(json_skim(BYTES_LIT("{\"model\":1,\"x\":2,\"model\":3}"), s, &why),
+                     E_DUPLICATE);
     assert_string_equal(why.text, "a key is given twice");
     assert_int_equal(json_skim(BYTES_LIT("{\"model\":1,\"mod\\u0065l\":3}"), s, NULL), E_DUPLICATE);
     assert_int_equal(json_skim(BYTES_LIT("{\"mod\\u0065l\":1,\"model\":3}"), s, NULL), E_DUPLICATE);
-    assert_int_equal(json_skim(BYTES_LIT("{\"a\":{\"x\":1,\"x\":2}}"), s, NULL), 0); /* top level only */
+    assert_int_equal(json_skim(BYTES_LIT("{\"a\":{\"x\":1,\"x\":2}}"), s, NULL),
+                     0); /* top level only */
     assert_int_equal(json_skim(BYTES_LIT("{\"mod\\u0065l\":\"m\"}"), s, NULL), 0);
     assert_true(bytes_eq_str(json_raw(s, "model"), "\"m\""));
     free(s);
@@ -216,7 +224,8 @@ static void limits_of_depth_and_members(void **state)
     free(s);
 }
 
-static void expect_splice(const char *text, const struct json_edit *edits, size_t n, const char *want)
+static void expect_splice(const char *text, const struct json_edit *edits, size_t n,
+                          const char *want)
 {
     struct json_skim *s = MEM_NEW(struct json_skim);
     struct bytes out[JSON_SLICES_MAX];
@@ -274,7 +283,8 @@ static void splices_of_anything_are_json(void **state)
         for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
             uint64_t what = rng_below(&r, 3);
             if (what)
-                edits[n++] = (struct json_edit){keys[k], what == 1 ? BYTES_LIT("[1]") : bytes_of("", 0)};
+                edits[n++] =
+                    (struct json_edit){keys[k], what == 1 ? BYTES_LIT("[1]") : bytes_of("", 0)};
         }
         expect_splice(text, edits, n, NULL);
         free(text);
@@ -301,9 +311,9 @@ static void writer_and_getters(void **state)
     json_member_bool(&w, "b", false);
     json_close_object(&w);
     assert_int_equal(w.err, 0);
-    assert_true(bytes_eq_str(buf_view(&b),
-                             "{\"s\":\"a\\\"\\\\\\n\\u0001ü\xef\xbf\xbd\",\"u\":18446744073709551615,"
-                             "\"i\":-9223372036854775808,\"d\":0.1,\"a\":[true,null,null],\"b\":false}"));
+    assert_true(bytes_eq_str(
+        buf_view(&b), "{\"s\":\"a\\\"\\\\\\n\\u0001ü\xef\xbf\xbd\",\"u\":18446744073709551615,"
+                      "\"i\":-9223372036854775808,\"d\":0.1,\"a\":[true,null,null],\"b\":false}"));
     struct json_doc *d;
     uint64_t u;
     int64_t i;

@@ -32,9 +32,9 @@ static void varint_vectors(void **state)
         uint64_t v;
         const char *hex;
     } rows[] = {
-        {0, "00"},           {1, "01"},       {127, "7f"},       {128, "8001"},
-        {255, "ff01"},       {300, "ac02"},   {16383, "ff7f"},   {16384, "808001"},
-        {UINT64_MAX >> 1, "ffffffffffffffff7f"},
+        {0, "00"},       {1, "01"},         {127, "7f"},
+        {128, "8001"},   {255, "ff01"},     {300, "ac02"},
+        {16383, "ff7f"}, {16384, "808001"}, {UINT64_MAX >> 1, "ffffffffffffffff7f"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         uint8_t raw[VARINT_MAX], want[VARINT_MAX];
@@ -113,7 +113,8 @@ static void pb_refuses(void **state)
         {(const uint8_t *)"\x0c", 1},                                          /* end of one */
         {(const uint8_t *)"\x00\x01", 2},                                      /* number 0 */
         {(const uint8_t *)"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11}, /* over 64 bits */
-        {(const uint8_t *)"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11}, /* a length of 2^64-1 */
+        {(const uint8_t *)"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+         11}, /* a length of 2^64-1 */
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct pb_reader r = pb_read(bad[i]);
@@ -171,12 +172,18 @@ static void base_vectors(void **state)
         enum base_kind kind;
         const char *plain, *text;
     } rows[] = {
-        {BASE_32, "foobar", "mzxw6ytboi"},     {BASE_32, "f", "my"},
-        {BASE_64, "foobar", "Zm9vYmFy"},       {BASE_64, "fooba", "Zm9vYmE="},
-        {BASE_64, "foob", "Zm9vYg=="},         {BASE_64, "", ""},
-        {BASE_64_NOPAD, "foob", "Zm9vYg"},     {BASE_64URL, "\xfb\xff", "-_8"},
-        {BASE_58, "Hello World!", "2NEpo7TZRRrLZSi2U"}, {BASE_58, "", ""},
-        {BASE_36, "yes mani !", "2lcpzo5yikidynfl"},    {BASE_HEX, "yes", "796573"},
+        {BASE_32, "foobar", "mzxw6ytboi"},
+        {BASE_32, "f", "my"},
+        {BASE_64, "foobar", "Zm9vYmFy"},
+        {BASE_64, "fooba", "Zm9vYmE="},
+        {BASE_64, "foob", "Zm9vYg=="},
+        {BASE_64, "", ""},
+        {BASE_64_NOPAD, "foob", "Zm9vYg"},
+        {BASE_64URL, "\xfb\xff", "-_8"},
+        {BASE_58, "Hello World!", "2NEpo7TZRRrLZSi2U"},
+        {BASE_58, "", ""},
+        {BASE_36, "yes mani !", "2lcpzo5yikidynfl"},
+        {BASE_HEX, "yes", "796573"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct buf b;
@@ -196,9 +203,9 @@ static void base_refuses(void **state)
         enum base_kind kind;
         const char *text;
     } rows[] = {
-        {BASE_64, "Zm9vYg="},  {BASE_64, "Zm9vYg"}, {BASE_64, "Zm9vYh=="}, {BASE_64, "Z==="},
-        {BASE_64URL, "+/8"},   {BASE_32, "mz1"},    {BASE_32, "mzx"},      {BASE_32, "MY"},
-        {BASE_58, "0OIl"},     {BASE_HEX, "abc"},   {BASE_HEX, "gg"},      {BASE_36, "A"},
+        {BASE_64, "Zm9vYg="}, {BASE_64, "Zm9vYg"}, {BASE_64, "Zm9vYh=="}, {BASE_64, "Z==="},
+        {BASE_64URL, "+/8"},  {BASE_32, "mz1"},    {BASE_32, "mzx"},      {BASE_32, "MY"},
+        {BASE_58, "0OIl"},    {BASE_HEX, "abc"},   {BASE_HEX, "gg"},      {BASE_36, "A"},
     };
     struct buf b;
     buf_init(&b, 0);
@@ -306,18 +313,27 @@ static void multihashes(void **state)
 
 static void utf8_by_the_table(void **state)
 {
-    static const char *good[] = {"", "a", "ü", "€", "😀", "\xed\x9f\xbf", "\xee\x80\x80",
-                                 "\xf4\x8f\xbf\xbf", "long plain text, then ü"};
-    static const char *bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80",
-                                "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-                                "\xff", "\xe2\x82", "aaaaaaaaaaaa\xc3"};
+    static const char *good[] = {"",
+                                 "a",
+                                 "ü",
+                                 "€",
+                                 "😀",
+                                 "\xed\x9f\xbf",
+                                 "\xee\x80\x80",
+                                 "\xf4\x8f\xbf\xbf",
+                                 "long plain text, then ü"};
+    static const char *bad[] = {
+        "\x80",         "\xc0\x80",         "\xc1\xbf",         "\xe0\x80\x80",
+        "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+        "\xff",         "\xe2\x82",         "aaaaaaaaaaaa\xc3"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         assert_true(utf8_is_valid(bytes_str(good[i])));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_false(utf8_is_valid(bytes_str(bad[i])));
     struct bytes smile = BYTES_LIT("a😀");
     for (size_t cut = 0; cut <= smile.n; cut++)
-        assert_int_equal(utf8_cut_tail(bytes_first(smile, cut)), cut <= 1 || cut == 5 ? 0 : cut - 1);
+        assert_int_equal(utf8_cut_tail(bytes_first(smile, cut)),
+                         cut <= 1 || cut == 5 ? 0 : cut - 1);
 }
 
 int main(void)

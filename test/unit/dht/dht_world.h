@@ -234,7 +234,7 @@ static inline void on_done(void *ctx, int err)
 }
 
 static inline int serve(struct node *n, struct node *from, enum dht_type type, struct bytes key,
-                 struct buf *reply)
+                        struct buf *reply)
 {
     struct buf request;
     buf_clear(reply);

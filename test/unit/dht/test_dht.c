@@ -4,7 +4,7 @@
  * less than the two peers' distance; a silent peer takes it and says nothing, for ever. */
 #include "dht_world.h"
 
-/* --- a few nodes ------------------------------------------------------------------------------ */
+/* --- a few nodes --- */
 
 static void provide_and_find(void **state)
 {
@@ -177,7 +177,7 @@ static void who_cannot_be_dialled_is_not_asked(void **state)
     dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
     sched_run_tasks(&w->s);
     int asked = 0;
-    LIST_FOREACH(&w->flights, it) {
+    LIST_FOREACH (&w->flights, it) {
         struct flight *f = LIST_ENTRY(it, struct flight, link);
         asked += f->from == &w->nodes[0];
         assert_true(f->from != &w->nodes[0] || f->rpc->peer.id.b[3] % 2 == 0);
@@ -227,7 +227,7 @@ static void silent_peers_cost_a_second(void **state)
     world_free(w);
 }
 
-/* --- what a server answers -------------------------------------------------------------------- */
+/* --- what a server answers --- */
 
 static int count_peers(struct buf *reply, enum dht_field field)
 {
@@ -288,7 +288,8 @@ static void only_for_oneself(void **state)
     struct dht_peer p = peer_of(third), self = peer_of(you);
     buf_init(&m, 0);
     buf_init(&reply, 0);
-    dht_message_begin(&m, DHT_ADD_PROVIDER, BYTES_LIT("raw model name")); /* any key: rust does so */
+    dht_message_begin(&m, DHT_ADD_PROVIDER,
+                      BYTES_LIT("raw model name")); /* any key: rust does so */
     dht_message_add(&m, DHT_PROVIDERS, &p, LIMIT_DHT_REPLY);
     assert_int_equal(dht_serve(me->d, &you->id, NULL, buf_view(&m), &reply), 0);
     assert_int_equal(dht_stats(me->d).provider_records, 0); /* of somebody else */
@@ -362,7 +363,7 @@ static void reply_keeps_its_limit(void **state)
     world_free(w);
 }
 
-/* --- many nodes ------------------------------------------------------------------------------- */
+/* --- many nodes --- */
 
 enum { NODES = 200, KEYS = 20, LOOKUPS = 400 };
 
@@ -414,9 +415,9 @@ static void two_hundred_nodes(void **state)
         times[i] = t.at_us - start;
     }
     qsort(times, LOOKUPS, sizeof *times, compare_u64);
-    print_message("%d nodes, 30%% silent, seed %llu: %d of %d found; p50 %.2f s, p95 %.2f s\n", NODES,
-                  (unsigned long long)seed, found, LOOKUPS, (double)times[LOOKUPS / 2] * 1e-6,
-                  (double)times[LOOKUPS * 95 / 100] * 1e-6);
+    print_message("%d nodes, 30%% silent, seed %llu: %d of %d found; p50 %.2f s, p95 %.2f s\n",
+                  NODES, (unsigned long long)seed, found, LOOKUPS,
+                  (double)times[LOOKUPS / 2] * 1e-6, (double)times[LOOKUPS * 95 / 100] * 1e-6);
     if (found * 100 < LOOKUPS * 95)
         fail_msg("only %d of %d; again with SEED=%llu", found, LOOKUPS, (unsigned long long)seed);
     world_free(w);

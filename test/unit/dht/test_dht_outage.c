@@ -4,7 +4,7 @@
 
 #include "base/net.h"
 
-/* --- our own network goes down ---------------------------------------------------------------------- */
+/* --- our own network goes down --- */
 
 /* Node 0 loses its network for `us`, and asks in vain meanwhile. */
 static void outage(struct world *w, uint64_t us)
@@ -121,7 +121,7 @@ static void who_left_of_its_own_will_is_forgotten(void **state)
     world_free(w);
 }
 
-/* --- one machine, many names ------------------------------------------------------------------------- */
+/* --- one machine, many names --- */
 
 static int ask_from(struct node *me, uint32_t name, const char *ip)
 {

@@ -95,7 +95,7 @@ static void answers(struct story *s, int who, const int *named)
             buf_printf(&s->text, "  r%d is known\n", *named);
     ask_all(s);
 }
-#define NAMES(...) ((const int[]){__VA_ARGS__ __VA_OPT__(,) - 1})
+#define NAMES(...) ((const int[]){__VA_ARGS__ __VA_OPT__(, ) - 1})
 
 static void is_told(struct story *s, const char *text)
 {
@@ -254,8 +254,8 @@ static void random_answers(void **state)
                 ;
             for (int i = 0; i < s->l.count; i++) {
                 if (i)
-                    assert_true(dht_key_cmp(&s->l.sorted[i - 1]->distance,
-                                            &s->l.sorted[i]->distance) < 0);
+                    assert_true(
+                        dht_key_cmp(&s->l.sorted[i - 1]->distance, &s->l.sorted[i]->distance) < 0);
                 if (s->l.sorted[i]->state == DHT_ASKED) {
                     asked[n++] = s->l.sorted[i];
                     fast += !s->l.sorted[i]->is_slow;

@@ -61,8 +61,8 @@ static void build(struct buf *b, int closer, int providers)
     dht_message_begin(b, DHT_GET_PROVIDERS, BYTES_LIT("key"));
     for (int i = 0; i < closer + providers; i++) {
         struct dht_peer p = {id_of((uint8_t)i), addrs, 1 + i % 2};
-        assert_int_equal(dht_message_add(b, i < closer ? DHT_CLOSER : DHT_PROVIDERS, &p,
-                                         LIMIT_DHT_REPLY), 0);
+        assert_int_equal(
+            dht_message_add(b, i < closer ? DHT_CLOSER : DHT_PROVIDERS, &p, LIMIT_DHT_REPLY), 0);
     }
 }
 
@@ -124,13 +124,15 @@ static void unknown_and_absent_fields(void **state)
     assert_int_equal(dht_message_decode(BYTES_LIT(""), &m), 0);
     assert_int_equal(m.type, DHT_PUT_VALUE); /* proto3: absent is zero */
     assert_int_equal(m.key.n, 0);
-    assert_int_equal(dht_message_decode(BYTES_LIT("\x50\x07\xfa\x01\x02zz\x08\x05\x1a\x02\x0a\x00"),
-                                        &m), 0);
+    assert_int_equal(
+        dht_message_decode(BYTES_LIT("\x50\x07\xfa\x01\x02zz\x08\x05\x1a\x02\x0a\x00"), &m), 0);
     assert_int_equal(m.type, DHT_PING);
     assert_true(dht_message_decode(BYTES_LIT("\x0b"), &m) < 0); /* a group */
     assert_true(dht_message_decode(BYTES_LIT("\x12\xff\xff\xff\xff\x0f"), &m) < 0);
     /* peers without an id, with a bad one, and with garbage inside are left out */
-    struct bytes in = BYTES_LIT("\x42\x02\x18\x01" "\x42\x05\x0a\x03xyz" "\x42\x02\x0a\x7f");
+    struct bytes in = BYTES_LIT("\x42\x02\x18\x01"
+                                "\x42\x05\x0a\x03xyz"
+                                "\x42\x02\x0a\x7f");
     assert_int_equal(dht_message_decode(in, &m), 0);
     struct bytes rest = m.whole;
     assert_false(dht_message_next(DHT_CLOSER, &rest, &p));

@@ -16,7 +16,7 @@
 
 static struct peer_id id_of(uint32_t n)
 {
-    uint8_t b[34] = {0x12, 0x20, (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
+    uint8_t b[34] = {0x12,      0x20, (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
                      (uint8_t)n};
     struct peer_id id;
     peer_id_decode(bytes_of(b, sizeof b), &id);
@@ -33,7 +33,8 @@ struct net {
 static struct dht_peer *peer_at(struct net *p, uint32_t n, uint32_t ip)
 {
     *p = (struct net){{4, (uint8_t)(ip >> 24), (uint8_t)(ip >> 16), (uint8_t)(ip >> 8), (uint8_t)ip,
-                       6, 0x0f, 0xa1}, .v = {NULL, 0}};
+                       6, 0x0f, 0xa1},
+                      .v = {NULL, 0}};
     p->v = bytes_of(p->addr, 8);
     p->peer = (struct dht_peer){id_of(n), &p->v, 1};
     return &p->peer;
@@ -161,33 +162,39 @@ static void diversity(void **state)
     uint32_t e = next_in_bucket(t, 1, 2);
     assert_int_equal(seen(t, a, ip + 1, 1, &check), DHT_TABLE_ADDED);
     assert_int_equal(seen(t, b, ip + 2, 1, &check), DHT_TABLE_ADDED);
-    assert_int_equal(seen(t, c, ip + 3, 1, &check), DHT_TABLE_REFUSED); /* third in the bucket */
+    assert_int_equal(seen(t, c, ip + 3, 1, &check), DHT_TABLE_REFUSED);   /* third in the bucket */
     assert_int_equal(seen(t, c, 0x08090003, 1, &check), DHT_TABLE_ADDED); /* another /16 */
-    assert_int_equal(seen(t, d, ip + 4, 1, &check), DHT_TABLE_ADDED);   /* third in the table */
-    assert_int_equal(seen(t, e, ip + 5, 1, &check), DHT_TABLE_REFUSED); /* fourth */
+    assert_int_equal(seen(t, d, ip + 4, 1, &check), DHT_TABLE_ADDED);     /* third in the table */
+    assert_int_equal(seen(t, e, ip + 5, 1, &check), DHT_TABLE_REFUSED);   /* fourth */
     struct peer_id gone = id_of(a);
     dht_table_remove(t, &gone, 2);
     assert_int_equal(seen(t, e, ip + 5, 2, &check), DHT_TABLE_ADDED);
     static const uint32_t exempt[] = {0x7f000001, 0x0a000001, 0xc0a80001, 0xac100001};
     for (size_t i = 0; i < ARRAY_LEN(exempt); i++)
         for (uint32_t k = 0; k < 6; k++)
-            assert_int_equal(seen(t, next_in_bucket(t, 1000 + 50 * (uint32_t)i + 8 * k, 3 + (int)k % 2),
-                                  exempt[i], 3, &check) == DHT_TABLE_REFUSED, 0);
+            assert_int_equal(
+                seen(t, next_in_bucket(t, 1000 + 50 * (uint32_t)i + 8 * k, 3 + (int)k % 2),
+                     exempt[i], 3, &check) == DHT_TABLE_REFUSED,
+                0);
     table_free(t);
 }
 
 static void groups(void **state)
 {
-    struct bytes dns = BYTES_LIT("\x36\x0b""example.com\x06\x01\xbb");
-    struct bytes a = BYTES_LIT("\x04\x08\x08\x01\x01\x06\x01\xbb"), b = BYTES_LIT("\x04\x08\x08\x02\x02");
+    struct bytes dns = BYTES_LIT("\x36\x0b"
+                                 "example.com\x06\x01\xbb");
+    struct bytes a = BYTES_LIT("\x04\x08\x08\x01\x01\x06\x01\xbb"),
+                 b = BYTES_LIT("\x04\x08\x08\x02\x02");
     struct bytes six = BYTES_LIT("\x29\x20\x01\x0d\xb9\0\0\0\0\0\0\0\0\0\0\0\1");
     struct bytes two[] = {dns, a}, lan[] = {BYTES_LIT("\x04\xc0\xa8\x01\x01"), a};
     assert_int_equal(dht_addrs_group(&dns, 1), 0);
     assert_true(dht_addrs_group(&a, 1) != 0);
     assert_int_equal(dht_addrs_group(&a, 1), dht_addrs_group(&b, 1));
     assert_int_equal(dht_addrs_group(&a, 1), dht_addrs_group(two, 2));
-    assert_int_equal(dht_addrs_group(&a, 1), dht_addrs_group(lan, 2)); /* LAN listed first: no way out */
-    assert_true(dht_addrs_group(&six, 1) != 0 && dht_addrs_group(&six, 1) != dht_addrs_group(&a, 1));
+    assert_int_equal(dht_addrs_group(&a, 1),
+                     dht_addrs_group(lan, 2)); /* LAN listed first: no way out */
+    assert_true(dht_addrs_group(&six, 1) != 0 &&
+                dht_addrs_group(&six, 1) != dht_addrs_group(&a, 1));
 }
 
 static int by_distance(const void *a, const void *b, void *target)
@@ -239,7 +246,7 @@ static void nearest_against_a_model(void **state)
     table_free(t);
 }
 
-/* --- providers ------------------------------------------------------------------------------- */
+/* --- providers --- */
 
 static int give(struct dht_providers *p, const char *key, uint32_t who, uint64_t now)
 {

@@ -87,7 +87,8 @@ static void on_drip(struct timer *t)
 
 static void say_list(struct served *c, struct bytes body)
 {
-    buf_printf(&c->out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+    buf_printf(&c->out,
+               "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
                body.n);
     buf_append_bytes(&c->out, body);
 }
@@ -217,11 +218,16 @@ static int setup(void **state)
     list_init(&w->served);
     w->client = http_client_new(loop_sched(w->near));
     assert_int_equal(http_net_new(w->near, &(struct http_net_options){0}, &w->net, why), 0);
-    w->pool = http_pool_new(&(struct http_pool_config){
-        .client = w->client, .sched = loop_sched(w->near), .dialer = http_net_dialer(), .dialer_ctx = w->net});
-    w->engine = engine_new(&(struct engine_config){
-        .loop = w->near, .client = w->client, .pool = w->pool, .data_dir = "/nonexistent",
-        .changed = on_changed, .ctx = w});
+    w->pool = http_pool_new(&(struct http_pool_config){.client = w->client,
+                                                       .sched = loop_sched(w->near),
+                                                       .dialer = http_net_dialer(),
+                                                       .dialer_ctx = w->net});
+    w->engine = engine_new(&(struct engine_config){.loop = w->near,
+                                                   .client = w->client,
+                                                   .pool = w->pool,
+                                                   .data_dir = "/nonexistent",
+                                                   .changed = on_changed,
+                                                   .ctx = w});
     trace_set_all(TRACE_INFO);
     trace_set_sink(on_line, w);
     *state = w;
@@ -384,7 +390,8 @@ static void wrong_answers_have_a_sentence(void **state)
         {SILENT, NULL, "backend box: "},
         {DRIP, NULL, "its list of models takes longer than 60 s"},
         {FLOOD, NULL, "its list of models is too long"},
-        {SAY, "HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "it answers 301 to /v1/models"},
+        {SAY, "HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+         "it answers 301 to /v1/models"},
         {SAY, "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
          "it refuses the key (401); CONDUIT_BACKEND_BOX_KEY sets it"},
         {SAY, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "it answers 404 to /v1/models"},
@@ -399,7 +406,8 @@ static void wrong_answers_have_a_sentence(void **state)
         run_for(w, 62 * US_PER_S);
         assert_true(w->asked > 0);
         assert_false(is_used(w));
-        if (rows[i].said && (!strstr(w->log, rows[i].said) || !strstr(w->log, "-> not used, asking again in")))
+        if (rows[i].said &&
+            (!strstr(w->log, rows[i].said) || !strstr(w->log, "-> not used, asking again in")))
             fail_msg("row %zu: said \"%s\"", i, w->log);
         /* And whatever it was, it is used when it is put right. */
         w->script = LIST;
@@ -493,10 +501,15 @@ int main(void)
 {
 #define STORY(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        STORY(models_come_and_go), STORY(down_at_the_start_and_used_when_it_comes),
-        STORY(goes_and_comes_back), STORY(back_off_has_an_end),
-        cmocka_unit_test(wrong_answers_have_a_sentence), STORY(named_models),
-        STORY(closed_while_asking), STORY(a_failed_request_is_a_reason_to_ask), STORY(the_one_that_answers_is_taken),
+        STORY(models_come_and_go),
+        STORY(down_at_the_start_and_used_when_it_comes),
+        STORY(goes_and_comes_back),
+        STORY(back_off_has_an_end),
+        cmocka_unit_test(wrong_answers_have_a_sentence),
+        STORY(named_models),
+        STORY(closed_while_asking),
+        STORY(a_failed_request_is_a_reason_to_ask),
+        STORY(the_one_that_answers_is_taken),
     };
 #undef STORY
     return cmocka_run_group_tests(tests, NULL, NULL);

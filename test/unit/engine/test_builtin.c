@@ -44,7 +44,8 @@ static int setup(void **state)
     net_addr_parse_ip("10.0.0.1", 0, &ip);
     w->loop = loop_virtual_machine(w->v, &ip);
     w->client = http_client_new(loop_sched(w->loop));
-    w->engine = engine_new(&(struct engine_config){.loop = w->loop, .client = w->client, .data_dir = "/nonexistent"});
+    w->engine = engine_new(
+        &(struct engine_config){.loop = w->loop, .client = w->client, .data_dir = "/nonexistent"});
     snprintf(w->file, sizeof w->file, "/tmp/conduit-tape-%d", (int)getpid());
     *state = w;
     return 0;
@@ -103,8 +104,11 @@ static void on_ready(struct engine_ticket *t, int err, const struct engine_way *
     static const struct http_call_events on = {NULL, on_head, on_body, on_done};
     struct world *w = CONTAINER_OF(t, struct world, ticket);
     struct bytes body = bytes_str(w->body);
-    struct http_request req = {.method = "POST", .target = BYTES_LIT("/v1/chat/completions"),
-                               .host = bytes_str(way->host), .body = &body, .body_count = 1};
+    struct http_request req = {.method = "POST",
+                               .target = BYTES_LIT("/v1/chat/completions"),
+                               .host = bytes_str(way->host),
+                               .body = &body,
+                               .body_count = 1};
     assert_int_equal(err, 0);
     w->call = http_call_open(w->client, way->stream, &req, &on, w, &err);
     assert_non_null(w->call);
@@ -156,7 +160,8 @@ static void every_word_at_its_moment(void **state)
 
 static void every_line_at_its_moment(void **state)
 {
-    static const char said[] = ": wait 100\ndata: a\n\n: wait 250\ndata: : wait 9\n\ndata: b\n\n: wait 99999999\ndata: c\n\n";
+    static const char said[] = ": wait 100\ndata: a\n\n: wait 250\ndata: : wait 9\n\ndata: b\n\n: "
+                               "wait 99999999\ndata: c\n\n";
     static const uint64_t at[] = {100, 350, 60350}; /* a minute is the longest */
     struct world *w = *state;
     record(w, said, sizeof said - 1);
@@ -229,8 +234,9 @@ int main(void)
 {
 #define STORY(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        STORY(every_word_at_its_moment), STORY(every_line_at_its_moment), STORY(a_long_recording_comes_whole),
-        STORY(a_reader_that_stops), STORY(a_client_that_goes_away),
+        STORY(every_word_at_its_moment),     STORY(every_line_at_its_moment),
+        STORY(a_long_recording_comes_whole), STORY(a_reader_that_stops),
+        STORY(a_client_that_goes_away),
     };
 #undef STORY
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,8 @@ static int probe(const char *secret, const char *dir)
 
 static void sandbox_holds(void **state)
 {
-    char base[] = "/tmp/conduit-box-XXXXXX", dir[64], secret[64], self[512], parent[16], text[32] = "";
+    char base[] = "/tmp/conduit-box-XXXXXX", dir[64], secret[64], self[512], parent[16],
+         text[32] = "";
     assert_non_null(mkdtemp(base));
     snprintf(dir, sizeof dir, "%s/rw", base);
     snprintf(secret, sizeof secret, "%s/identity.key", base);
@@ -88,8 +89,8 @@ static void sandbox_holds(void **state)
     signal(SIGUSR1, SIG_IGN);
     pid_t pid = fork();
     if (pid == 0) {
-        execl(self, self, "engine-exec", "--parent", parent, "--ro", self, "--rw", dir, "--", self, "probe",
-              secret, dir, (char *)NULL);
+        execl(self, self, "engine-exec", "--parent", parent, "--ro", self, "--rw", dir, "--", self,
+              "probe", secret, dir, (char *)NULL);
         _exit(99);
     }
     int status = 0;
@@ -152,10 +153,15 @@ static void world_open(struct world *w)
     struct http_net_options no = {0};
     assert_int_equal(http_net_new(w->loop, &no, &w->net, why), 0);
     w->client = http_client_new(loop_sched(w->loop));
-    struct http_pool_config pc = {.client = w->client, .sched = loop_sched(w->loop),
-                                  .dialer = http_net_dialer(), .dialer_ctx = w->net};
+    struct http_pool_config pc = {.client = w->client,
+                                  .sched = loop_sched(w->loop),
+                                  .dialer = http_net_dialer(),
+                                  .dialer_ctx = w->net};
     w->pool = http_pool_new(&pc);
-    struct engine_config ec = {.loop = w->loop, .client = w->client, .pool = w->pool, .data_dir = w->dir,
+    struct engine_config ec = {.loop = w->loop,
+                               .client = w->client,
+                               .pool = w->pool,
+                               .data_dir = w->dir,
                                .llama = {.parallel = 2, .threads = 1}};
     w->engine = engine_new(&ec);
     timer_init(&w->limit, on_limit);
@@ -247,8 +253,12 @@ static void ask_ready(struct engine_ticket *t, int err, const struct engine_way 
     }
     snprintf(target, sizeof target, "%s%s", way->base_path, a->path);
     struct bytes body = bytes_str(a->body);
-    struct http_request req = {.method = "POST", .target = bytes_str(target), .host = bytes_str(way->host),
-                               .headers = way->headers, .header_count = way->header_count, .body = &body,
+    struct http_request req = {.method = "POST",
+                               .target = bytes_str(target),
+                               .host = bytes_str(way->host),
+                               .headers = way->headers,
+                               .header_count = way->header_count,
+                               .body = &body,
                                .body_count = 1};
     a->call = way->stream ? http_call_open(a->w->client, way->stream, &req, &on, a, &err)
                           : http_pool_call(a->w->pool, way->origin, &req, &on, a, &err);
@@ -337,7 +347,8 @@ static void echo_answers(void **state)
     ask_end(&d);
     assert_int_equal(engine_add_backend(w.engine, "echo:?speed=9", NULL, NULL, why), E_INVALID);
     assert_non_null(strstr(why, "speed"));
-    assert_int_equal(engine_add_backend(w.engine, "replay:/nonexistent", NULL, NULL, why), E_NOT_FOUND);
+    assert_int_equal(engine_add_backend(w.engine, "replay:/nonexistent", NULL, NULL, why),
+                     E_NOT_FOUND);
     world_close(&w);
 }
 
@@ -376,9 +387,9 @@ static bool need_llama(void)
     return path && access(model_file, R_OK) == 0;
 }
 
-static const char chat_body[] =
-    "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"What is the capital of France?\"}],"
-    "\"max_tokens\":32,\"temperature\":0}";
+static const char chat_body[] = "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+                                "\"What is the capital of France?\"}],"
+                                "\"max_tokens\":32,\"temperature\":0}";
 
 static void llama_answers_and_is_restarted(void **state)
 {
@@ -422,8 +433,9 @@ static void llama_answers_and_is_restarted(void **state)
     assert_int_equal(engine_model_at(w.engine, 0)->busy, 0);
 
     /* Killed in the middle of an answer: the answer breaks off, and it comes back. */
-    struct ask k = {.path = "/completions",
-                    .body = "{\"stream\":true,\"prompt\":\"a\",\"max_tokens\":2000,\"ignore_eos\":true}"};
+    struct ask k = {
+        .path = "/completions",
+        .body = "{\"stream\":true,\"prompt\":\"a\",\"max_tokens\":2000,\"ignore_eos\":true}"};
     ask_start(&w, &k, "tiny");
     wait_for(&w, has_some, &k, "the answer has begun");
     char cmd[160];

@@ -87,7 +87,8 @@ static void a_log_is_rotated(void **state)
     assert_int_equal(pread(fd, last, 4, LIMIT_ENGINE_LOG - 4), 4);
     assert_string_equal(last, "bbbb");
     close(fd);
-    assert_int_equal(write(child, "next\n", 5), 5); /* it goes on at the beginning, without a hole */
+    assert_int_equal(write(child, "next\n", 5),
+                     5); /* it goes on at the beginning, without a hole */
     char *text = get(in_base("log"));
     assert_string_equal(text, "next\n");
     free(text);
@@ -241,7 +242,8 @@ static void the_cache_stays_small(void **state)
 static void digests_that_cannot_be(void **state)
 {
     assert_string_equal(digest_of(in_base("nowhere"), in_base("digest.cache"), E_NOT_FOUND), "");
-    put(in_base("weights"), "abc"); /* a cache that cannot be written costs the next start, not this one */
+    put(in_base("weights"),
+        "abc"); /* a cache that cannot be written costs the next start, not this one */
     assert_string_equal(digest_of(in_base("weights"), "/nonexistent/digest.cache", 0), sha_abc);
 }
 
@@ -250,11 +252,14 @@ static void a_split_models(void **state)
 {
     put(in_base("m-00001-of-00003.gguf"), "a");
     put(in_base("m-00002-of-00003.gguf"), "b");
-    assert_string_equal(digest_of(in_base("m-00001-of-00003.gguf"), in_base("split.cache"), E_NOT_FOUND), "");
+    assert_string_equal(
+        digest_of(in_base("m-00001-of-00003.gguf"), in_base("split.cache"), E_NOT_FOUND), "");
     put(in_base("m-00003-of-00003.gguf"), "c");
-    assert_string_equal(digest_of(in_base("m-00001-of-00003.gguf"), in_base("split.cache"), 0), sha_abc);
+    assert_string_equal(digest_of(in_base("m-00001-of-00003.gguf"), in_base("split.cache"), 0),
+                        sha_abc);
     put(in_base("m-00002-of-00003.gguf"), "other");
-    assert_string_not_equal(digest_of(in_base("m-00001-of-00003.gguf"), in_base("split.cache"), 0), sha_abc);
+    assert_string_not_equal(digest_of(in_base("m-00001-of-00003.gguf"), in_base("split.cache"), 0),
+                            sha_abc);
 }
 
 static void closed_while_computed(void **state)
@@ -285,14 +290,10 @@ static int remove_base(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_log_is_rotated),
-        cmocka_unit_test(the_last_line),
-        cmocka_unit_test(a_log_that_cannot_be),
-        cmocka_unit_test(a_digest_is_computed_once),
-        cmocka_unit_test(a_changed_file_is_another),
-        cmocka_unit_test(the_cache_stays_small),
-        cmocka_unit_test(digests_that_cannot_be),
-        cmocka_unit_test(a_split_models),
+        cmocka_unit_test(a_log_is_rotated),          cmocka_unit_test(the_last_line),
+        cmocka_unit_test(a_log_that_cannot_be),      cmocka_unit_test(a_digest_is_computed_once),
+        cmocka_unit_test(a_changed_file_is_another), cmocka_unit_test(the_cache_stays_small),
+        cmocka_unit_test(digests_that_cannot_be),    cmocka_unit_test(a_split_models),
         cmocka_unit_test(closed_while_computed),
     };
     return cmocka_run_group_tests(tests, make_base, remove_base);

@@ -13,13 +13,13 @@
 #include "http/sse.h"
 
 static struct fixup f;
-static struct buf got;       /* the stream as the client reads it */
-static char error[4096];     /* of a failure */
+static struct buf got;   /* the stream as the client reads it */
+static char error[4096]; /* of a failure */
 static int status;
-static unsigned relayed;     /* events that went through untouched */
+static unsigned relayed; /* events that went through untouched */
 
-static const struct fixup_config chat = {.path = FIXUP_CHAT, .model = "m", .id = "chatcmpl-ours",
-                                         .created_s = 77};
+static const struct fixup_config chat = {
+    .path = FIXUP_CHAT, .model = "m", .id = "chatcmpl-ours", .created_s = 77};
 
 static void begin(const struct fixup_config *cfg)
 {
@@ -98,11 +98,13 @@ static void assert_well_formed(void)
     sse_fini(&s);
 }
 
-#define HEAD "{\"id\":\"a\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":["
-#define DELTA(d) HEAD "{\"index\":0,\"delta\":{" d "},\"finish_reason\":null}]}"
-#define ROLE     DELTA("\"role\":\"assistant\",\"content\":\"\"")
+#define HEAD                                                                                       \
+    "{\"id\":\"a\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\","            \
+    "\"choices\":["
+#define DELTA(d)  HEAD "{\"index\":0,\"delta\":{" d "},\"finish_reason\":null}]}"
+#define ROLE      DELTA("\"role\":\"assistant\",\"content\":\"\"")
 #define STOP(why) HEAD "{\"index\":0,\"delta\":{},\"finish_reason\":\"" why "\"}]}"
-#define USAGE    "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}"
+#define USAGE     "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}"
 
 static void right_streams_are_untouched(void **state)
 {
@@ -112,9 +114,10 @@ static void right_streams_are_untouched(void **state)
     assert_int_equal(feed(DELTA("\"content\":\"lo \\\"role\\\" 😀\"")), FIXUP_RELAY);
     assert_int_equal(feed(STOP("stop")), FIXUP_RELAY);
     assert_int_equal(feed("[DONE]"), FIXUP_DONE);
-    assert_string_equal(text(), "data: " ROLE "\n\ndata: " DELTA("\"content\":\"Hel\"") "\n\ndata: "
-                        DELTA("\"content\":\"lo \\\"role\\\" 😀\"") "\n\ndata: " STOP("stop")
-                        "\n\ndata: [DONE]\n\n");
+    assert_string_equal(
+        text(),
+        "data: " ROLE "\n\ndata: " DELTA("\"content\":\"Hel\"") "\n\ndata: " DELTA(
+            "\"content\":\"lo \\\"role\\\" 😀\"") "\n\ndata: " STOP("stop") "\n\ndata: [DONE]\n\n");
     assert_string_equal(f.finish_reason, "stop");
     assert_int_equal(feed(ROLE), FIXUP_REPLACE); /* after the end there is nothing */
     end();
@@ -125,9 +128,11 @@ static void tool_index(void **state)
 {
     begin(&chat);
     feed(ROLE);
-    feed(DELTA("\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]"));
+    feed(DELTA("\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+               "\"arguments\":\"\"}}]"));
     feed(DELTA("\"tool_calls\":[{\"function\":{\"arguments\":\"{}\"}}]"));
-    feed(DELTA("\"tool_calls\":[{\"id\":\"c2\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":{\"x\":1}}}]"));
+    feed(DELTA("\"tool_calls\":[{\"id\":\"c2\",\"type\":\"function\",\"function\":{\"name\":\"g\","
+               "\"arguments\":{\"x\":1}}}]"));
     feed(STOP("stop"));
     feed("[DONE]");
     assert_non_null(strstr(text(), "{\"index\":0,\"id\":\"c1\""));
@@ -138,8 +143,10 @@ static void tool_index(void **state)
     end();
     begin(&chat);
     feed(ROLE);
-    feed(DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]"));
-    feed(DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c2\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]"));
+    feed(DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"type\":\"function\",\"function\":{"
+               "\"name\":\"f\",\"arguments\":\"{}\"}}]"));
+    feed(DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c2\",\"type\":\"function\",\"function\":{"
+               "\"name\":\"g\",\"arguments\":\"\"}}]"));
     feed(DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"[2]\"}}]"));
     assert_non_null(strstr(text(), "{\"index\":1,\"id\":\"c2\""));
     assert_non_null(strstr(text(), "{\"index\":1,\"function\":{\"arguments\":\"[2]\"}}"));
@@ -150,9 +157,12 @@ static void right_tool_calls_are_untouched(void **state)
 {
     begin(&chat);
     feed(ROLE);
-    feed(DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]"));
-    feed(DELTA("\"tool_calls\":[{\"index\":1,\"id\":\"c2\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]"));
-    feed(DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]")); /* interleaved */
+    feed(DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"type\":\"function\",\"function\":{"
+               "\"name\":\"f\",\"arguments\":\"\"}}]"));
+    feed(DELTA("\"tool_calls\":[{\"index\":1,\"id\":\"c2\",\"type\":\"function\",\"function\":{"
+               "\"name\":\"g\",\"arguments\":\"\"}}]"));
+    feed(DELTA(
+        "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]")); /* interleaved */
     feed(STOP("tool_calls"));
     assert_int_equal(relayed, 5);
     end();
@@ -198,7 +208,8 @@ static void usage_when_asked(void **state)
     /* with the finish, as some do: it still comes once, after it, with empty choices */
     feed(HEAD "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]," USAGE "}");
     feed("[DONE]");
-    const char *finish_at = strstr(text(), "\"finish_reason\":\"stop\""), *usage_at = strstr(text(), "\"choices\":[]," USAGE);
+    const char *finish_at = strstr(text(), "\"finish_reason\":\"stop\""),
+               *usage_at = strstr(text(), "\"choices\":[]," USAGE);
     assert_true(finish_at && usage_at && finish_at < usage_at);
     assert_null(strstr(usage_at + 20, "\"usage\":{\"prompt"));
     assert_well_formed();
@@ -215,7 +226,8 @@ static void what_comes_with_the_usage_stays(void **state)
     feed(STOP("stop"));
     feed(HEAD "],\"system_fingerprint\":\"b1\"," USAGE ",\"timings\":{\"cache_n\":0}}");
     feed("[DONE]");
-    assert_non_null(strstr(text(), "\"choices\":[],\"system_fingerprint\":\"b1\"," USAGE ",\"timings\":{\"cache_n\":0}}\n\n"));
+    assert_non_null(strstr(text(), "\"choices\":[],\"system_fingerprint\":\"b1\"," USAGE
+                                   ",\"timings\":{\"cache_n\":0}}\n\n"));
     assert_well_formed();
     end();
 }
@@ -225,7 +237,8 @@ static void finish_says_tool_calls(void **state)
 {
     begin(&chat);
     feed(ROLE);
-    feed(DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]"));
+    feed(DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"type\":\"function\",\"function\":{"
+               "\"name\":\"f\",\"arguments\":\"\"}}]"));
     assert_int_equal(feed(STOP("stop")), FIXUP_REPLACE);
     assert_non_null(strstr(text(), "\"finish_reason\":\"tool_calls\""));
     assert_string_equal(f.finish_reason, "tool_calls");
@@ -262,7 +275,8 @@ static void ends(void **state)
     begin(&chat); /* the finish is missing, [DONE] is there */
     feed(ROLE);
     assert_int_equal(feed("[DONE]"), FIXUP_DONE);
-    assert_non_null(strstr(text(), "\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"));
+    assert_non_null(
+        strstr(text(), "\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"));
     assert_well_formed();
     end();
 }
@@ -272,16 +286,20 @@ static void error_events(void **state)
 {
     begin(&chat);
     feed(ROLE);
-    assert_int_equal(feed("{\"error\":{\"message\":\"out of memory\",\"code\":503}}"), FIXUP_FAILED);
+    assert_int_equal(feed("{\"error\":{\"message\":\"out of memory\",\"code\":503}}"),
+                     FIXUP_FAILED);
     assert_int_equal(status, 503);
-    assert_string_equal(error, "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
+    assert_string_equal(error, "{\"error\":{\"message\":\"out of "
+                               "memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
     end();
     begin(&chat);
     assert_int_equal(feed("{\"error\":\"no\"}"), FIXUP_FAILED);
     assert_int_equal(status, 502);
     end();
     begin(&chat); /* null is not an error */
-    assert_int_equal(feed(HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":null}],\"error\":null}"), FIXUP_RELAY);
+    assert_int_equal(feed(HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"x\"},"
+                               "\"finish_reason\":null}],\"error\":null}"),
+                     FIXUP_RELAY);
     end();
     begin(&chat);
     feed(ROLE);
@@ -296,7 +314,9 @@ static void quick_look_checks(void **state)
 {
     begin(&chat);
     feed(ROLE);
-    assert_int_equal(feed(HEAD "{\"index\":0,\"delta\":{\"content\":\"a\"b\"},\"finish_reason\":null}]}"), FIXUP_FAILED);
+    assert_int_equal(
+        feed(HEAD "{\"index\":0,\"delta\":{\"content\":\"a\"b\"},\"finish_reason\":null}]}"),
+        FIXUP_FAILED);
     end();
     begin(&chat);
     feed(ROLE);
@@ -322,45 +342,57 @@ static void missing_fields(void **state)
 {
     begin(&chat);
     feed("{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}");
-    feed("{\"id\":\"other\",\"model\":\"/path/x.gguf\",\"created\":9,\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"b\"},\"finish_reason\":\"\"}]}");
+    feed("{\"id\":\"other\",\"model\":\"/path/"
+         "x.gguf\",\"created\":9,\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
+         "\"content\":\"b\"},\"finish_reason\":\"\"}]}");
     feed("[DONE]");
     assert_well_formed();
     const char *t = text();
-    assert_non_null(strstr(t, "\"id\":\"chatcmpl-ours\",\"object\":\"chat.completion.chunk\",\"created\":77,\"model\":\"m\""));
+    assert_non_null(strstr(t, "\"id\":\"chatcmpl-ours\",\"object\":\"chat.completion.chunk\","
+                              "\"created\":77,\"model\":\"m\""));
     assert_null(strstr(t, "other"));
     assert_null(strstr(t, "\"created\":9"));
-    assert_ptr_equal(strstr(strstr(t, "\"role\"") + 1, "\"role\""), NULL); /* in the first delta only */
+    assert_ptr_equal(strstr(strstr(t, "\"role\"") + 1, "\"role\""),
+                     NULL); /* in the first delta only */
     end();
 }
 
 /* 19: nulls stay nulls */
 static void nulls(void **state)
 {
-    static const char first[] = HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":null},"
-                                     "\"logprobs\":null,\"finish_reason\":null}],\"usage\":null,\"system_fingerprint\":null}";
+    static const char first[] = HEAD
+        "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":null},"
+        "\"logprobs\":null,\"finish_reason\":null}],\"usage\":null,\"system_fingerprint\":null}";
     begin(&chat);
     assert_int_equal(feed(first), FIXUP_RELAY);
-    assert_int_equal(feed(HEAD "{\"index\":0,\"delta\":{\"content\":\"x\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null,\"system_fingerprint\":null}"), FIXUP_RELAY);
+    assert_int_equal(
+        feed(HEAD "{\"index\":0,\"delta\":{\"content\":\"x\"},\"logprobs\":null,\"finish_reason\":"
+                  "null}],\"usage\":null,\"system_fingerprint\":null}"),
+        FIXUP_RELAY);
     end();
 }
 
 static void many_choices(void **state)
 {
     begin(&chat);
-    feed(HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"a\"},\"finish_reason\":null}]}");
-    feed(HEAD "{\"index\":1,\"delta\":{\"role\":\"assistant\",\"content\":\"b\"},\"finish_reason\":null}]}");
+    feed(HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"a\"},\"finish_reason\":"
+              "null}]}");
+    feed(HEAD "{\"index\":1,\"delta\":{\"role\":\"assistant\",\"content\":\"b\"},\"finish_reason\":"
+              "null}]}");
     feed(STOP("stop"));
     feed("[DONE]");
     assert_non_null(strstr(text(), "{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}"));
     end();
     begin(&chat);
-    assert_int_equal(feed(HEAD "{\"index\":128,\"delta\":{},\"finish_reason\":null}]}"), FIXUP_FAILED);
+    assert_int_equal(feed(HEAD "{\"index\":128,\"delta\":{},\"finish_reason\":null}]}"),
+                     FIXUP_FAILED);
     end();
 }
 
 static void completions(void **state)
 {
-    struct fixup_config cfg = {.path = FIXUP_COMPLETION, .model = "m", .id = "cmpl-1", .created_s = 1};
+    struct fixup_config cfg = {
+        .path = FIXUP_COMPLETION, .model = "m", .id = "cmpl-1", .created_s = 1};
     begin(&cfg);
     feed("{\"choices\":[{\"text\":\"a\"}]}");
     feed("{\"choices\":[{\"text\":\"\",\"finish_reason\":\"length\"}]}");
@@ -390,7 +422,8 @@ static enum fixup_verdict reply(const struct fixup_config *cfg, int st, const ch
     begin(cfg);
     buf_init(&out, 0);
     status = st;
-    enum fixup_verdict v = fixup_reply(&f, &status, BYTES_LIT("application/json"), bytes_str(body), &out);
+    enum fixup_verdict v =
+        fixup_reply(&f, &status, BYTES_LIT("application/json"), bytes_str(body), &out);
     snprintf(error, sizeof error, "%.*s", BYTES_FMT(buf_view(&out)));
     buf_fini(&out);
     end();
@@ -399,11 +432,19 @@ static enum fixup_verdict reply(const struct fixup_config *cfg, int st, const ch
 
 static void whole_replies(void **state)
 {
-    static const char good[] = "{\"id\":\"a\",\"object\":\"chat.completion\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,"
-                               "\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}]," USAGE "}";
+    static const char good[] =
+        "{\"id\":\"a\",\"object\":\"chat.completion\",\"created\":5,\"model\":\"m\",\"choices\":[{"
+        "\"index\":0,"
+        "\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}]," USAGE
+        "}";
     assert_int_equal(reply(&chat, 200, good), FIXUP_RELAY);
-    assert_int_equal(reply(&chat, 200, "{\"choices\":[{\"message\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{}}}]},\"finish_reason\":\"stop\"}]}"), FIXUP_REPLACE);
-    assert_non_null(strstr(error, "\"id\":\"chatcmpl-ours\",\"object\":\"chat.completion\",\"created\":77,\"model\":\"m\""));
+    assert_int_equal(reply(&chat, 200,
+                           "{\"choices\":[{\"message\":{\"tool_calls\":[{\"function\":{\"name\":"
+                           "\"f\",\"arguments\":{}}}]},\"finish_reason\":\"stop\"}]}"),
+                     FIXUP_REPLACE);
+    assert_non_null(strstr(
+        error,
+        "\"id\":\"chatcmpl-ours\",\"object\":\"chat.completion\",\"created\":77,\"model\":\"m\""));
     assert_non_null(strstr(error, "\"role\":\"assistant\""));
     assert_non_null(strstr(error, "\"id\":\"call_0_0\",\"type\":\"function\""));
     assert_non_null(strstr(error, "\"arguments\":\"{}\""));
@@ -422,7 +463,8 @@ static void replies_that_are_none(void **state)
     assert_int_equal(reply(&chat, 200, "{}"), FIXUP_FAILED);
     assert_int_equal(reply(&chat, 200, "[]"), FIXUP_FAILED);
     assert_int_equal(reply(&chat, 302, ""), FIXUP_FAILED);
-    assert_int_equal(reply(&chat, 200, "{\"error\":{\"message\":\"loading\",\"code\":503}}"), FIXUP_FAILED);
+    assert_int_equal(reply(&chat, 200, "{\"error\":{\"message\":\"loading\",\"code\":503}}"),
+                     FIXUP_FAILED);
     assert_int_equal(status, 503);
 }
 
@@ -433,11 +475,17 @@ static void error_shapes(void **state)
         int st, told;
         const char *body, *message;
     } rows[] = {
-        {400, 400, "{\"error\":{\"message\":\"bad\",\"type\":\"invalid_request_error\",\"param\":\"n\",\"code\":\"x\"}}", "\"message\":\"bad\",\"type\":\"invalid_request_error\",\"param\":\"n\",\"code\":\"x\""},
-        {422, 400, "{\"detail\":[{\"loc\":[\"body\"],\"msg\":\"field required\"}]}", "\"message\":\"field required\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null"},
+        {400, 400,
+         "{\"error\":{\"message\":\"bad\",\"type\":\"invalid_request_error\",\"param\":\"n\","
+         "\"code\":\"x\"}}",
+         "\"message\":\"bad\",\"type\":\"invalid_request_error\",\"param\":\"n\",\"code\":\"x\""},
+        {422, 400, "{\"detail\":[{\"loc\":[\"body\"],\"msg\":\"field required\"}]}",
+         "\"message\":\"field "
+         "required\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null"},
         {404, 404, "{\"detail\":\"Not Found\"}", "\"message\":\"Not Found\""},
         {500, 500, "{\"error\":\"boom\"}", "\"message\":\"boom\",\"type\":\"server_error\""},
-        {429, 429, "{\"message\":\"slow down\"}", "\"message\":\"slow down\",\"type\":\"rate_limit_error\""},
+        {429, 429, "{\"message\":\"slow down\"}",
+         "\"message\":\"slow down\",\"type\":\"rate_limit_error\""},
         {502, 502, "<html>Bad Gateway</html>", "status 502"},
         {503, 503, "", "status 503"},
         {400, 400, "{\"error\":{\"message\":\"m\",\"code\":400}}", "\"code\":null"},
@@ -454,7 +502,9 @@ static void error_shapes(void **state)
 static void embeddings(void **state)
 {
     struct fixup_config cfg = {.path = FIXUP_EMBEDDINGS};
-    assert_int_equal(reply(&cfg, 200, "{\"data\":[{\"embedding\":[1]}],\"usage\":{\"prompt_tokens\":4}}"), FIXUP_RELAY);
+    assert_int_equal(
+        reply(&cfg, 200, "{\"data\":[{\"embedding\":[1]}],\"usage\":{\"prompt_tokens\":4}}"),
+        FIXUP_RELAY);
     assert_int_equal(f.usage.prompt_tokens, 4);
     assert_int_equal(reply(&cfg, 200, "{\"embedding\":[1]}"), FIXUP_FAILED);
 }
@@ -462,8 +512,10 @@ static void embeddings(void **state)
 /* 10, 18: the same stream cut into bytes anywhere gives the same events, emoji whole. */
 static void every_split(void **state)
 {
-    static const char stream[] = "data: " ROLE "\n\ndata: " DELTA("\"content\":\"a😀b\"") "\n\ndata: "
-                                 DELTA("\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\"}}]") "\n\ndata: " STOP("stop") "\n\ndata: [DONE]\n\n";
+    static const char stream[] = "data: " ROLE
+                                 "\n\ndata: " DELTA("\"content\":\"a😀b\"") "\n\ndata: " DELTA(
+                                     "\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\"}}"
+                                     "]") "\n\ndata: " STOP("stop") "\n\ndata: [DONE]\n\n";
     char whole[4096] = "";
     for (size_t cut = 0; cut < sizeof stream - 1; cut++) {
         struct sse s;
@@ -471,7 +523,8 @@ static void every_split(void **state)
         char data[1024];
         begin(&chat);
         sse_init(&s, 0);
-        struct bytes parts[] = {bytes_of(stream, cut), bytes_of(stream + cut, sizeof stream - 1 - cut)};
+        struct bytes parts[] = {bytes_of(stream, cut),
+                                bytes_of(stream + cut, sizeof stream - 1 - cut)};
         for (int i = 0; i < 2; i++) {
             while (sse_next(&s, &parts[i], &item) == 1) {
                 snprintf(data, sizeof data, "%.*s", BYTES_FMT(item.data));

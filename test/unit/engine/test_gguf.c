@@ -28,7 +28,7 @@ static int check(struct gguf_make *m, struct gguf_summary *sum)
         struct gguf_summary s_;                                                                    \
         int err_ = check(m, &s_);                                                                  \
         if (err_ != (wanted) || !strstr(why, words))                                               \
-            fail_msg("got %s '%s', wanted %s '%s'", err_name(err_), why, err_name(wanted), words);   \
+            fail_msg("got %s '%s', wanted %s '%s'", err_name(err_), why, err_name(wanted), words); \
     } while (0)
 
 static void good_file(void **state)
@@ -151,12 +151,14 @@ static void lies_about_the_model(void **state)
     EXPECT(&m, E_MALFORMED, "not a string");
     make_init(&m), make_str(&m, "general.name", "x");
     EXPECT(&m, E_MALFORMED, "general.architecture is missing");
-    make_init(&m), make_str(&m, "general.architecture", "llama"), make_u32(&m, "llama.block_count", 513);
+    make_init(&m), make_str(&m, "general.architecture", "llama"),
+        make_u32(&m, "llama.block_count", 513);
     EXPECT(&m, E_LIMIT, "block_count' is 513");
     make_init(&m), make_str(&m, "general.architecture", "llama");
     put_int(make_pair(&m, "llama.block_count", 5), 0xffffffff, 4);
     EXPECT(&m, E_MALFORMED, "negative");
-    make_init(&m), make_str(&m, "general.architecture", "llama"), make_str(&m, "llama.block_count", "2");
+    make_init(&m), make_str(&m, "general.architecture", "llama"),
+        make_str(&m, "llama.block_count", "2");
     EXPECT(&m, E_MALFORMED, "not a whole number");
     make_good(&m), make_u32(&m, "general.alignment", 24);
     EXPECT(&m, E_MALFORMED, "power of two");
@@ -169,7 +171,8 @@ static void lies_about_the_model(void **state)
 static void lies_in_the_vocabulary(void **state)
 {
     struct gguf_make m;
-    make_good(&m), make_array(&m, "tokenizer.ggml.scores", 4, 3), put_int(&m.pairs, 0, 8), put_int(&m.pairs, 0, 4);
+    make_good(&m), make_array(&m, "tokenizer.ggml.scores", 4, 3), put_int(&m.pairs, 0, 8),
+        put_int(&m.pairs, 0, 4);
     EXPECT(&m, E_MALFORMED, "not an array of f32");
     make_good(&m), make_array(&m, "tokenizer.ggml.scores", 6, 2), put_int(&m.pairs, 0, 8);
     EXPECT(&m, E_MALFORMED, "3 tokens, but 2 of their scores");

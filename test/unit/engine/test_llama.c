@@ -180,10 +180,23 @@ static bool has_arg(const struct llama_args *a, const char *flag, const char *va
 static void command_line(void **state)
 {
     static const char *const lora[] = {"/l1.gguf", "/l2.gguf", NULL};
-    struct engine_llama_options o = {.ctx = 1000, .parallel = 3, .threads = 5, .gpu_layers = 0, .has_gpu_layers = true,
-                                     .batch = 64, .mmproj = "/p.gguf", .lora = lora};
-    struct llama_plan p = {.server = "/bin/sh", .self = "/c", .file = "/m-00001-of-00002.gguf", .socket = "/s/e.sock",
-                           .socket_dir = "/s", .name = "n", .options = &o, .parent = 42, .cores = 8};
+    struct engine_llama_options o = {.ctx = 1000,
+                                     .parallel = 3,
+                                     .threads = 5,
+                                     .gpu_layers = 0,
+                                     .has_gpu_layers = true,
+                                     .batch = 64,
+                                     .mmproj = "/p.gguf",
+                                     .lora = lora};
+    struct llama_plan p = {.server = "/bin/sh",
+                           .self = "/c",
+                           .file = "/m-00001-of-00002.gguf",
+                           .socket = "/s/e.sock",
+                           .socket_dir = "/s",
+                           .name = "n",
+                           .options = &o,
+                           .parent = 42,
+                           .cores = 8};
     struct llama_args a;
     llama_args_init(&a, &p);
     assert_string_equal(a.v[0], "/c");
@@ -191,9 +204,12 @@ static void command_line(void **state)
     assert_true(has_arg(&a, "--parallel", "3") && has_arg(&a, "--threads", "5"));
     assert_true(has_arg(&a, "--n-gpu-layers", "0") && has_arg(&a, "--batch-size", "64"));
     assert_true(has_arg(&a, "--mmproj", "/p.gguf") && has_arg(&a, "--lora", "/l2.gguf"));
-    assert_true(has_arg(&a, "--ro", "/m-00001-of-00002.gguf") && has_arg(&a, "--ro", "/m-00002-of-00002.gguf"));
-    assert_true(has_arg(&a, "--ro", "/l1.gguf") && has_arg(&a, "--rw", "/s") && has_arg(&a, "--parent", "42"));
-    assert_true(has_arg(&a, "--ubatch-size", "63")); /* a multiple of the slots, else llama.cpp aborts */
+    assert_true(has_arg(&a, "--ro", "/m-00001-of-00002.gguf") &&
+                has_arg(&a, "--ro", "/m-00002-of-00002.gguf"));
+    assert_true(has_arg(&a, "--ro", "/l1.gguf") && has_arg(&a, "--rw", "/s") &&
+                has_arg(&a, "--parent", "42"));
+    assert_true(
+        has_arg(&a, "--ubatch-size", "63")); /* a multiple of the slots, else llama.cpp aborts */
     assert_null(a.v[a.n]);
     llama_args_fini(&a);
     o.batch = 0;
@@ -217,7 +233,9 @@ static void command_line(void **state)
 /* --- finding --- */
 static const char *no_env(const char *name)
 {
-    return strcmp(name, "PATH") == 0 ? "/nonexistent:/tmp" : strcmp(name, "XDG_CACHE_HOME") == 0 ? "/nonexistent" : NULL;
+    return strcmp(name, "PATH") == 0             ? "/nonexistent:/tmp"
+           : strcmp(name, "XDG_CACHE_HOME") == 0 ? "/nonexistent"
+                                                 : NULL;
 }
 
 /* A program DIR/NAME that prints `says` for --version. */
@@ -245,7 +263,8 @@ static void finding(void **state)
     assert_string_equal(p, "/bin/sh");
     assert_int_equal(source, FIND_GIVEN);
     free(p);
-    assert_int_equal(engine_build_parse("version: 0.7.0 (build 11669, commit Debian)\nbuilt"), 11669);
+    assert_int_equal(engine_build_parse("version: 0.7.0 (build 11669, commit Debian)\nbuilt"),
+                     11669);
     assert_int_equal(engine_build_parse("version: 0.7.0 (b11669)"), 11669);
     assert_int_equal(engine_build_parse("ggml: found\nversion: 5662 (fb85a288)\n"), 5662);
     assert_int_equal(engine_build_parse("version: 0.7.0\nbuilt with (build 9)"), 0);
@@ -255,15 +274,18 @@ static void finding(void **state)
     dprintf(fd, "#!/bin/sh\necho 'version: 5000 (abc)'\n");
     fchmod(fd, 0700);
     close(fd);
-    assert_int_equal(engine_version(file, &build, line, sizeof line, why, sizeof why), E_UNSUPPORTED);
+    assert_int_equal(engine_version(file, &build, line, sizeof line, why, sizeof why),
+                     E_UNSUPPORTED);
     assert_int_equal(build, 5000);
     assert_non_null(strstr(why, "is build 5000; builds before"));
     unlink(file);
-    assert_int_equal(engine_version("/bin/false", &build, line, sizeof line, why, sizeof why), E_UNAVAILABLE);
+    assert_int_equal(engine_version("/bin/false", &build, line, sizeof line, why, sizeof why),
+                     E_UNAVAILABLE);
     /* No shell reads its path. */
     char odd[] = "/tmp/conduit-o'dd-XXXXXX";
     assert_non_null(mkdtemp(odd));
-    char *server = fake_server(odd, "version: 12000 (its)'; head -c 300000 /dev/zero | tr '\\0' 'x");
+    char *server =
+        fake_server(odd, "version: 12000 (its)'; head -c 300000 /dev/zero | tr '\\0' 'x");
     assert_int_equal(engine_version(server, &build, line, sizeof line, why, sizeof why), 0);
     assert_int_equal(build, 12000);
     unlink(server);
@@ -277,7 +299,9 @@ static char fake_path[64], fake_cache[64];
 
 static const char *fake_env(const char *name)
 {
-    return strcmp(name, "PATH") == 0 ? fake_path : strcmp(name, "XDG_CACHE_HOME") == 0 ? fake_cache : NULL;
+    return strcmp(name, "PATH") == 0             ? fake_path
+           : strcmp(name, "XDG_CACHE_HOME") == 0 ? fake_cache
+                                                 : NULL;
 }
 
 static void remove_tree(const char *dir)
@@ -314,14 +338,16 @@ static void choosing(void **state)
         snprintf(fake_cache, sizeof fake_cache, "%s/c%zu", base, i);
         if (rows[i].in_path)
             free(fake_server(fake_path, rows[i].in_path));
-        char *bin = mem_printf("%s/conduit/engine/bin", fake_cache), *cmd = mem_printf("mkdir -p %s", bin);
+        char *bin = mem_printf("%s/conduit/engine/bin", fake_cache),
+             *cmd = mem_printf("mkdir -p %s", bin);
         assert_int_equal(system(cmd), 0);
         if (rows[i].in_cache)
             free(fake_server(bin, rows[i].in_cache));
         free(cmd);
         free(bin);
         int err = engine_choose(NULL, fake_env, &s, why, sizeof why);
-        if ((err == 0) != !rows[i].why || s.source != rows[i].source || (rows[i].why && !strstr(why, rows[i].why)))
+        if ((err == 0) != !rows[i].why || s.source != rows[i].source ||
+            (rows[i].why && !strstr(why, rows[i].why)))
             fail_msg("row %zu: err %d source %d: %s", i, err, (int)s.source, err ? why : s.path);
         assert_true((s.path != NULL) == !rows[i].why);
         free(s.path);
@@ -362,7 +388,8 @@ static void places(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (backend_place(rows[i].url, &p, why) != 0)
             fail_msg("%s: %s", rows[i].url, why);
-        if (strcmp(p.base_path, rows[i].base) || strcmp(p.host, rows[i].host) || p.is_near != rows[i].is_near)
+        if (strcmp(p.base_path, rows[i].base) || strcmp(p.host, rows[i].host) ||
+            p.is_near != rows[i].is_near)
             fail_msg("%s: base %s host %s near %d", rows[i].url, p.base_path, p.host, p.is_near);
     }
     assert_int_equal(backend_place("ftp://x", &p, why), E_MALFORMED);
@@ -382,8 +409,13 @@ static void lists(void **state)
 {
     struct backend_list l;
     char why[ENGINE_WHY];
-    assert_int_equal(backend_list_parse(BYTES_LIT("{\"data\":[{\"id\":\"a/b:c\",\"owned_by\":\"llamacpp\",\"meta\":{\"n_ctx\":4096}},"
-                                                  "{\"id\":\"d\",\"max_model_len\":99},{\"id\":\"\"},{},7]}"), &l, why), 0);
+    assert_int_equal(
+        backend_list_parse(
+            BYTES_LIT(
+                "{\"data\":[{\"id\":\"a/b:c\",\"owned_by\":\"llamacpp\",\"meta\":{\"n_ctx\":4096}},"
+                "{\"id\":\"d\",\"max_model_len\":99},{\"id\":\"\"},{},7]}"),
+            &l, why),
+        0);
     assert_int_equal(l.n, 2);
     assert_string_equal(l.v[0].id, "a/b:c");
     assert_int_equal(l.v[0].ctx, 4096);

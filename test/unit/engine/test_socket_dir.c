@@ -88,7 +88,8 @@ static void a_dead_nodes_is_removed_a_living_ones_stays(void **state)
 
 static void what_is_not_ours_stays(void **state)
 {
-    static const char *const names[] = {"conduit-llama-abc", "conduit-llama-abcdefg", "conduit-abcdef", "x-llama-abcdef"};
+    static const char *const names[] = {"conduit-llama-abc", "conduit-llama-abcdefg",
+                                        "conduit-abcdef", "x-llama-abcdef"};
     struct socket_dir d;
     char path[256], link_path[256];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

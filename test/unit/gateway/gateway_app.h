@@ -70,7 +70,8 @@ static void port_outcome(void *ctx, const struct gateway_outcome *o)
     a->faults += o->is_provider_fault;
 }
 
-static void port_lookup(void *ctx, struct gateway_lookup *l, struct bytes model, uint64_t timeout_us)
+static void port_lookup(void *ctx, struct gateway_lookup *l, struct bytes model,
+                        uint64_t timeout_us)
 {
     struct app *a = ctx;
     assert_null(a->lookup);
@@ -202,19 +203,22 @@ static inline struct fake_stream *app_connect(struct app *a, enum principal_kind
     return f;
 }
 
-static inline void app_post(struct app *a, struct fake_stream *f, const char *extra, const char *body)
+static inline void app_post(struct app *a, struct fake_stream *f, const char *extra,
+                            const char *body)
 {
     char head[512];
-    snprintf(head, sizeof head,
-             "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n%scontent-length: %zu\r\n\r\n",
-             extra, strlen(body));
+    snprintf(
+        head, sizeof head,
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n%scontent-length: %zu\r\n\r\n",
+        extra, strlen(body));
     fake_feed_str(f, head);
     fake_feed_str(f, body);
     fake_world_run(&a->w);
 }
 
-#define ASK_STREAM "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
-#define ASK_PLAIN  "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+#define ASK_STREAM                                                                                 \
+    "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+#define ASK_PLAIN "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
 
 static inline struct fake_stream *app_ask(struct app *a, const char *body)
 {

@@ -66,7 +66,8 @@ static void signs_of_life_put_off_the_stall(void **state)
 static void a_provider_shows_life_before_its_head(void **state)
 {
     struct answer a;
-    struct answer_config cfg = {.is_stream = false, .shows_life_early = true, .keepalive_us = 5 * S};
+    struct answer_config cfg = {
+        .is_stream = false, .shows_life_early = true, .keepalive_us = 5 * S};
     answer_init(&a, &cfg, 0);
     assert_int_equal(answer_tick(&a, 5 * S), ANSWER_SEND_COMMENT);
     assert_int_equal(answer_tick(&a, 9 * S), 0);

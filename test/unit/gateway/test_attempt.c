@@ -15,7 +15,8 @@
 
 enum cancel_at { CANCEL_NEVER, CANCEL_LIFE, CANCEL_EVENT };
 
-struct try {
+struct
+try {
     struct fake_world w;
     struct http_client *client;
     struct attempt_env env;
@@ -42,7 +43,8 @@ struct script {
     struct try *t;
 };
 
-static enum filter_verdict script_event(struct gateway_filter *f, struct bytes data, struct buf *out, int *status)
+static enum filter_verdict script_event(struct gateway_filter *f, struct bytes data,
+                                        struct buf *out, int *status)
 {
     if (bytes_eq(data, BYTES_LIT("drop")))
         return FILTER_REPLACE;
@@ -90,7 +92,8 @@ static void script_free(struct gateway_filter *f)
 
 static struct gateway_filter *script_new(struct try *t)
 {
-    static const struct gateway_filter_ops ops = {script_event, script_end, script_reply, script_free};
+    static const struct gateway_filter_ops ops = {script_event, script_end, script_reply,
+                                                  script_free};
     struct script *s = MEM_NEW(struct script);
     s->base.ops = &ops;
     s->t = t;
@@ -223,10 +226,15 @@ static void the_filter_relays_changes_drops_and_ends(void **state)
     struct try *t = *state;
     start(t, true);
     ready(t, true);
-    assert_non_null(strstr(fake_sent(t->p), "POST /api/v3/chat/completions HTTP/1.1\r\nhost: backend\r\n"));
-    says(t, HEAD "data: one\n\nid: 7\r\nevent: x\r\ndata: two\r\n\r\ndata: drop\n\ndata: change\n\ndata: [DONE]\n\n");
-    assert_int_equal(buf_len(&t->got), strlen("data: one\n\ndata: two\n\ndata: changed\n\ndata: usage\n\ndata: [DONE]\n\n"));
-    assert_true(got(t, "data: one\n\ndata: two\n\ndata: changed\n\ndata: usage\n\ndata: [DONE]\n\n"));
+    assert_non_null(
+        strstr(fake_sent(t->p), "POST /api/v3/chat/completions HTTP/1.1\r\nhost: backend\r\n"));
+    says(t, HEAD "data: one\n\nid: 7\r\nevent: x\r\ndata: two\r\n\r\ndata: drop\n\ndata: "
+                 "change\n\ndata: [DONE]\n\n");
+    assert_int_equal(
+        buf_len(&t->got),
+        strlen("data: one\n\ndata: two\n\ndata: changed\n\ndata: usage\n\ndata: [DONE]\n\n"));
+    assert_true(
+        got(t, "data: one\n\ndata: two\n\ndata: changed\n\ndata: usage\n\ndata: [DONE]\n\n"));
     assert_int_equal(t->endings, 1);
     assert_int_equal(t->dones, 1);
     assert_int_equal(t->failures, 0);
@@ -297,7 +305,9 @@ static void errors_of_backends_keep_their_status_and_sentence(void **state)
     struct try *t = *state;
     start(t, true);
     ready(t, true);
-    says(t, "HTTP/1.1 429 No\r\nretry-after: 9\r\ncontent-length: 21\r\n\r\n{\"detail\":\"too many\"}");
+    says(
+        t,
+        "HTTP/1.1 429 No\r\nretry-after: 9\r\ncontent-length: 21\r\n\r\n{\"detail\":\"too many\"}");
     assert_int_equal(t->failures, 1);
     assert_int_equal(t->failure.status, 429);
     assert_int_equal(t->failure.retry_after_s, 9);

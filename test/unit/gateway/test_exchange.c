@@ -17,7 +17,8 @@ static void a_stream_is_relayed_and_ends_well(void **state)
     app_says(a, p, SSE_HEAD);
     assert_int_equal(fake_sent_len(c), 0);
     app_says(a, p, EVENT_A);
-    assert_true(app_got(c, "HTTP/1.1 200 ") && app_got(c, EVENT_A) && app_got(c, "x-conduit-route: "));
+    assert_true(app_got(c, "HTTP/1.1 200 ") && app_got(c, EVENT_A) &&
+                app_got(c, "x-conduit-route: "));
     app_says(a, p, EVENT_B FINISH DONE);
     assert_true(app_got(c, EVENT_B) && app_got(c, FINISH) && app_got(c, DONE) && app_ended(c));
     assert_int_equal(a->ok_outcomes, 1);
@@ -31,11 +32,14 @@ static void behind_done_the_stream_is_closed_in_order(void **state)
     app_offer(a, 1, "m");
     struct fake_stream *c = app_ask(a, ASK_STREAM);
     struct fake_stream *p = app_give(a, 0);
-    app_says(a, p, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
+    app_says(
+        a, p,
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
     char chunk[512];
-    snprintf(chunk, sizeof chunk, "%zx\r\n%s\r\n", strlen(EVENT_A FINISH DONE), EVENT_A FINISH DONE);
+    snprintf(chunk, sizeof chunk, "%zx\r\n%s\r\n", strlen(EVENT_A FINISH DONE),
+             EVENT_A FINISH DONE);
     app_says(a, p, chunk);
-    assert_true(app_ended(c)); /* the client does not wait for it */
+    assert_true(app_ended(c));           /* the client does not wait for it */
     assert_int_equal(a->close_count, 1); /* nor the next request */
     assert_false(p->is_closed);
     app_says(a, p, "0\r\n\r\n");
@@ -66,7 +70,8 @@ static void an_error_event_ends_without_done(void **state)
     app_offer(a, 1, "m");
     app_offer(a, 2, "m");
     struct fake_stream *c = app_ask(a, ASK_STREAM);
-    app_says(a, app_give(a, 0), SSE_HEAD EVENT_A "data: {\"error\":{\"message\":\"it broke\",\"code\":\"x\"}}\n\n");
+    app_says(a, app_give(a, 0),
+             SSE_HEAD EVENT_A "data: {\"error\":{\"message\":\"it broke\",\"code\":\"x\"}}\n\n");
     assert_true(app_got(c, EVENT_A) && app_got(c, "it broke") && app_ended(c));
     assert_false(app_got(c, "[DONE]"));
     assert_int_equal(a->open_count, 1); /* no failover after an event */
@@ -87,12 +92,15 @@ static void a_plain_answer_comes_whole(void **state)
     app_offer(a, 1, "m");
     struct fake_stream *c = app_ask(a, ASK_PLAIN);
     struct fake_stream *p = app_give(a, 0);
-    app_says(a, p, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: a=b\r\nx-conduit-peer: evil\r\n"
-                   "content-length: 8\r\n\r\n{\"a\":");
+    app_says(a, p,
+             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: "
+             "a=b\r\nx-conduit-peer: evil\r\n"
+             "content-length: 8\r\n\r\n{\"a\":");
     assert_int_equal(fake_sent_len(c), 0);
     app_says(a, p, "42}");
     assert_true(app_got(c, "HTTP/1.1 200 ") && app_got(c, "{\"a\":42}"));
-    assert_false(app_got(c, "set-cookie") || app_got(c, "evil")); /* a provider's fields are not ours */
+    assert_false(app_got(c, "set-cookie") ||
+                 app_got(c, "evil")); /* a provider's fields are not ours */
 }
 
 static void a_reply_of_the_wrong_kind_is_not_passed_on(void **state)
@@ -103,7 +111,8 @@ static void a_reply_of_the_wrong_kind_is_not_passed_on(void **state)
     struct fake_stream *p = app_give(a, 0);
     fake_world_advance(&a->w, 16 * S); /* the head is out */
     assert_true(app_got(c, "HTTP/1.1 200 ") && app_got(c, ": ping\n"));
-    app_says(a, p, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}");
+    app_says(a, p,
+             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}");
     assert_true(app_got(c, "bad_response") && app_ended(c));
     c = app_ask(a, ASK_PLAIN);
     app_says(a, app_give(a, 1), SSE_HEAD EVENT_A FINISH DONE);
@@ -136,7 +145,8 @@ static void a_large_reply_goes_as_the_client_takes_it(void **state)
     struct fake_stream *p = app_give(a, 0);
     c->window = 1000;
     char head[128], *big = mem_new(SIZE + 1);
-    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n",
+    snprintf(head, sizeof head,
+             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n",
              (int)SIZE);
     for (int i = 0; i < SIZE; i++)
         big[i] = (char)('a' + i % 26);
@@ -202,7 +212,8 @@ static void attempts_are_bounded_and_the_last_failure_is_told(void **state)
         app_offer(a, i, "m");
     struct fake_stream *c = app_ask(a, ASK_PLAIN);
     for (unsigned i = 0; i < 3; i++)
-        app_says(a, app_give(a, i), "HTTP/1.1 429 Busy\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}");
+        app_says(a, app_give(a, i),
+                 "HTTP/1.1 429 Busy\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}");
     assert_int_equal(a->open_count, 3);
     assert_true(app_got(c, "HTTP/1.1 429 ") && app_got(c, "retry-after: 7\r\n"));
     assert_int_equal(a->faults, 0); /* busy is no fault */
@@ -214,7 +225,9 @@ static void the_requests_own_fault_is_not_tried_again(void **state)
     app_offer(a, 1, "m");
     app_offer(a, 2, "m");
     struct fake_stream *c = app_ask(a, ASK_PLAIN);
-    app_says(a, app_give(a, 0), "HTTP/1.1 400 Bad\r\ncontent-length: 31\r\n\r\n{\"error\":{\"message\":\"too hot\"}}\n");
+    app_says(
+        a, app_give(a, 0),
+        "HTTP/1.1 400 Bad\r\ncontent-length: 31\r\n\r\n{\"error\":{\"message\":\"too hot\"}}\n");
     assert_int_equal(a->open_count, 1);
     assert_true(app_got(c, "HTTP/1.1 400 ") && app_got(c, "too hot"));
 }
@@ -275,7 +288,8 @@ static void towards_a_node_life_is_shown_every_five_seconds(void **state)
     struct fake_stream *c = app_connect(a, PRINCIPAL_PEER);
     app_post(a, c, "x-conduit-hop: 1\r\n", ASK_STREAM);
     fake_world_advance(&a->w, 11 * S);
-    assert_string_equal(fake_sent(c), "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
+    assert_string_equal(fake_sent(c),
+                        "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
     fake_world_advance(&a->w, 10 * S);
     assert_true(app_got(c, "HTTP/1.1 200 ") && app_got(c, ": ping\n"));
     assert_true(app_got(app_give(a, 0), "x-conduit-hop: 2\r\n"));
@@ -292,7 +306,7 @@ static void a_slow_client_is_not_a_silent_provider(void **state)
     char *big = mem_printf("data: {\"x\":\"%0*d\"}\n\n", 300000, 1);
     app_says(a, p, big);
     assert_false(p->s.wants_read); /* back-pressure */
-    for (int i = 0; i < 6; i++) { /* a bit at a time: alive, but full for a minute */
+    for (int i = 0; i < 6; i++) {  /* a bit at a time: alive, but full for a minute */
         fake_open_window(c, 100);
         fake_world_advance(&a->w, 10 * S);
     }
@@ -321,7 +335,11 @@ static void leave(struct app *a, struct fake_stream *c)
 static void leaving_cancels_once_in_each_phase(void **state)
 {
     struct app *a = *state;
-    static const char *const said[] = {NULL, "", "HTTP/1.1 102 P\r\n\r\n", SSE_HEAD, SSE_HEAD EVENT_A,
+    static const char *const said[] = {NULL,
+                                       "",
+                                       "HTTP/1.1 102 P\r\n\r\n",
+                                       SSE_HEAD,
+                                       SSE_HEAD EVENT_A,
                                        SSE_HEAD EVENT_A "data: {\"half"};
     leave(a, app_ask(a, ASK_STREAM)); /* searching */
     assert_int_equal(a->lookup_cancels, 1);
@@ -366,7 +384,8 @@ static void what_is_found_is_asked(void **state)
     struct gateway_lookup *l = a->lookup;
     a->lookup = NULL;
     l->done(l, true);
-    app_says(a, app_give(a, 0), "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}");
+    app_says(a, app_give(a, 0),
+             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}");
     assert_true(app_got(c, "HTTP/1.1 200 "));
 }
 
@@ -402,7 +421,8 @@ static void a_search_longer_than_the_stall_does_no_harm(void **state)
 
 static const char recorded[] =
     "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-    "content-length: 219\r\n\r\n: life\n" EVENT_A "data: {\"choices\":[{\"delta\":{\"content\":\"\xf0\x9f\x98\x80\"},"
+    "content-length: 219\r\n\r\n: life\n" EVENT_A
+    "data: {\"choices\":[{\"delta\":{\"content\":\"\xf0\x9f\x98\x80\"},"
     "\"finish_reason\":null}]}\r\n\r\n" FINISH DONE;
 
 static void every_split_reads_the_same(void **state)
@@ -418,7 +438,8 @@ static void every_split_reads_the_same(void **state)
         fake_world_run(&a->w);
         fake_feed(p, recorded + cut, sizeof recorded - 1 - cut);
         fake_world_run(&a->w);
-        assert_true(app_got(c, EVENT_A) && app_got(c, "\xf0\x9f\x98\x80") && app_got(c, FINISH) && app_ended(c));
+        assert_true(app_got(c, EVENT_A) && app_got(c, "\xf0\x9f\x98\x80") && app_got(c, FINISH) &&
+                    app_ended(c));
         assert_false(app_got(c, "life") || app_got(c, "}\r\n\r\n\r\n"));
         assert_int_equal(a->close_count, 1);
         fake_eof(c);

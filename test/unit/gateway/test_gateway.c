@@ -7,7 +7,8 @@
 
 /* --- lists and feeds --- */
 
-static struct fake_stream *get(struct app *a, enum principal_kind kind, const char *path, const char *extra)
+static struct fake_stream *get(struct app *a, enum principal_kind kind, const char *path,
+                               const char *extra)
 {
     struct fake_stream *f = app_connect(a, kind);
     char head[256];
@@ -26,11 +27,13 @@ static void equal_names_are_one_row(void **state)
     const char *first = strstr(fake_sent(c), "\"id\":\"m\"");
     assert_non_null(first);
     assert_null(strstr(first + 1, "\"id\":\"m\""));
-    assert_true(app_got(c, "\"providers\":2,\"own\":true") && app_got(c, "\"id\":\"other/model:x\""));
+    assert_true(app_got(c, "\"providers\":2,\"own\":true") &&
+                app_got(c, "\"id\":\"other/model:x\""));
     c = get(a, PRINCIPAL_OWNER, "/v1/models/other/model:x", "");
     assert_true(app_got(c, "HTTP/1.1 200 ") && app_got(c, "\"id\":\"other/model:x\""));
     assert_true(app_got(get(a, PRINCIPAL_OWNER, "/v1/models/no", ""), "HTTP/1.1 404 "));
-    assert_true(app_got(get(a, PRINCIPAL_PEER, "/v1/models", ""), "HTTP/1.1 404 ")); /* not a peer's to ask */
+    assert_true(app_got(get(a, PRINCIPAL_PEER, "/v1/models", ""),
+                        "HTTP/1.1 404 ")); /* not a peer's to ask */
 }
 
 static void a_long_list_takes_no_time(void **state)
@@ -56,9 +59,11 @@ static void a_peer_watches_four_times_at_most(void **state)
 {
     struct app *a = *state;
     for (unsigned i = 0; i < LIMIT_FEED_PEER; i++)
-        assert_true(app_got(get(a, PRINCIPAL_PEER, "/conduit/v1/offers", "accept: text/event-stream\r\n"),
-                            "event: snapshot"));
-    struct fake_stream *more = get(a, PRINCIPAL_PEER, "/conduit/v1/offers", "accept: text/event-stream\r\n");
+        assert_true(
+            app_got(get(a, PRINCIPAL_PEER, "/conduit/v1/offers", "accept: text/event-stream\r\n"),
+                    "event: snapshot"));
+    struct fake_stream *more =
+        get(a, PRINCIPAL_PEER, "/conduit/v1/offers", "accept: text/event-stream\r\n");
     assert_true(app_got(more, "HTTP/1.1 429 ") && app_got(more, "too_many_watchers"));
     assert_int_equal(gateway_watchers(a->g), LIMIT_FEED_PEER);
     gateway_feed(a->g, BYTES_LIT("event: load\ndata: {}\n\n"));
@@ -70,7 +75,8 @@ static void a_peer_watches_four_times_at_most(void **state)
 static void a_watcher_that_does_not_read_is_cut_off(void **state)
 {
     struct app *a = *state;
-    struct fake_stream *c = get(a, PRINCIPAL_PEER, "/conduit/v1/offers", "accept: text/event-stream\r\n");
+    struct fake_stream *c =
+        get(a, PRINCIPAL_PEER, "/conduit/v1/offers", "accept: text/event-stream\r\n");
     char *big = mem_printf("event: load\ndata: %0*d\n\n", 100000, 1);
     c->window = 0;
     for (int i = 0; i < 5 && gateway_watchers(a->g); i++) {
@@ -136,7 +142,8 @@ static void a_full_queue_is_429(void **state)
     struct fake_stream *c = app_connect(a, PRINCIPAL_PEER);
     app_post(a, c, "", ASK_PLAIN);
     app_refuse(a, 0, E_BUSY);
-    assert_true(app_got(c, "HTTP/1.1 429 ") && app_got(c, "provider_busy") && app_got(c, "retry-after: 1"));
+    assert_true(app_got(c, "HTTP/1.1 429 ") && app_got(c, "provider_busy") &&
+                app_got(c, "retry-after: 1"));
     assert_int_equal(a->faults, 0);
 }
 

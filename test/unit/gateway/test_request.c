@@ -25,12 +25,14 @@ static int read_chat(const char *body)
 static void what_a_request_says(void **state)
 {
     assert_int_equal(read_chat("{\"model\":\"m/x:y\",\"messages\":[],\"stream\":true,"
-                               "\"stream_options\":{\"include_usage\":true},\"tools\":[{}]}"), 0);
+                               "\"stream_options\":{\"include_usage\":true},\"tools\":[{}]}"),
+                     0);
     assert_string_equal(r.model, "m/x:y");
     assert_true(r.is_stream && r.wants_usage);
     assert_int_equal(r.needs, OFFER_CHAT | OFFER_TOOLS);
     assert_int_equal(read_chat("{\"messages\":[],\"model\":null,\"stream\":null,\"tools\":null,"
-                               "\"stream_options\":null,\"response_format\":null}"), 0);
+                               "\"stream_options\":null,\"response_format\":null}"),
+                     0);
     assert_string_equal(r.model, "");
     assert_false(r.is_stream || r.wants_usage);
     assert_int_equal(r.needs, OFFER_CHAT);
@@ -45,14 +47,18 @@ struct bad {
 static void mistakes_name_the_member(void **state)
 {
     static const struct bad table[] = {
-        {"", "", "not a JSON object"}, {"[]", "", "not a JSON object"}, {"null", "", "not a JSON object"},
-        {"{", "", "not a JSON object"}, {"{\"model\":\"a\"}x", "", "not a JSON object"},
+        {"", "", "not a JSON object"},
+        {"[]", "", "not a JSON object"},
+        {"null", "", "not a JSON object"},
+        {"{", "", "not a JSON object"},
+        {"{\"model\":\"a\"}x", "", "not a JSON object"},
         {"{\"model\":\"a\",\"model\":\"b\",\"messages\":[]}", "", "twice"},
         {"{\"mod\\u0065l\":\"a\",\"model\":\"b\",\"messages\":[]}", "", "twice"},
         {"{\"model\":3,\"messages\":[]}", "model", "string"},
         {"{\"stream\":1,\"messages\":[]}", "stream", "true or false"},
         {"{\"stream_options\":1,\"messages\":[]}", "stream_options", "object"},
-        {"{\"model\":\"a\"}", "messages", "missing"}, {"{\"messages\":\"x\"}", "messages", "list"},
+        {"{\"model\":\"a\"}", "messages", "missing"},
+        {"{\"messages\":\"x\"}", "messages", "list"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (read_chat(table[i].body) == 0)
@@ -66,11 +72,19 @@ static void mistakes_name_the_member(void **state)
 
 static void embeddings_know_two_encodings(void **state)
 {
-    assert_int_equal(request_read(&r, REQUEST_EMBEDDINGS, BYTES_LIT("{\"input\":\"x\",\"encoding_format\":\"base64\"}"), &f), 0);
+    assert_int_equal(request_read(&r, REQUEST_EMBEDDINGS,
+                                  BYTES_LIT("{\"input\":\"x\",\"encoding_format\":\"base64\"}"),
+                                  &f),
+                     0);
     assert_true(r.wants_base64);
-    assert_int_equal(request_read(&r, REQUEST_EMBEDDINGS, BYTES_LIT("{\"input\":\"x\",\"encoding_format\":\"float\"}"), &f), 0);
+    assert_int_equal(request_read(&r, REQUEST_EMBEDDINGS,
+                                  BYTES_LIT("{\"input\":\"x\",\"encoding_format\":\"float\"}"), &f),
+                     0);
     assert_false(r.wants_base64);
-    assert_int_not_equal(request_read(&r, REQUEST_EMBEDDINGS, BYTES_LIT("{\"input\":\"x\",\"encoding_format\":\"hex\"}"), &f), 0);
+    assert_int_not_equal(request_read(&r, REQUEST_EMBEDDINGS,
+                                      BYTES_LIT("{\"input\":\"x\",\"encoding_format\":\"hex\"}"),
+                                      &f),
+                         0);
     assert_string_equal(f.param, "encoding_format");
 }
 
@@ -84,7 +98,10 @@ static int fields(const char *body, char why[200])
 static void fields_of_peers_are_known_and_in_range(void **state)
 {
     char why[200];
-    assert_int_equal(fields("{\"model\":\"a\",\"messages\":[],\"temperature\":0.7,\"top_k\":40,\"tools\":null,\"n\":2}", why), 0);
+    assert_int_equal(fields("{\"model\":\"a\",\"messages\":[],\"temperature\":0.7,\"top_k\":40,"
+                            "\"tools\":null,\"n\":2}",
+                            why),
+                     0);
     assert_int_equal(fields("{\"n_discard\":-1}", why), E_DENIED);
     assert_non_null(strstr(why, "n_discard"));
     assert_int_equal(fields("{\"grammar\":\"root ::= x\"}", why), E_DENIED);
@@ -103,9 +120,12 @@ static void a_stream_is_whole_only_with_a_finish_reason(void **state)
 {
     struct terminal t;
     terminal_init(&t, true);
-    assert_int_equal(say(&t, "{\"choices\":[{\"delta\":{\"content\":\"\\\"finish_reason\\\":\\\"stop\\\"\"},\"finish_reason\":null}]}"), TERMINAL_MORE);
+    assert_int_equal(say(&t, "{\"choices\":[{\"delta\":{\"content\":\"\\\"finish_reason\\\":"
+                             "\\\"stop\\\"\"},\"finish_reason\":null}]}"),
+                     TERMINAL_MORE);
     assert_int_equal(say(&t, "[DONE]"), TERMINAL_BROKEN);
-    assert_int_equal(say(&t, "{\"choices\":[{\"delta\":{},\"finish_reason\" : \"stop\"}]}"), TERMINAL_MORE);
+    assert_int_equal(say(&t, "{\"choices\":[{\"delta\":{},\"finish_reason\" : \"stop\"}]}"),
+                     TERMINAL_MORE);
     assert_int_equal(say(&t, "[DONE]"), TERMINAL_DONE);
     assert_int_equal(say(&t, "{\"error\":{\"message\":\"m\"}}"), TERMINAL_ERROR);
     assert_int_equal(say(&t, "{\"error\":null,\"choices\":[]}"), TERMINAL_MORE);
@@ -130,7 +150,8 @@ static void errors_of_every_shape_become_one(void **state)
         {200, "", "the backend answered with status 502", 502, true},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        failure_from_response(&f, table[i].status, (struct bytes){0}, bytes_str(table[i].body), "the backend");
+        failure_from_response(&f, table[i].status, (struct bytes){0}, bytes_str(table[i].body),
+                              "the backend");
         assert_string_equal(f.message, table[i].message);
         assert_int_equal(f.status, table[i].out);
         assert_int_equal(f.can_try_another, table[i].another);
@@ -138,7 +159,9 @@ static void errors_of_every_shape_become_one(void **state)
     failure_from_response(&f, 429, BYTES_LIT("7"), BYTES_LIT("{}"), "x");
     assert_int_equal(f.retry_after_s, 7);
     failure_from_response(&f, 400, (struct bytes){0},
-                          BYTES_LIT("{\"error\":{\"code\":400,\"message\":\"too long\",\"type\":\"exceed_context_size_error\"}}"), "x");
+                          BYTES_LIT("{\"error\":{\"code\":400,\"message\":\"too "
+                                    "long\",\"type\":\"exceed_context_size_error\"}}"),
+                          "x");
     assert_string_equal(f.code, "context_length_exceeded");
     struct buf b;
     buf_init(&b, 0);
@@ -146,8 +169,10 @@ static void errors_of_every_shape_become_one(void **state)
     snprintf(f.param, sizeof f.param, "model");
     assert_int_equal(failure_json(&f, &b), 0);
     char *json = buf_take_str(&b);
-    assert_string_equal(json, "{\"error\":{\"message\":\"a \\\"quoted\\\" thing\",\"type\":\"invalid_request_error\","
-                              "\"param\":\"model\",\"code\":null}}");
+    assert_string_equal(
+        json,
+        "{\"error\":{\"message\":\"a \\\"quoted\\\" thing\",\"type\":\"invalid_request_error\","
+        "\"param\":\"model\",\"code\":null}}");
     free(json);
 }
 

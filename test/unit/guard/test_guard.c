@@ -18,8 +18,8 @@ static struct principal peer(uint8_t n)
 
 static void rates_hours_and_sizes(void **state)
 {
-    struct guard_config cfg = {.per_minute = 4, .per_minute_per_peer = 2, .max_body = 1000,
-                               .max_prompt_tokens = 50};
+    struct guard_config cfg = {
+        .per_minute = 4, .per_minute_per_peer = 2, .max_body = 1000, .max_prompt_tokens = 50};
     struct guard g;
     struct guard_refusal why;
     struct principal a = peer(1), b = peer(2), c = peer(3), owner = {.kind = PRINCIPAL_OWNER};
@@ -52,7 +52,8 @@ static void hours(void **state)
     struct schedule s;
     assert_int_equal(schedule_init(&s, "22:00", "06:00"), 0);
     assert_false(schedule_is_open(&s, 22 * 60 - 1));
-    assert_true(schedule_is_open(&s, 22 * 60) && schedule_is_open(&s, 0) && schedule_is_open(&s, 359));
+    assert_true(schedule_is_open(&s, 22 * 60) && schedule_is_open(&s, 0) &&
+                schedule_is_open(&s, 359));
     assert_false(schedule_is_open(&s, 360)); /* "until 6" is over at 6:00 */
     for (unsigned m = 0; m < 24 * 60; m++) { /* the next change is the first minute that differs */
         unsigned n = 1;
@@ -71,7 +72,8 @@ static void memory_of_rates_is_bounded(void **state)
     struct guard_refusal why;
     guard_init(&g, &cfg, 0, 1);
     for (unsigned i = 0; i < LIMIT_GUARD_PEERS + 100; i++) {
-        struct principal p = {.kind = PRINCIPAL_PEER, .id_len = 2, .id = {(uint8_t)i, (uint8_t)(i >> 8)}};
+        struct principal p = {
+            .kind = PRINCIPAL_PEER, .id_len = 2, .id = {(uint8_t)i, (uint8_t)(i >> 8)}};
         assert_int_equal(guard_check(&g, &p, 0, 0, 0, 0, &why), 0);
     }
     assert_int_equal(map_count(&g.by_peer), LIMIT_GUARD_PEERS);
@@ -128,7 +130,7 @@ static void the_queue_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rates_hours_and_sizes), cmocka_unit_test(hours),
+        cmocka_unit_test(rates_hours_and_sizes),      cmocka_unit_test(hours),
         cmocka_unit_test(memory_of_rates_is_bounded), cmocka_unit_test(turns_are_fair),
         cmocka_unit_test(the_queue_is_bounded),
     };

@@ -304,12 +304,8 @@ static void interfaces_include_loopback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(names_that_never_leave),
-        CASE(names_from_a_server),
-        CASE(work_is_done_elsewhere),
-        CASE(children_are_watched),
-        CASE(children_are_killed),
-        CASE(signals_are_caught),
+        CASE(names_that_never_leave),      CASE(names_from_a_server), CASE(work_is_done_elsewhere),
+        CASE(children_are_watched),        CASE(children_are_killed), CASE(signals_are_caught),
         CASE(interfaces_include_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,12 +54,13 @@ static void lists_are_replaced_not_mixed(void **state)
 static void seed_conduits_file_works_as_it_is(void **state)
 {
     struct config c;
-    static const char text[] = "# URL of your local OpenAI-compatible backend\n"
-                               "local_llm: \"http://127.0.0.1:11434/v1\"\n"
-                               "local_llm_api_key: secret\naccess_key: k\nmodels:\n  - llama-3\n  - b\n"
-                               "max_context: 4096\nrate_limit:\n  requests_per_minute: 10\n"
-                               "schedule:\n  start: \"00:00\"\n  end: \"07:00\"\n"
-                               "http_port: 8888\np2p_port: 8000\nbootstrap_nodes:\n  - /ip4/1.2.3.4/tcp/8000\n";
+    static const char text[] =
+        "# URL of your local OpenAI-compatible backend\n"
+        "local_llm: \"http://127.0.0.1:11434/v1\"\n"
+        "local_llm_api_key: secret\naccess_key: k\nmodels:\n  - llama-3\n  - b\n"
+        "max_context: 4096\nrate_limit:\n  requests_per_minute: 10\n"
+        "schedule:\n  start: \"00:00\"\n  end: \"07:00\"\n"
+        "http_port: 8888\np2p_port: 8000\nbootstrap_nodes:\n  - /ip4/1.2.3.4/tcp/8000\n";
     config_init(&c);
     assert_int_equal(config_read_yaml(&c, bytes_str(text), "config.yml", why), 0);
     assert_string_equal(c.local_llm, "http://127.0.0.1:11434/v1");
@@ -90,8 +91,8 @@ static void seeds_flags_are_understood(void **state)
 static void llamanets_environment_means_nothing_unasked(void **state)
 {
     struct config c;
-    char *const env[] = {"HOST=1.2.3.4", "PORT=77", "BOOTSTRAP_NODES=", "N_CTX=2048",
-                         "XDG_DATA_HOME=/d", NULL};
+    char *const env[] = {
+        "HOST=1.2.3.4", "PORT=77", "BOOTSTRAP_NODES=", "N_CTX=2048", "XDG_DATA_HOME=/d", NULL};
     config_init(&c);
     assert_int_equal(config_read_env(&c, env, why), 0);
     assert_int_equal(c.http_port, 8888);
@@ -118,7 +119,8 @@ static void mistakes_in_the_file_are_named_with_their_line(void **state)
     static const struct mistake table[] = {
         {"http_port: 1\nmodles: [a]\n", "f:2: unknown key 'modles'; did you mean 'models'?"},
         {"nonsense_key: 1\n", "f:1: unknown key 'nonsense_key'"},
-        {"rate_limit:\n  requests: 1\n", "f:2: unknown key 'rate_limit.requests'; did you mean 'rate_limit.per_peer'?"},
+        {"rate_limit:\n  requests: 1\n",
+         "f:2: unknown key 'rate_limit.requests'; did you mean 'rate_limit.per_peer'?"},
         {"http_port: many\n", "f:1: http_port: 'many' is not a number from 0 to 65535"},
         {"http_port: 70000\n", "f:1: http_port: '70000' is not a number from 0 to 65535"},
         {"http_port: [1]\n", "f:1: http_port: one value was expected, not a list"},

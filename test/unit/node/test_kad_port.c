@@ -18,8 +18,8 @@ static void nodes_up(struct nodes *n, uint64_t seed)
     hosts_init(&n->h, seed, 2);
     for (int i = 0; i < 2; i++) {
         struct machine *m = &n->h.m[i];
-        assert_int_equal(
-            kad_port_init(&n->kad[i], m->host, loop_sched(m->loop), loop_rng(m->loop)), 0);
+        assert_int_equal(kad_port_init(&n->kad[i], m->host, loop_sched(m->loop), loop_rng(m->loop)),
+                         0);
     }
     ask_connect(&a, &n->h.m[0], &n->h.m[1].key.id, &n->h.m[1].addr_view, 1);
     hosts_run(&n->h, US_PER_S);

@@ -76,11 +76,12 @@ static void world_down(struct world *w)
 {
     machine_down(&w->consumer);
     machine_down(&w->provider);
-    loop_virtual_run(w->v, loop_virtual_now(w->v) + S, NULL, NULL); /* what was cancelled completes */
+    loop_virtual_run(w->v, loop_virtual_now(w->v) + S, NULL,
+                     NULL); /* what was cancelled completes */
     loop_virtual_free(w->v);
 }
 
-/* --- a client on the consumer's machine ----------------------------------------------------------------- */
+/* --- a client on the consumer's machine --- */
 
 struct client {
     struct loop *loop;
@@ -141,8 +142,10 @@ static char *ask(struct world *w, const char *method, const char *path, const ch
     struct net_addr at;
     buf_init(&c.out, 0);
     buf_init(&c.in, 0);
-    (void)buf_printf(&c.out, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                             "Content-Length: %zu\r\n\r\n%s", method, path, strlen(body), body);
+    (void)buf_printf(&c.out,
+                     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                     "Content-Length: %zu\r\n\r\n%s",
+                     method, path, strlen(body), body);
     assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at), 0);
     loop_dial(c.loop, &c.dial, &at, NULL, 5 * S);
     loop_virtual_run(w->v, loop_virtual_now(w->v) + timeout_us, client_is_over, &c);
@@ -161,7 +164,7 @@ static void run_for(struct world *w, uint64_t us)
     loop_virtual_run(w->v, loop_virtual_now(w->v) + us, NULL, NULL);
 }
 
-/* --- stories ------------------------------------------------------------------------------------------------ */
+/* --- stories --- */
 
 static void a_question_is_answered_by_the_other_node(void **state)
 {
@@ -186,7 +189,8 @@ static void a_stream_ends_with_done(void **state)
     world_up(&w, 2);
     run_for(&w, 2 * S);
     char *r = ask(&w, "POST", "/v1/chat/completions",
-                  "{\"model\":\"echo\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}",
+                  "{\"model\":\"echo\",\"stream\":true,\"messages\":[{\"role\":\"user\","
+                  "\"content\":\"hello\"}]}",
                   20 * S);
     assert_non_null(strstr(r, "HTTP/1.1 200"));
     assert_non_null(strstr(r, "text/event-stream"));
@@ -201,7 +205,8 @@ static void an_unknown_model_is_404_and_a_dead_network_503(void **state)
     struct loop_virtual_link cut = {.is_cut = true};
     world_up(&w, 3);
     run_for(&w, 2 * S);
-    char *r = ask(&w, "POST", "/v1/chat/completions", "{\"model\":\"nonesuch\",\"messages\":[]}", 20 * S);
+    char *r =
+        ask(&w, "POST", "/v1/chat/completions", "{\"model\":\"nonesuch\",\"messages\":[]}", 20 * S);
     assert_non_null(strstr(r, "HTTP/1.1 404"));
     assert_non_null(strstr(r, "model_not_found"));
     free(r);

@@ -14,9 +14,15 @@
 static struct offer make(unsigned peer, unsigned id, uint64_t seq)
 {
     struct offer o = {.peer = {.len = 4, .b = {0, 2, (uint8_t)peer, (uint8_t)(peer >> 8)}},
-                      .seq = seq, .protocol = "openai", .model = "llama3:8b", .alias = {"stem"},
-                      .quant = "Q4_K_M", .has_digest = true, .digest = {0xab, 0xcd, 0xef, 0x01},
-                      .abilities = OFFER_CHAT, .expires_ms = 1000 + peer};
+                      .seq = seq,
+                      .protocol = "openai",
+                      .model = "llama3:8b",
+                      .alias = {"stem"},
+                      .quant = "Q4_K_M",
+                      .has_digest = true,
+                      .digest = {0xab, 0xcd, 0xef, 0x01},
+                      .abilities = OFFER_CHAT,
+                      .expires_ms = 1000 + peer};
     snprintf(o.id, sizeof o.id, "o%u", id);
     return o;
 }
@@ -90,10 +96,15 @@ static void limits_and_eviction(void **state)
 static void names(void **state)
 {
     struct offer o = make(1, 1, 1);
-    static const char *const good[] = {"llama3:8b", "stem", "llama3:8b:q4_k_m", "stem:Q4_K_M",
-                                       "stem@sha256:abcdef01", "llama3:8b:Q4_K_M@sha256:ABCDEF0100"};
-    static const char *const bad[] = {"llama3", "", "stem:Q8_0", "stem@sha256:abcdef02",
-                                      "stem@sha256:ab", "STEM", "stem@sha256:abcdefzz"};
+    static const char *const good[] = {"llama3:8b",
+                                       "stem",
+                                       "llama3:8b:q4_k_m",
+                                       "stem:Q4_K_M",
+                                       "stem@sha256:abcdef01",
+                                       "llama3:8b:Q4_K_M@sha256:ABCDEF0100"};
+    static const char *const bad[] = {
+        "llama3",         "",     "stem:Q8_0",           "stem@sha256:abcdef02",
+        "stem@sha256:ab", "STEM", "stem@sha256:abcdefzz"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (!catalogue_is_named(&o, bytes_str(good[i])))
             fail_msg("%s", good[i]);

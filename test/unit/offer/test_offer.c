@@ -29,12 +29,24 @@ static struct key_pair key_of(uint8_t n)
 
 static struct offer full(const struct key_pair *k)
 {
-    struct offer o = {.peer = k->id, .id = "tiny", .seq = 3, .protocol = "openai",
-                      .model = "conduit-tiny", .alias = {"tiny", "stem"}, .has_digest = true,
-                      .digest = {1, 2, 3}, .quant = "Q4_K_M", .context = 2048,
-                      .abilities = OFFER_CHAT | OFFER_TOOLS, .max_concurrent = 4,
-                      .requests_per_minute = 60, .price_in_micro = 100, .price_out_micro = 500,
-                      .hours_start = 1320, .hours_end = 360, .region = "eu",
+    struct offer o = {.peer = k->id,
+                      .id = "tiny",
+                      .seq = 3,
+                      .protocol = "openai",
+                      .model = "conduit-tiny",
+                      .alias = {"tiny", "stem"},
+                      .has_digest = true,
+                      .digest = {1, 2, 3},
+                      .quant = "Q4_K_M",
+                      .context = 2048,
+                      .abilities = OFFER_CHAT | OFFER_TOOLS,
+                      .max_concurrent = 4,
+                      .requests_per_minute = 60,
+                      .price_in_micro = 100,
+                      .price_out_micro = 500,
+                      .hours_start = 1320,
+                      .hours_end = 360,
+                      .region = "eu",
                       .expires_ms = NOW + 60000};
     return o;
 }
@@ -58,8 +70,8 @@ static void round_trips(void **state)
     assert_true(bytes_eq(buf_view(&b), buf_view(&again))); /* one offer, one encoding */
     buf_fini(&again);
     buf_fini(&b);
-    struct offer small = {.peer = k.id, .id = "x", .protocol = "openai", .model = "m",
-                          .expires_ms = NOW + 1};
+    struct offer small = {
+        .peer = k.id, .id = "x", .protocol = "openai", .model = "m", .expires_ms = NOW + 1};
     b = signed_by(&small, &k);
     assert_int_equal(offer_verify(buf_view(&b), NULL, NOW, &back), 0);
     assert_memory_equal(&small, &back, sizeof small);
@@ -69,14 +81,22 @@ static void round_trips(void **state)
 static void its_bytes(void **state)
 {
     struct key_pair k = key_of(1);
-    struct offer o = {.peer = k.id, .id = "x", .seq = 1, .protocol = "openai", .model = "m",
-                      .context = 512, .abilities = OFFER_CHAT, .expires_ms = 1000};
+    struct offer o = {.peer = k.id,
+                      .id = "x",
+                      .seq = 1,
+                      .protocol = "openai",
+                      .model = "m",
+                      .context = 512,
+                      .abilities = OFFER_CHAT,
+                      .expires_ms = 1000};
     struct buf b = signed_by(&o, &k);
     char hex[1024], want[1024], key[80];
     hex_format(buf_view(&b), hex);
     hex_format(bytes_of(k.id.b, k.id.len), key);
-    snprintf(want, sizeof want, "835847a6015826%s0261780301041903e805666f70656e6169064aa301616d04190200"
-             "0501405840", key);
+    snprintf(want, sizeof want,
+             "835847a6015826%s0261780301041903e805666f70656e6169064aa301616d04190200"
+             "0501405840",
+             key);
     hex[strlen(want)] = 0;
     assert_string_equal(hex, want);
     buf_fini(&b);
@@ -94,7 +114,8 @@ static void every_change_and_cut_is_refused(void **state)
         b.base[b.head + i] ^= 0x04;
     }
     for (size_t cut = 0; cut < buf_len(&b); cut++)
-        assert_int_equal(offer_verify(bytes_first(buf_view(&b), cut), NULL, NOW, &back), E_MALFORMED);
+        assert_int_equal(offer_verify(bytes_first(buf_view(&b), cut), NULL, NOW, &back),
+                         E_MALFORMED);
     assert_int_equal(offer_verify(buf_view(&b), NULL, NOW, &back), 0);
     buf_fini(&b);
 }
@@ -186,7 +207,8 @@ static void the_future_and_the_malicious(void **state)
     assert_string_equal(o.protocol, "echo/1");
     assert_int_equal(verify_with(&k, OFFER_KEY_REGION, "eu", &o), 0);
     assert_int_equal(verify_with(&k, OFFER_KEY_REGION, "a\nb", &o), E_MALFORMED);
-    assert_int_equal(verify_with(&k, OFFER_KEY_REGION, "longer than a region may be", &o), E_TOO_BIG);
+    assert_int_equal(verify_with(&k, OFFER_KEY_REGION, "longer than a region may be", &o),
+                     E_TOO_BIG);
     assert_int_equal(verify_with(&k, OFFER_KEY_HOURS, "late", &o), E_MALFORMED);
     uint8_t *big = mem_new(LIMIT_OFFER + 1);
     assert_int_equal(offer_verify(bytes_of(big, LIMIT_OFFER + 1), NULL, NOW, &o), E_TOO_BIG);

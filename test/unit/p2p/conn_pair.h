@@ -185,8 +185,7 @@ static inline void client_closed(void *ctx, int err)
     c->s = NULL;
 }
 
-static const struct stream_events client_events = {client_readable, client_writable,
-                                                   client_closed};
+static const struct stream_events client_events = {client_readable, client_writable, client_closed};
 
 static inline void client_attach(struct client *c, struct stream *s)
 {

@@ -136,7 +136,7 @@ static void garbage_ends_it_at_once(void **state)
     pair_init(&p, 9);
     p.b.conn = conn_new(&p.b.env, &p.b.wire->s, false, NULL);
     fake_feed_str(p.b.wire, "GET / HTTP/1.1\r\nHost: localhost\r\n"
-                           "User-Agent: somebody who is lost\r\nAccept: */*\r\n\r\n");
+                            "User-Agent: somebody who is lost\r\nAccept: */*\r\n\r\n");
     fake_world_run(&p.world);
     assert_int_equal(p.b.closed, 1);
     assert_int_not_equal(p.b.close_err, 0);
@@ -332,8 +332,8 @@ static void a_stream_that_nobody_answers_times_out(void **state)
     struct pair p;
     struct client asking, lazy;
     pair_open(&p, 29);
-    p.a.conn->keepalive.cfg = (struct keepalive_cfg){US_PER_S * 100, US_PER_S * 200,
-                                                     US_PER_S * 100, US_PER_S * 200};
+    p.a.conn->keepalive.cfg =
+        (struct keepalive_cfg){US_PER_S * 100, US_PER_S * 200, US_PER_S * 100, US_PER_S * 200};
     p.b.wire->s.ops->want(&p.b.wire->s, false, false);
     p.b.wire->s.wants_read = false; /* b is deaf */
     client_start(&asking, p.a.conn, ECHO, false, 1, 10);

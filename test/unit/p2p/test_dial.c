@@ -106,7 +106,7 @@ static void the_first_to_win_cancels_the_others(void **state)
     dial_won(&d, &two);
     assert_string_equal(effect(&d, 31 * MS), "cancel 10.0.0.1:8000");
     assert_string_equal(effect(&d, 31 * MS), "-"); /* and the third never starts */
-    failed(&d, "10.0.0.1", E_CANCELLED, 32 * MS);    /* ignored */
+    failed(&d, "10.0.0.1", E_CANCELLED, 32 * MS);  /* ignored */
     assert_int_equal(dial_deadline(&d), SCHED_NEVER);
 }
 

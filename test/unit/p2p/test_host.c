@@ -411,8 +411,7 @@ static void addresses_are_written_out(void **state)
     p2p_host_remove_addr(h.m[0].host, multiaddr_bytes(&mine));
     assert_int_equal(p2p_host_addrs(h.m[0].host, &addrs), 1);
     assert_int_equal(p2p_host_listen(h.m[0].host, "/ip4/10.0.0.1/tcp/8000"), E_IN_USE);
-    assert_int_equal(p2p_host_listen(h.m[0].host, "/ip4/10.0.0.1/udp/8000/quic-v1"),
-                     E_UNSUPPORTED);
+    assert_int_equal(p2p_host_listen(h.m[0].host, "/ip4/10.0.0.1/udp/8000/quic-v1"), E_UNSUPPORTED);
     assert_int_equal(p2p_host_listen(h.m[0].host, "10.0.0.1:8000"), E_MALFORMED);
     hosts_fini(&h);
 }

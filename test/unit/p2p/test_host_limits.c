@@ -159,7 +159,7 @@ static void eight_connections_of_one_peer(void **state)
         ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
         hosts_run(&h, US_PER_S);
         struct host_peer *p = host_peer_get(h.m[0].host, &h.m[1].key.id);
-        LIST_FOREACH(&p->conns, it) { /* pretend that no stream may use them, so that we dial on */
+        LIST_FOREACH (&p->conns, it) { /* pretend that no stream may use them, so that we dial on */
             c = LIST_ENTRY(it, struct conn, by_owner);
             c->is_goaway = true;
             c->busy = 1;
@@ -168,7 +168,7 @@ static void eight_connections_of_one_peer(void **state)
     }
     assert_non_null(c);
     assert_int_equal(host_peer_get(h.m[1].host, &h.m[0].key.id)->conn_count, LIMIT_CONNS_PEER);
-    LIST_FOREACH(&host_peer_get(h.m[0].host, &h.m[1].key.id)->conns, it) {
+    LIST_FOREACH (&host_peer_get(h.m[0].host, &h.m[1].key.id)->conns, it) {
         c = LIST_ENTRY(it, struct conn, by_owner);
         c->busy = c->stream_count = 0;
     }

@@ -32,7 +32,8 @@ static struct peer_id an_id(unsigned i)
 static struct identify sample(void)
 {
     struct identify id = {
-        .public_key = BYTES_LIT("\x08\x01\x12\x20" "0123456789abcdef0123456789abcdef"),
+        .public_key = BYTES_LIT("\x08\x01\x12\x20"
+                                "0123456789abcdef0123456789abcdef"),
         .observed = BYTES_LIT("\x04\x7f\x00\x00\x01\x06\x0f\xa1"),
         .version = BYTES_LIT("/conduit/1.0.0"),
         .agent = BYTES_LIT("conduit/0.1.0"),
@@ -171,7 +172,8 @@ static void addresses_expire_and_are_bounded(void **state)
     assert_int_equal(k->addr_count, LIMIT_PEER_ADDRS);
     known_peer_expire(k, 110);
     assert_int_equal(k->addr_count, LIMIT_PEER_ADDRS - 1);
-    assert_int_equal(known_peer_add_addr(k, bytes_of(addr, 8), 1000, 0), 0); /* known: believed longer */
+    assert_int_equal(known_peer_add_addr(k, bytes_of(addr, 8), 1000, 0),
+                     0); /* known: believed longer */
     known_peer_expire(k, 900);
     assert_int_equal(k->addr_count, 1);
     peerstore_fini(&ps);
@@ -269,8 +271,8 @@ static void an_address_is_dialled_or_looked_up_or_dropped(void **state)
     assert_int_equal(a.kind, P2P_ADDR_IP);
     assert_string_equal(net_addr_format(&a.at, text), "192.0.2.1:4001");
     assert_false(a.has_peer);
-    assert_int_equal(parse("/ip6/::1/tcp/1/p2p/12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq",
-                           &a), 0);
+    assert_int_equal(
+        parse("/ip6/::1/tcp/1/p2p/12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq", &a), 0);
     assert_true(a.has_peer);
     assert_int_equal(parse("/dns6/example.com/tcp/443", &a), 0);
     assert_int_equal(a.kind, P2P_ADDR_NAME);
@@ -280,7 +282,8 @@ static void an_address_is_dialled_or_looked_up_or_dropped(void **state)
     assert_int_equal(parse("/dnsaddr/bootstrap.example", &a), 0);
     assert_int_equal(a.kind, P2P_ADDR_LIST);
     static const char *const not_ours[] = {
-        "/ip4/192.0.2.1/udp/4001/quic-v1", "/ip4/192.0.2.1/tcp/443/tls/ws",
+        "/ip4/192.0.2.1/udp/4001/quic-v1",
+        "/ip4/192.0.2.1/tcp/443/tls/ws",
         "/ip4/1.2.3.4/tcp/1/p2p/12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq/p2p-circuit",
     };
     for (size_t i = 0; i < ARRAY_LEN(not_ours); i++)

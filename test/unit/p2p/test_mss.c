@@ -54,7 +54,8 @@ static void dialer_bytes(void **state)
 static void dialer_every_split(void **state)
 {
     static const char *const offer[] = {"/tls/1.0.0", "/noise"};
-    struct bytes in = BYTES_LIT(HDR "\x03na\n\x07/noise\n" "next layer");
+    struct bytes in = BYTES_LIT(HDR "\x03na\n\x07/noise\n"
+                                    "next layer");
     for (size_t cut = 0; cut <= in.n; cut++) {
         struct buf out;
         struct mss m;
@@ -75,7 +76,8 @@ static void dialer_every_split(void **state)
 
 static void listener_every_split(void **state)
 {
-    struct bytes in = BYTES_LIT(HDR "\x0b/tls/1.0.0\n\x03ls\n\x07/noise\n" "\x00\x20next");
+    struct bytes in = BYTES_LIT(HDR "\x0b/tls/1.0.0\n\x03ls\n\x07/noise\n"
+                                    "\x00\x20next");
     for (size_t cut = 0; cut <= in.n; cut++) {
         struct buf out;
         struct mss m;
@@ -134,15 +136,17 @@ static void bad_lines(void **state)
         struct bytes in;
         int err;
     } rows[] = {
-        {BYTES_LIT("\x13/multistream/2.0.0\n"), E_PROTO},      /* another version */
-        {BYTES_LIT("\x13/multistream/1.0.0x"), E_MALFORMED},   /* no newline */
-        {BYTES_LIT("\x00"), E_MALFORMED},                      /* empty */
+        {BYTES_LIT("\x13/multistream/2.0.0\n"), E_PROTO},         /* another version */
+        {BYTES_LIT("\x13/multistream/1.0.0x"), E_MALFORMED},      /* no newline */
+        {BYTES_LIT("\x00"), E_MALFORMED},                         /* empty */
         {BYTES_LIT("\x93\x00/multistream/1.0.0\n"), E_MALFORMED}, /* over-long varint */
-        {BYTES_LIT("\x81\x08"), E_TOO_BIG},                    /* 1025 bytes */
+        {BYTES_LIT("\x81\x08"), E_TOO_BIG},                       /* 1025 bytes */
         {BYTES_LIT("\xff\xff"), E_TOO_BIG},
         {BYTES_LIT("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), E_TOO_BIG},
-        {BYTES_LIT("GET / HTTP/1.1\r\n\r\n" "                                                    "
-                   "                                                            "), E_MALFORMED},
+        {BYTES_LIT("GET / HTTP/1.1\r\n\r\n"
+                   "                                                    "
+                   "                                                            "),
+         E_MALFORMED},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         for (size_t cut = 0; cut <= rows[i].in.n; cut++) {

@@ -30,14 +30,15 @@ struct fixture {
     struct buf out[2]; /* what each said */
 };
 
-static struct fixture *f_new(const char *muxer_i, const char *muxer_r, const struct peer_id *expected)
+static struct fixture *f_new(const char *muxer_i, const char *muxer_r,
+                             const struct peer_id *expected)
 {
     struct fixture *f = MEM_NEW(struct fixture);
     rng_init_seeded(&f->rng, 42);
     for (int i = 0; i < 2; i++) {
         key_pair_generate(&f->key[i], &f->rng);
-        assert_int_equal(noise_self_init(&f->self[i], &f->key[i], i == I ? muxer_i : muxer_r,
-                                         &f->rng), 0);
+        assert_int_equal(
+            noise_self_init(&f->self[i], &f->key[i], i == I ? muxer_i : muxer_r, &f->rng), 0);
         buf_init(&f->out[i], 0);
     }
     noise_init(&f->n[I], true, &f->self[I], expected, &f->rng);
@@ -240,7 +241,7 @@ static void replay_is_refused(void **state)
     f_free(f);
 }
 
-/* --- the payload ------------------------------------------------------------------------------ */
+/* --- the payload --- */
 
 static void payload_is_what_the_spec_says(void **state)
 {

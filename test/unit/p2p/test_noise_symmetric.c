@@ -57,7 +57,8 @@ static void e(struct noise_symmetric *s, const uint8_t key[32], struct buf *out)
 }
 
 /* Takes an encrypted part of `n` plain bytes at *at of the message and checks it. */
-static void heard(struct noise_symmetric *s, struct buf *msg, size_t *at, const void *plain, size_t n)
+static void heard(struct noise_symmetric *s, struct buf *msg, size_t *at, const void *plain,
+                  size_t n)
 {
     uint8_t got[64];
     struct bytes part = bytes_first(bytes_skip(buf_view(msg), *at), n + NOISE_TAG);

@@ -94,16 +94,16 @@ static void protocol_errors(void **state)
         struct yamux_frame frame;
         int err;
     } rows[] = {
-        {{1, YAMUX_T_PING, YAMUX_F_SYN, 0, 0}, E_PROTO},      /* version */
-        {{0, 4, 0, 0, 0}, E_PROTO},                           /* type */
-        {{0, YAMUX_T_DATA, 0, 0, 0}, E_PROTO},                /* stream 0 */
-        {{0, YAMUX_T_WINDOW, YAMUX_F_SYN, 2, 0}, E_PROTO},    /* our parity */
+        {{1, YAMUX_T_PING, YAMUX_F_SYN, 0, 0}, E_PROTO},   /* version */
+        {{0, 4, 0, 0, 0}, E_PROTO},                        /* type */
+        {{0, YAMUX_T_DATA, 0, 0, 0}, E_PROTO},             /* stream 0 */
+        {{0, YAMUX_T_WINDOW, YAMUX_F_SYN, 2, 0}, E_PROTO}, /* our parity */
         {{0, YAMUX_T_WINDOW, YAMUX_F_SYN, 0, 0}, E_PROTO},
-        {{0, YAMUX_T_WINDOW, YAMUX_F_SYN, 1, 0}, E_PROTO},    /* open already */
+        {{0, YAMUX_T_WINDOW, YAMUX_F_SYN, 1, 0}, E_PROTO},      /* open already */
         {{0, YAMUX_T_DATA, YAMUX_F_SYN, 3, 262145}, E_TOO_BIG}, /* GHSA-vxx9-2994-q338 */
         {{0, YAMUX_T_DATA, YAMUX_F_SYN, 3, UINT32_MAX}, E_TOO_BIG},
-        {{0, YAMUX_T_DATA, 0, 1, 262145}, E_TOO_BIG},         /* over the window */
-        {{0, YAMUX_T_DATA, 0, 99, 16777217}, E_TOO_BIG},      /* over 16 MiB, for nobody */
+        {{0, YAMUX_T_DATA, 0, 1, 262145}, E_TOO_BIG},    /* over the window */
+        {{0, YAMUX_T_DATA, 0, 99, 16777217}, E_TOO_BIG}, /* over 16 MiB, for nobody */
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct fixture *f = f_new(false);
@@ -246,8 +246,8 @@ static void pings(void **state)
 {
     struct fixture *f = f_new(true);
     say(f, YAMUX_T_PING, YAMUX_F_SYN, 0, 0xdeadbeef);
-    say(f, YAMUX_T_PING, YAMUX_F_ACK, 0, 0);  /* unsolicited */
-    say(f, YAMUX_T_PING, 0, 0, 0);            /* neither */
+    say(f, YAMUX_T_PING, YAMUX_F_ACK, 0, 0); /* unsolicited */
+    say(f, YAMUX_T_PING, 0, 0, 0);           /* neither */
     assert_int_equal(next(f), 0);
     assert_int_equal(f->y.counts.ignored_pongs, 2);
     EXPECT_OUT(f, "\x00\x02\x00\x02\x00\x00\x00\x00\xde\xad\xbe\xef");
@@ -579,8 +579,7 @@ static void small_writes_go_first_and_all_get_turns(void **state)
     assert_int_equal(fr.id, token->id);
     for (int i = 0; i < 3; i++) /* two batches of 68 KiB, in a fair round of 16 KiB frames */
         for (int k = 0; k < 3; k++)
-            assert_true(buf_len(&bulk[i]->send.queue) <=
-                        buf_len(&bulk[k]->send.queue) + 32 * KIB);
+            assert_true(buf_len(&bulk[i]->send.queue) <= buf_len(&bulk[k]->send.queue) + 32 * KIB);
     for (int round = 0; round < 100; round++) { /* a storm of tokens */
         for (int i = 0; i < 3; i++)
             yamux_write(bulk[i], bytes_first(big, yamux_room(bulk[i])));

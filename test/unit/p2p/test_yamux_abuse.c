@@ -6,7 +6,7 @@
 
 #include "base/trace.h"
 
-/* --- advisories ---------------------------------------------------------------------------------- */
+/* --- advisories --- */
 
 /* rust-yamux <= 0.13.9 panicked on Data|SYN with a body over the window (also CVE-2026-32314). It is
  * refused by its header, before a byte of the body is there. */
@@ -66,7 +66,7 @@ static void cve_2024_32984_unread_answers(void **state)
     }
 }
 
-/* --- streams that come and go ------------------------------------------------------------------------ */
+/* --- streams that come and go --- */
 
 /* Opens stream `i` and resets it at once; 0 or what ended the session. */
 static int open_and_reset(struct fixture *f, uint32_t i)
@@ -158,7 +158,7 @@ static void refused_streams_count_as_well(void **state)
     }
 }
 
-/* --- windows -------------------------------------------------------------------------------------------- */
+/* --- windows --- */
 
 static struct yamux_stream *grown(struct fixture *f, uint32_t window)
 {
@@ -205,8 +205,8 @@ static void one_frame_may_fill_a_grown_window(void **state)
 /* What the peer may still send is never more than what the stream is charged for. */
 static void assert_charged(struct fixture *f, struct yamux_stream *s)
 {
-    uint64_t granted = s->recv.credit > YAMUX_INITIAL_WINDOW ?
-                           s->recv.credit - YAMUX_INITIAL_WINDOW : 0;
+    uint64_t granted =
+        s->recv.credit > YAMUX_INITIAL_WINDOW ? s->recv.credit - YAMUX_INITIAL_WINDOW : 0;
     assert_true(s->recv.charged >= granted);
     assert_int_equal(f->y.held, s->recv.charged);
 }

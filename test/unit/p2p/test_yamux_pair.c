@@ -284,7 +284,7 @@ static void pair_over_seeds(void **state)
         run_seed(seed);
 }
 
-/* --- how fast it is: one stream, sealed and opened, in memory -------------------------------- */
+/* --- how fast it is: one stream, sealed and opened, in memory --- */
 
 static double seconds(void)
 {

@@ -50,7 +50,8 @@ static inline void f_free(struct fixture *f)
     free(f);
 }
 
-static inline void say(struct fixture *f, uint8_t type, uint16_t flags, uint32_t id, uint32_t length)
+static inline void say(struct fixture *f, uint8_t type, uint16_t flags, uint32_t id,
+                       uint32_t length)
 {
     uint8_t head[YAMUX_HEAD];
     yamux_frame_encode(head, (struct yamux_frame){0, type, flags, id, length});

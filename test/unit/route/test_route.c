@@ -38,8 +38,12 @@ static void end(struct world *w)
 
 static struct offer serve(struct world *w, uint8_t peer, const char *model, bool is_own)
 {
-    struct offer o = {.peer = {.len = 3, .b = {0, 1, peer}}, .id = "a", .seq = 1,
-                      .protocol = "openai", .abilities = OFFER_CHAT, .context = 4096,
+    struct offer o = {.peer = {.len = 3, .b = {0, 1, peer}},
+                      .id = "a",
+                      .seq = 1,
+                      .protocol = "openai",
+                      .abilities = OFFER_CHAT,
+                      .context = 4096,
                       .expires_ms = UINT64_MAX};
     snprintf(o.model, sizeof o.model, "%s", model);
     assert_int_equal(catalogue_put(&w->cat, &o, is_own), 0);
@@ -66,7 +70,8 @@ static void an_evening(void **state)
     char why[160];
     begin(&w);
     assert_int_equal(choose(&w, "tiny", 0), 0);
-    assert_string_equal(route_explain(&w.choice, 1, why), "none; 0 offers, 0 tried, 0 broken, 0 unfit");
+    assert_string_equal(route_explain(&w.choice, 1, why),
+                        "none; 0 offers, 0 tried, 0 broken, 0 unfit");
     struct offer fast = serve(&w, 1, "tiny", false), slow = serve(&w, 2, "tiny", false);
     measure_started(of(&w, &fast));
     measure_succeeded(of(&w, &fast), 10000, 30);
@@ -93,7 +98,8 @@ static void an_evening(void **state)
         measure_failed(of(&w, &fast), w.now_us);
     }
     assert_int_equal(choose(&w, "tiny", 0), 0);
-    assert_string_equal(route_explain(&w.choice, 2, why), "none; 2 offers, 1 tried, 1 broken, 0 unfit");
+    assert_string_equal(route_explain(&w.choice, 2, why),
+                        "none; 2 offers, 1 tried, 1 broken, 0 unfit");
     w.now_us += 2 * US_PER_S;
     assert_int_equal(choose(&w, "tiny", 0), 1);
     assert_int_equal(choose(&w, "tiny", OFFER_VISION), 0);
