@@ -454,8 +454,6 @@ static int check(const struct config *c, char *why)
         return sentence(why, "schedule: give both start and end");
     if (c->parallel == 0 || c->parallel > 256)
         return sentence(why, "parallel: %u is not from 1 to 256", c->parallel);
-    if (c->models.n && !c->backend.n && !c->local_llm)
-        return 0; /* seed Conduit's README: --models with local_llm in the file, or without */
     return 0;
 }
 

@@ -178,6 +178,10 @@ static int add_backends(struct node *n, char *why)
     const struct config *c = n->cfg;
     const char **models = NULL;
     int err = 0;
+    if (c->models.n && !c->backend.n && !c->local_llm)
+        TRACE(NODE, WARN,
+              "--models names models of a backend, but there is none -> not served; "
+              "add --backend URL");
     if (c->models.n) {
         models = mem_array(c->models.n + 1, sizeof *models);
         memcpy(models, c->models.v, c->models.n * sizeof *models);
