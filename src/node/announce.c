@@ -365,6 +365,13 @@ static uint64_t tick_us(const struct announce *a)
     return (s < 1 ? 1 : s > 15 ? 15 : s) * US_PER_S;
 }
 
+static void on_hours(struct timer *t)
+{
+    struct announce *a = CONTAINER_OF(t, struct announce, hours);
+    task_defer(a->sched, &a->changed);
+    timer_after(a->sched, t, US_PER_S);
+}
+
 static void on_tick(struct timer *t)
 {
     struct announce *a = CONTAINER_OF(t, struct announce, tick);
@@ -378,6 +385,9 @@ void announce_init(struct announce *a)
 {
     list_init(&a->own);
     timer_init(&a->tick, on_tick);
+    timer_init(&a->hours, on_hours);
+    if (a->config->schedule_start)
+        timer_after(a->sched, &a->hours, US_PER_S);
     task_init(&a->changed, on_changed);
     task_init(&a->load, on_load);
     timer_after(a->sched, &a->tick, tick_us(a));
@@ -408,6 +418,7 @@ void announce_fini(struct announce *a)
 {
     a->is_over = true;
     timer_clear(a->sched, &a->tick);
+    timer_clear(a->sched, &a->hours);
     task_cancel(&a->changed);
     task_cancel(&a->load);
     LIST_FOREACH_SAFE (&a->own, it) {

@@ -28,6 +28,7 @@ struct announce {
     const struct config *config;
     struct list own; /* struct own_offer */
     struct timer tick;
+    struct timer hours; /* with a schedule: each second, is it still open? */
     struct task changed, load;
     uint64_t last_seq, told_load_us;
     bool is_stopping, is_over;

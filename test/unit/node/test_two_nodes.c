@@ -26,6 +26,7 @@ struct machine {
     struct config cfg;
     struct node *node;
     char dir[64];
+    const char *hours; /* end of the schedule that began yesterday at 23:00, or NULL */
 };
 
 struct world {
@@ -48,6 +49,12 @@ static void machine_up(struct world *w, struct machine *m, const char *ip, const
     assert_int_equal(config_set(&m->cfg, "data_dir", m->dir, RANK_FLAG, why), 0);
     assert_int_equal(config_set(&m->cfg, "p2p_host", ip, RANK_FLAG, why), 0);
     assert_int_equal(config_set(&m->cfg, key, value, RANK_FLAG, why), 0);
+    if (m->hours) {
+        assert_int_equal(config_set(&m->cfg, "schedule.start", "23:00", RANK_FLAG, why), 0);
+        assert_int_equal(config_set(&m->cfg, "schedule.end", m->hours, RANK_FLAG, why), 0);
+        /* Heartbeats at 53 and 66 s, so that it is not one of them that withdraws. */
+        assert_int_equal(config_set(&m->cfg, "heartbeat_interval", "13", RANK_FLAG, why), 0);
+    }
     int err = node_start(m->loop, &m->cfg, no_env, "0.0.0", &m->node, why);
     if (err)
         fail_msg("%s", why);
@@ -259,6 +266,24 @@ static void an_outage_leaves_no_trace(void **state)
     world_down(&w);
 }
 
+/* Wall time begins at midnight: what is shared until 00:01 is withdrawn a minute later, within a second. */
+static void at_the_end_of_its_hours_a_provider_withdraws(void **state)
+{
+    struct world w = {.v = loop_virtual_new(6)};
+    w.provider.hours = "00:01";
+    machine_up(&w, &w.provider, "10.0.0.1", "backend", "echo:");
+    machine_up(&w, &w.consumer, "10.0.0.2", "bootstrap", "/ip4/10.0.0.1/tcp/8000");
+    run_for(&w, 50 * S);
+    char *r = ask(&w, "GET", "/v1/models", "", 5 * S);
+    assert_non_null(strstr(r, "\"id\":\"echo\""));
+    free(r);
+    loop_virtual_run(w.v, 63 * S, NULL, NULL);
+    r = ask(&w, "GET", "/v1/models", "", 5 * S);
+    assert_null(strstr(r, "\"id\":\"echo\""));
+    free(r);
+    world_down(&w);
+}
+
 static char *one_run(uint64_t seed)
 {
     struct world w;
@@ -283,12 +308,14 @@ static void the_same_seed_gives_the_same_run(void **state)
 
 int main(void)
 {
+    setenv("TZ", "UTC", 1); /* the schedule is in local time */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_is_answered_by_the_other_node),
         cmocka_unit_test(a_stream_ends_with_done),
         cmocka_unit_test(an_unknown_model_is_404_and_a_dead_network_503),
         cmocka_unit_test(a_provider_that_dies_leaves_the_list),
         cmocka_unit_test(an_outage_leaves_no_trace),
+        cmocka_unit_test(at_the_end_of_its_hours_a_provider_withdraws),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
