@@ -325,6 +325,21 @@ static void on_disconnected(struct p2p_watch *w, const struct peer_id *peer, int
     dht_peer_gone(k->dht, peer, true);
 }
 
+/* Who cannot be dialled only asks; as long as nobody knows, a listening node answers. */
+static void on_reach(struct p2p_watch *w, enum p2p_reach reach)
+{
+    struct kad_port *k = CONTAINER_OF(w, struct kad_port, watch);
+    bool is_server = reach != P2P_REACH_PRIVATE;
+    if (is_server == k->is_server)
+        return;
+    k->is_server = is_server;
+    dht_set_server(k->dht, is_server);
+    if (is_server)
+        (void)p2p_host_handle(k->host, KAD_PROTOCOL, on_stream, k);
+    else
+        p2p_host_unhandle(k->host, KAD_PROTOCOL);
+}
+
 static int own_addrs(void *ctx, const struct bytes **addrs)
 {
     struct kad_port *k = ctx;
@@ -333,7 +348,7 @@ static int own_addrs(void *ctx, const struct bytes **addrs)
 
 int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched, struct rng *rng)
 {
-    *k = (struct kad_port){.host = host, .sched = sched};
+    *k = (struct kad_port){.host = host, .sched = sched, .is_server = true};
     list_init(&k->calls);
     list_init(&k->served);
     struct dht_cfg cfg = {
@@ -345,7 +360,9 @@ int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched
         .own_addrs = own_addrs,
     };
     k->dht = dht_new(&cfg);
-    k->watch = (struct p2p_watch){.disconnected = on_disconnected, .identified = on_identified};
+    k->watch = (struct p2p_watch){.disconnected = on_disconnected,
+                                 .identified = on_identified,
+                                 .reach_changed = on_reach};
     p2p_host_watch(host, &k->watch);
     return p2p_host_handle(host, KAD_PROTOCOL, on_stream, k);
 }

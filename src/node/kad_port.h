@@ -13,6 +13,7 @@ struct kad_port {
     struct p2p_host *host;
     struct sched *sched;
     struct dht *dht;
+    bool is_server;
     struct list calls;  /* requests of ours */
     struct list served; /* streams of others */
     size_t served_count;

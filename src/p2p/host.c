@@ -121,6 +121,12 @@ void host_tend(struct p2p_host *h)
 static void grace_over(struct timer *t);
 static void report_closed(struct task *t);
 
+static void tell_reach(struct task *t)
+{
+    struct p2p_host *h = CONTAINER_OF(t, struct p2p_host, reach_task);
+    HOST_WATCH(h, reach_changed, h->reach);
+}
+
 static void init_parts(struct p2p_host *h)
 {
     struct list *lists[] = {&h->peers,   &h->pending,   &h->dials,      &h->opens,
@@ -130,6 +136,7 @@ static void init_parts(struct p2p_host *h)
     timer_init(&h->tend_timer, tend);
     timer_init(&h->close_timer, grace_over);
     task_init(&h->close_task, report_closed);
+    task_init(&h->reach_task, tell_reach);
     yamux_budget_init(&h->budget, h->cfg.stream_budget);
     connmgr_init(&h->connmgr, &h->cfg.connmgr, h->rng);
     peerstore_init(&h->store, h->rng);
@@ -269,6 +276,7 @@ void p2p_host_free(struct p2p_host *h)
     timer_clear(h->sched, &h->close_timer);
     timer_clear(h->sched, &h->push_timer);
     task_cancel(&h->close_task);
+    task_cancel(&h->reach_task);
     peerstore_fini(&h->store);
     connmgr_fini(&h->connmgr);
     map_fini(&h->peers_by_id);

@@ -67,6 +67,12 @@ int p2p_host_add_addr(struct p2p_host *h, struct bytes multiaddr);
 void p2p_host_remove_addr(struct p2p_host *h, struct bytes multiaddr);
 const struct peer_id *p2p_host_id(const struct p2p_host *h);
 
+/* Can strangers dial us? Whoever finds out (AutoNAT; the owner's own word) says so here; who acts on it
+ * (relay reservations, the DHT's mode) watches. */
+enum p2p_reach { P2P_REACH_UNKNOWN = 0, P2P_REACH_PUBLIC, P2P_REACH_PRIVATE };
+enum p2p_reach p2p_host_reach(const struct p2p_host *h);
+void p2p_host_set_reach(struct p2p_host *h, enum p2p_reach reach);
+
 /* --- protocols we serve --- */
 typedef void (*p2p_handler)(void *ctx, struct stream *s, const struct peer_id *peer);
 /* `protocol` is copied. Listed in identify, and pushed when it changes. E_EXISTS, E_LIMIT. The
@@ -141,6 +147,7 @@ struct p2p_watch {
     void (*disconnected)(struct p2p_watch *w, const struct peer_id *peer, int err);
     void (*identified)(struct p2p_watch *w, const struct known_peer *peer);
     void (*addrs_changed)(struct p2p_watch *w); /* our own */
+    void (*reach_changed)(struct p2p_watch *w, enum p2p_reach reach);
     struct list link;                           /* private */
 };
 void p2p_host_watch(struct p2p_host *h, struct p2p_watch *w);

@@ -71,6 +71,8 @@ struct p2p_host {
     size_t addr_count;
     struct multiaddr extra[HOST_ADDRS_MAX];
     size_t extra_count;
+    enum p2p_reach reach;
+    struct task reach_task; /* the watchers are told */
     struct observed observed;
     uint64_t changed_us;
     uint64_t record_seq;     /* of our signed record: grows, also over a restart */

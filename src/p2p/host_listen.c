@@ -161,6 +161,21 @@ void p2p_host_remove_addr(struct p2p_host *h, struct bytes multiaddr)
     host_identify_changed(h);
 }
 
+enum p2p_reach p2p_host_reach(const struct p2p_host *h)
+{
+    return h->reach;
+}
+
+void p2p_host_set_reach(struct p2p_host *h, enum p2p_reach reach)
+{
+    static const char *const words[] = {"unknown", "public", "private"};
+    if (h->reach == reach || h->is_closing)
+        return;
+    TRACE(P2P, INFO, "reachability: %s -> %s", words[h->reach], words[reach]);
+    h->reach = reach;
+    task_defer(h->sched, &h->reach_task);
+}
+
 size_t p2p_host_observed(struct p2p_host *h, size_t i, struct bytes *addr)
 {
     if (i >= h->observed.count)
