@@ -140,3 +140,8 @@ size_t loop_interfaces(struct loop *l, struct net_addr *out, size_t max)
 {
     return l->ops->interfaces(l, out, max);
 }
+
+size_t loop_interface_list(struct loop *l, struct loop_interface *out, size_t max)
+{
+    return l->ops->interface_list(l, out, max);
+}

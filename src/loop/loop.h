@@ -108,11 +108,29 @@ int loop_signal(struct loop *l, int signum, void (*caught)(void *ctx, int signum
                 struct loop_signal **out);
 void loop_signal_close(struct loop_signal *s);
 
+/* --- this machine --- */
+/* Addresses of its interfaces that are up: at most `max`; returns how many. */
+size_t loop_interfaces(struct loop *l, struct net_addr *out, size_t max);
+/* The same with all that tells a LAN from a tunnel: one row per address, those that are down too. */
+struct loop_interface {
+    char name[16];
+    uint32_t index;       /* the kernel's number of it */
+    struct net_addr addr; /* port 0; a link-local IPv6 address has the index as scope_id */
+    bool is_up;           /* and has a carrier */
+    bool is_loopback, is_multicast, is_point_to_point;
+};
+size_t loop_interface_list(struct loop *l, struct loop_interface *out, size_t max);
+
 /* --- datagrams (mDNS; hole punching over QUIC) --- */
 struct loop_udp; /* opaque */
 struct loop_udp_options {
     struct net_addr at;
     bool reuse; /* SO_REUSEADDR + SO_REUSEPORT */
+    /* A multicast group, joined on one interface: what it hears is that interface's alone (the kernel's
+     * part of it; unicast comes from anywhere), and what it sends to the group leaves there, also to
+     * other sockets of this machine. NULL: none. Both borrowed for the call. */
+    const struct net_addr *group;
+    const struct loop_interface *on;
     void (*received)(void *ctx, const struct net_addr *from, struct bytes datagram);
     void *ctx;
 };
@@ -120,10 +138,6 @@ int loop_udp_open(struct loop *l, const struct loop_udp_options *opts, struct lo
 int loop_udp_send(struct loop_udp *u, const struct net_addr *to, struct bytes datagram);
 const struct net_addr *loop_udp_addr(const struct loop_udp *u);
 void loop_udp_close(struct loop_udp *u);
-
-/* --- this machine --- */
-/* Addresses of its interfaces that are up: at most `max`; returns how many. */
-size_t loop_interfaces(struct loop *l, struct net_addr *out, size_t max);
 
 /* --- virtual time (loop/virtual.c) --- */
 struct loop_virtual; /* a world in which several loops share one clock and one network */
@@ -144,6 +158,9 @@ struct loop_virtual_link {
 };
 void loop_virtual_set_link(struct loop_virtual *w, struct loop *a, struct loop *b,
                            const struct loop_virtual_link *link);
+/* The machine is plugged into LAN segment `lan`; 0, as it begins: into none. Multicast reaches the machines
+ * of a segment after their links' delays. Pulling the plug leaves its one interface down. */
+void loop_virtual_set_lan(struct loop_virtual *w, struct loop *l, uint32_t lan);
 /* What names resolve to in that world; may be called several times for one name. */
 void loop_virtual_set_name(struct loop_virtual *w, const char *name, const struct net_addr *addr);
 void loop_virtual_set_text(struct loop_virtual *w, const char *name, const char *text);

@@ -36,6 +36,7 @@ struct loop_ops {
     int (*udp_send)(struct loop_udp *u, const struct net_addr *to, struct bytes datagram);
     void (*udp_close)(struct loop_udp *u);
     size_t (*interfaces)(struct loop *l, struct net_addr *out, size_t max);
+    size_t (*interface_list)(struct loop *l, struct loop_interface *out, size_t max);
 };
 
 struct loop {

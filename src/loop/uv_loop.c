@@ -211,4 +211,5 @@ const struct loop_ops uvm_ops = {
     .udp_send = uvm_udp_send,
     .udp_close = uvm_udp_close,
     .interfaces = uvm_interfaces,
+    .interface_list = uvm_interface_list,
 };

@@ -76,5 +76,6 @@ int uvm_udp_open(struct loop *l, const struct loop_udp_options *opts, struct loo
 int uvm_udp_send(struct loop_udp *u, const struct net_addr *to, struct bytes datagram);
 void uvm_udp_close(struct loop_udp *u);
 size_t uvm_interfaces(struct loop *l, struct net_addr *out, size_t max);
+size_t uvm_interface_list(struct loop *l, struct loop_interface *out, size_t max);
 
 #endif

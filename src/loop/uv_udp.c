@@ -5,7 +5,9 @@
 #include "loop/uv_maker.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,6 +55,51 @@ static void udp_event(uv_poll_t *poll, int status, int events)
         uv_poll_start(&u->poll, UV_READABLE, udp_event);
 }
 
+/* The kernel would give a socket every group that anybody here joined on any interface: not this one. */
+static int join4(int fd, const struct net_addr *group, const struct loop_interface *on)
+{
+    int ttl = 255, one = 1;
+    struct ip_mreqn m = {.imr_ifindex = (int)on->index};
+    memcpy(&m.imr_multiaddr, group->ip, 4);
+#ifdef IP_MULTICAST_ALL
+    int zero = 0;
+    setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &zero, sizeof zero);
+#endif
+    if (setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, sizeof m) != 0 ||
+        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &m, sizeof m) != 0 ||
+        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_TTL, &ttl, sizeof ttl) != 0 ||
+        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, &one, sizeof one) != 0)
+        return err_from_errno(errno);
+    return 0;
+}
+
+static int join6(int fd, const struct net_addr *group, const struct loop_interface *on)
+{
+    int hops = 255, one = 1, index = (int)on->index;
+    struct ipv6_mreq m = {.ipv6mr_interface = on->index};
+    memcpy(&m.ipv6mr_multiaddr, group->ip, 16);
+#ifdef IPV6_MULTICAST_ALL
+    int zero = 0;
+    setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &zero, sizeof zero);
+#endif
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &m, sizeof m) != 0 ||
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index) != 0 ||
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) != 0 ||
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &one, sizeof one) != 0)
+        return err_from_errno(errno);
+    return 0;
+}
+
+static int udp_join(struct udp *u)
+{
+    const struct loop_udp_options *o = &u->base.opts;
+    if (!o->group)
+        return 0;
+    if (!o->on || o->group->kind != o->at.kind)
+        return E_INVALID;
+    return o->at.kind == NET_IP4 ? join4(u->fd, o->group, o->on) : join6(u->fd, o->group, o->on);
+}
+
 static int udp_bind(struct udp *u)
 {
     struct sockaddr_storage sa;
@@ -67,8 +114,12 @@ static int udp_bind(struct udp *u)
         setsockopt(u->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         setsockopt(u->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     }
+    if (sa.ss_family == AF_INET6)
+        setsockopt(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(u->fd, (struct sockaddr *)&sa, len) != 0)
         return err_from_errno(errno);
+    if ((err = udp_join(u)))
+        return err;
     len = sizeof sa;
     getsockname(u->fd, (struct sockaddr *)&sa, &len);
     u->base.addr = sockaddr_to_net((struct sockaddr *)&sa, len);
@@ -81,6 +132,8 @@ int uvm_udp_open(struct loop *l, const struct loop_udp_options *opts, struct loo
     u->base = (struct loop_udp){.loop = l, .opts = *opts};
     u->fd = -1;
     int err = udp_bind(u);
+    u->base.opts.group = NULL; /* borrowed until now */
+    u->base.opts.on = NULL;
     if (!err && uv_poll_init(&uvm_of(l)->uv, &u->poll, u->fd) != 0)
         err = E_IO;
     if (err) {

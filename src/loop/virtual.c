@@ -274,4 +274,5 @@ const struct loop_ops virtual_ops = {
     .udp_send = virtual_udp_send,
     .udp_close = virtual_udp_close,
     .interfaces = virtual_interfaces,
+    .interface_list = virtual_interface_list,
 };

@@ -41,6 +41,7 @@ struct virtual_machine {
     enum virtual_death death;
     bool is_stopped;
     uint16_t next_port;
+    uint32_t lan; /* the segment it is plugged into; 0: none */
     struct list streams, listeners, udps, requests;
 };
 
@@ -141,5 +142,6 @@ int virtual_udp_send(struct loop_udp *u, const struct net_addr *to, struct bytes
 void virtual_udp_close(struct loop_udp *u);
 struct loop_udp *virtual_first_udp(struct virtual_machine *m); /* NULL when none is open */
 size_t virtual_interfaces(struct loop *l, struct net_addr *out, size_t max);
+size_t virtual_interface_list(struct loop *l, struct loop_interface *out, size_t max);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The paths between virtual machines: how long bytes take, or that they do not arrive.
+/* The paths between virtual machines: how long bytes take, or that they do not arrive; and who hears whom on
+ * a LAN.
  *
  *   arrival = max(now, wire free) + bytes / bandwidth + delay + jitter
  *
@@ -77,4 +78,21 @@ struct virtual_machine *virtual_find(struct virtual_machine *from, const struct 
     if (net_addr_is_loopback(to) || net_addr_is_any(to))
         return from;
     return map_get(&from->world->by_ip, bytes_of(to->ip, to->kind == NET_IP4 ? 4 : 16));
+}
+
+/* --- the LAN --- */
+
+void loop_virtual_set_lan(struct loop_virtual *w, struct loop *l, uint32_t lan)
+{
+    virtual_of(l)->lan = lan;
+}
+
+size_t virtual_interface_list(struct loop *l, struct loop_interface *out, size_t max)
+{
+    const struct virtual_machine *m = virtual_of(l);
+    if (max == 0)
+        return 0;
+    *out = (struct loop_interface){
+        .name = "eth0", .index = 1, .addr = m->ip, .is_up = m->lan != 0, .is_multicast = true};
+    return 1;
 }

@@ -95,6 +95,7 @@ void virtual_signal_close(struct loop_signal *s)
 
 struct udp {
     struct loop_udp base;
+    struct net_addr group; /* joined; NET_NONE: none */
     struct list of_machine, under_way;
 };
 
@@ -113,6 +114,8 @@ int virtual_udp_open(struct loop *l, const struct loop_udp_options *opts, struct
     struct net_addr at = opts->at;
     if (at.kind != NET_IP4 && at.kind != NET_IP6)
         return E_INVALID;
+    if (opts->group && (m->lan == 0 || !opts->on))
+        return E_UNREACHABLE;
     if (at.port == 0)
         at.port = m->next_port++;
     LIST_FOREACH (&m->udps, it) {
@@ -122,6 +125,10 @@ int virtual_udp_open(struct loop *l, const struct loop_udp_options *opts, struct
     }
     struct udp *u = MEM_NEW(struct udp);
     u->base = (struct loop_udp){.loop = l, .opts = *opts, .addr = at};
+    u->base.opts.group = NULL; /* borrowed until now */
+    u->base.opts.on = NULL;
+    if (opts->group)
+        u->group = *opts->group;
     list_init(&u->under_way);
     list_init(&u->of_machine);
     list_append(&m->udps, &u->of_machine);
@@ -138,14 +145,21 @@ static void datagram_arrival(struct timer *t)
     free(g);
 }
 
+static bool has_joined(const struct udp *u, const struct net_addr *group)
+{
+    return u->group.kind == group->kind && memcmp(u->group.ip, group->ip, sizeof group->ip) == 0;
+}
+
+/* `group`: only to those who joined it; NULL: to the port. */
 static void deliver(struct udp *from, struct virtual_machine *there, uint16_t port,
-                    struct bytes datagram)
+                    const struct net_addr *group, struct bytes datagram)
 {
     struct virtual_machine *here = virtual_of(from->base.loop);
     LIST_FOREACH (&there->udps, it) {
         struct udp *u = LIST_ENTRY(it, struct udp, of_machine);
         uint64_t at = virtual_arrival(here, there, datagram.n);
-        if (u->base.addr.port != port || at == SCHED_NEVER || there->death != ALIVE)
+        if (u->base.addr.port != port || at == SCHED_NEVER || there->death != ALIVE ||
+            (group && !has_joined(u, group)))
             continue;
         struct datagram *g = mem_new(sizeof *g + datagram.n);
         g->to = u;
@@ -170,15 +184,20 @@ int virtual_udp_send(struct loop_udp *base, const struct net_addr *to, struct by
 {
     struct udp *u = CONTAINER_OF(base, struct udp, base);
     struct virtual_machine *m = virtual_of(base->loop);
-    if (is_multicast(to)) { /* the world is one LAN */
-        LIST_FOREACH (&m->world->machines, it)
-            deliver(u, LIST_ENTRY(it, struct virtual_machine, of_world), to->port, datagram);
+    if (is_multicast(to)) { /* to the whole segment, the sender's own sockets included */
+        if (m->lan == 0)
+            return E_UNREACHABLE;
+        LIST_FOREACH (&m->world->machines, it) {
+            struct virtual_machine *there = LIST_ENTRY(it, struct virtual_machine, of_world);
+            if (there->lan == m->lan)
+                deliver(u, there, to->port, to, datagram);
+        }
         return 0;
     }
     struct virtual_machine *there = virtual_find(m, to);
     if (!there)
         return E_UNREACHABLE;
-    deliver(u, there, to->port, datagram);
+    deliver(u, there, to->port, NULL, datagram);
     return 0;
 }
 

@@ -299,14 +299,76 @@ static void interfaces_include_loopback(void **state)
     assert_true(loop_interfaces(w->near, v, 1) <= 1);
 }
 
+/* --- multicast --- */
+
+struct heard {
+    struct loop_udp *udp;
+    int count;
+    bool is_enough;
+};
+
+static void heard_one(void *ctx, const struct net_addr *from, struct bytes datagram)
+{
+    struct heard *h = ctx;
+    assert_true(bytes_eq_str(datagram, "all"));
+    h->is_enough = ++h->count == 1;
+}
+
+static bool find_loopback(struct world *w, struct loop_interface *out)
+{
+    struct loop_interface v[64];
+    size_t n = loop_interface_list(w->near, v, 64);
+    assert_int_equal(loop_interface_list(w->near, v, 1), 1);
+    n = loop_interface_list(w->near, v, 64);
+    for (size_t i = 0; i < n; i++)
+        if (v[i].is_loopback && v[i].is_up && v[i].addr.kind == NET_IP4) {
+            *out = v[i];
+            return true;
+        }
+    return false;
+}
+
+/* Two sockets of one port hear the group they joined, the sender too; one that joined none does not. */
+static void multicast_reaches_who_joined(void **state)
+{
+    struct world *w = *state;
+    struct heard a = {0}, b = {0}, deaf = {0};
+    struct loop_interface on;
+    struct net_addr group;
+    assert_true(find_loopback(w, &on));
+    assert_true(on.index > 0 && on.name[0]);
+    net_addr_parse_ip("239.255.77.1", 0, &group);
+    struct loop_udp_options o = {
+        .reuse = true, .group = &group, .on = &on, .received = heard_one, .ctx = &a};
+    net_addr_parse_ip("0.0.0.0", 0, &o.at);
+    assert_int_equal(loop_udp_open(w->near, &o, &a.udp), 0);
+    o.at.port = group.port = loop_udp_addr(a.udp)->port;
+    o.ctx = &b;
+    assert_int_equal(loop_udp_open(w->near, &o, &b.udp), 0);
+    o.group = NULL;
+    o.ctx = &deaf;
+    net_addr_parse_ip("127.0.0.1", o.at.port, &o.at);
+    assert_int_equal(loop_udp_open(w->near, &o, &deaf.udp), 0);
+    if (loop_udp_send(a.udp, &group, BYTES_LIT("all")) != 0)
+        skip(); /* a machine whose loopback carries no multicast */
+    assert_true(world_run(w, is_set, &b.is_enough, 2 * US_PER_S));
+    assert_true(world_run(w, is_set, &a.is_enough, 2 * US_PER_S));
+    assert_int_equal(deaf.count, 0);
+    o.group = &group;
+    net_addr_parse_ip("::", o.at.port, &o.at);
+    struct loop_udp *wrong;
+    assert_int_equal(loop_udp_open(w->near, &o, &wrong), E_INVALID);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(names_that_never_leave),      CASE(names_from_a_server), CASE(work_is_done_elsewhere),
-        CASE(children_are_watched),        CASE(children_are_killed), CASE(signals_are_caught),
-        CASE(interfaces_include_loopback),
+        CASE(names_that_never_leave),      CASE(names_from_a_server),
+        CASE(work_is_done_elsewhere),      CASE(children_are_watched),
+        CASE(children_are_killed),         CASE(signals_are_caught),
+        CASE(interfaces_include_loopback), CASE(multicast_reaches_who_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -472,10 +472,20 @@ static void datagrams_reach_one_or_the_lan(void **state)
     struct lan *n = *state;
     int at_a = 0, at_b = 0;
     struct loop_udp *a, *b, *second;
-    struct loop_udp_options o = {.received = datagram_came, .ctx = &at_a};
+    struct loop_interface on;
     struct net_addr group;
+    struct loop_udp_options o = {
+        .group = &group, .on = &on, .received = datagram_came, .ctx = &at_a};
     net_addr_parse_ip("0.0.0.0", 5353, &o.at);
     net_addr_parse_ip("224.0.0.251", 5353, &group);
+    assert_int_equal(loop_interface_list(n->a.loop, &on, 1), 1);
+    assert_false(on.is_up);
+    assert_true(net_addr_eq(&on.addr, &n->a.ip));
+    assert_int_equal(loop_udp_open(n->a.loop, &o, &a), E_UNREACHABLE);
+    loop_virtual_set_lan(n->w.virtual, n->a.loop, 7);
+    loop_virtual_set_lan(n->w.virtual, n->b.loop, 7);
+    assert_int_equal(loop_interface_list(n->a.loop, &on, 1), 1);
+    assert_true(on.is_up && on.is_multicast && !on.is_loopback);
     assert_int_equal(loop_udp_open(n->a.loop, &o, &a), 0);
     assert_int_equal(loop_udp_open(n->a.loop, &o, &second), E_IN_USE);
     o.ctx = &at_b;
@@ -488,6 +498,14 @@ static void datagrams_reach_one_or_the_lan(void **state)
     assert_int_equal(at_a, 0);
     assert_int_equal(loop_udp_send(a, &group, BYTES_LIT("hi")), 0);
     world_run(&n->w, world_never, NULL, 10000);
+    assert_int_equal(at_b, 2);
+    assert_int_equal(at_a, 1); /* the sender hears itself, as others on its machine do */
+    loop_virtual_set_lan(n->w.virtual, n->b.loop, 8);
+    assert_int_equal(loop_udp_send(a, &group, BYTES_LIT("hi")), 0);
+    net_addr_parse_ip("224.0.0.252", 5353, &group);
+    assert_int_equal(loop_udp_send(a, &group, BYTES_LIT("hi")), 0);
+    world_run(&n->w, world_never, NULL, 10000);
+    assert_int_equal(at_a, 2);
     assert_int_equal(at_b, 2);
     assert_int_equal(loop_udp_send(a, &to, BYTES_LIT("hi")), 0);
     loop_udp_close(b); /* under way: lost */
