@@ -4,7 +4,6 @@
 
 #include "base/mem.h"
 #include "gateway/models.h"
-#include "http/router.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -219,8 +218,35 @@ static void no_method(struct gateway *g, struct http_exchange *x, const struct h
     buf_fini(&b);
 }
 
+/* The node's own routes: true when it was answered, or will be. */
+static bool route_node(struct gateway *g, struct http_exchange *x, const struct http_head *head,
+                       struct bytes body, bool is_peer)
+{
+    const struct gateway_route *r = is_peer ? g->cfg.peer_routes : g->cfg.local_routes;
+    size_t count = is_peer ? g->cfg.peer_route_count : g->cfg.local_route_count;
+    struct router_match m;
+    unsigned allowed = 0;
+    for (; count; r++, count--) {
+        struct router_route at = {r->method, r->pattern, 1};
+        enum router_result found = router_find(&at, 1, head->method, head->path, &m);
+        if (found == ROUTER_NO_METHOD)
+            allowed |= m.allowed;
+        if (found != ROUTER_FOUND)
+            continue;
+        if (r->control_only && http_exchange_remote(x)->kind != NET_UNIX)
+            fail(g, x, head, 403, "control_socket_only",
+                 "only the owner may do this, by the conduit command on this machine");
+        else
+            r->serve(g->cfg.node, x, head, &m, body);
+        return true;
+    }
+    if (allowed)
+        no_method(g, x, head, allowed);
+    return allowed != 0;
+}
+
 static void route(struct gateway *g, struct http_exchange *x, const struct http_head *head,
-                  const struct router_route *routes, size_t count, bool is_peer)
+                  const struct router_route *routes, size_t count, bool is_peer, struct bytes body)
 {
     struct router_match m;
     if (head->method == HTTP_OPTIONS && bytes_eq_str(head->path, "*")) { /* the server as such */
@@ -236,7 +262,8 @@ static void route(struct gateway *g, struct http_exchange *x, const struct http_
         no_method(g, x, head, m.allowed);
         return;
     case ROUTER_NO_PATH:
-        fail(g, x, head, 404, "not_found", "there is nothing at this path");
+        if (!route_node(g, x, head, body, is_peer))
+            fail(g, x, head, 404, "not_found", "there is nothing at this path");
         return;
     case ROUTER_BAD_PATH:
         fail(g, x, head, 400, "bad_path", "the path is malformed");
@@ -290,13 +317,13 @@ static void local_head(void *ctx, struct http_exchange *x, const struct http_hea
 static void local_request(void *ctx, struct http_exchange *x, const struct http_head *head,
                           struct bytes body)
 {
-    route(ctx, x, head, local_routes, ARRAY_LEN(local_routes), false);
+    route(ctx, x, head, local_routes, ARRAY_LEN(local_routes), false, body);
 }
 
 static void peer_request(void *ctx, struct http_exchange *x, const struct http_head *head,
                          struct bytes body)
 {
-    route(ctx, x, head, peer_routes, ARRAY_LEN(peer_routes), true);
+    route(ctx, x, head, peer_routes, ARRAY_LEN(peer_routes), true, body);
 }
 
 const struct http_handler *gateway_local_handler(void)

@@ -13,6 +13,7 @@
 #include "gateway/headers.h"
 #include "gateway/ports.h"
 #include "guard/guard.h"
+#include "http/router.h"
 #include "http/server.h"
 #include "offer/catalogue.h"
 #include "route/choose.h"
@@ -27,6 +28,16 @@ enum gateway_page {
     GATEWAY_PAGE_OFFERS_NETWORK, /* everybody's */
     GATEWAY_PAGE_METRICS,        /* lines after the gateway's own */
     GATEWAY_PAGE_FEED,           /* own offers and load as SSE events, for a new subscriber */
+};
+
+/* A route of the node's own, behind the gateway's checks (Host, Origin, key): documents that take time to
+ * make, and actions. It answers now or later, as any handler of an HTTP exchange. */
+struct gateway_route {
+    enum http_method method;
+    const char *pattern; /* as in http/router.h */
+    bool control_only;   /* not on TCP: writes, and what only the owner may see */
+    void (*serve)(void *node, struct http_exchange *x, const struct http_head *head,
+                  const struct router_match *match, struct bytes body);
 };
 
 struct gateway_config {
@@ -52,6 +63,9 @@ struct gateway_config {
     unsigned (*minute_of_day)(void *ctx);
     int (*render)(void *ctx, enum gateway_page page, struct buf *out);
     void *node;
+    /* After the gateway's own, for local clients and for peers; may be NULL. */
+    const struct gateway_route *local_routes, *peer_routes;
+    size_t local_route_count, peer_route_count;
 };
 
 struct gateway *gateway_new(const struct gateway_config *cfg);

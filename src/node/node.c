@@ -294,6 +294,10 @@ static int make_gateway(struct node *n)
         .minute_of_day = minute_of_day,
         .render = node_render,
         .node = n,
+        .local_routes = node_local_routes,
+        .local_route_count = node_local_route_count,
+        .peer_routes = node_peer_routes,
+        .peer_route_count = node_peer_route_count,
     };
     n->gateway = gateway_new(&cfg);
     n->announce.gateway = n->gateway;

@@ -58,6 +58,9 @@ struct node {
 
 /* pages.c: the documents that the gateway serves. */
 int node_render(void *node, enum gateway_page page, struct buf *out);
+/* routes.c: what the node serves beside the gateway, to the owner and to peers. */
+extern const struct gateway_route node_local_routes[], node_peer_routes[];
+extern const size_t node_local_route_count, node_peer_route_count;
 /* identity.c: reads or makes identity.key. */
 int identity_load(const char *dir, struct rng *rng, struct key_pair *out, char *why);
 /* listen.c: the local HTTP address and the control socket. */

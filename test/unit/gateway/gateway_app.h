@@ -38,6 +38,7 @@ struct app {
     unsigned open_count, close_count, outcomes, ok_outcomes, faults;
     struct gateway_lookup *lookup;
     unsigned lookups, lookup_cancels;
+    unsigned served; /* by the node's own routes */
     struct peer_id own;
 };
 
@@ -119,6 +120,20 @@ static inline void app_offer(struct app *a, unsigned peer, const char *model)
     assert_int_equal(catalogue_put(&a->offers, &o, peer == 0), 0);
 }
 
+static void app_serve(void *node, struct http_exchange *x, const struct http_head *head,
+                      const struct router_match *match, struct bytes body)
+{
+    struct app *a = node;
+    a->served++;
+    http_exchange_reply(x, 200, "text/plain", NULL, 0,
+                        match->capture_count ? match->captures[0] : (struct bytes){0});
+}
+
+static const struct gateway_route app_routes[] = {
+    {HTTP_GET, "/conduit/v1/thing/:name", false, app_serve},
+    {HTTP_POST, "/conduit/v1/thing", true, app_serve},
+};
+
 static inline struct app *app_new(const struct guard_config *guard)
 {
     struct app *a = MEM_NEW(struct app);
@@ -149,6 +164,10 @@ static inline struct app *app_new(const struct guard_config *guard)
         .minute_of_day = app_minute,
         .render = app_render,
         .node = a,
+        .local_routes = app_routes,
+        .local_route_count = ARRAY_LEN(app_routes),
+        .peer_routes = app_routes,
+        .peer_route_count = 1,
     };
     a->g = gateway_new(&a->cfg);
     a->local = http_server_new(&(struct http_server_config){

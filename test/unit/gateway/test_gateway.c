@@ -147,6 +147,41 @@ static void a_full_queue_is_429(void **state)
     assert_int_equal(a->faults, 0);
 }
 
+/* --- the node's own routes --- */
+
+static void the_node_serves_routes_of_its_own(void **state)
+{
+    struct app *a = *state;
+    assert_true(app_got(get(a, PRINCIPAL_OWNER, "/conduit/v1/thing/one", ""), "one"));
+    assert_true(app_got(get(a, PRINCIPAL_PEER, "/conduit/v1/thing/two", ""), "two"));
+    assert_int_equal(a->served, 2);
+    assert_true(app_got(get(a, PRINCIPAL_OWNER, "/conduit/v1/nothing", ""), "HTTP/1.1 404 "));
+    assert_true(app_got(get(a, PRINCIPAL_OWNER, "/conduit/v1/thing", ""), "HTTP/1.1 405 "));
+    assert_int_equal(a->served, 2);
+}
+
+static void an_action_exists_on_the_control_socket_only(void **state)
+{
+    struct app *a = *state;
+    static const char post[] =
+        "POST /conduit/v1/thing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
+    struct fake_stream *c = app_connect(a, PRINCIPAL_OWNER);
+    fake_feed_str(c, post);
+    fake_world_run(&a->w);
+    assert_true(app_got(c, "HTTP/1.1 403 ") && app_got(c, "control_socket_only"));
+    c = app_connect(a, PRINCIPAL_PEER); /* which has no such route at all */
+    fake_feed_str(c, post);
+    fake_world_run(&a->w);
+    assert_true(app_got(c, "HTTP/1.1 404 "));
+    assert_int_equal(a->served, 0);
+    c = app_connect(a, PRINCIPAL_OWNER);
+    c->s.remote.kind = NET_UNIX;
+    fake_feed_str(c, post);
+    fake_world_run(&a->w);
+    assert_true(app_got(c, "HTTP/1.1 200 "));
+    assert_int_equal(a->served, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +193,8 @@ int main(void)
         T(circles_are_refused),
         T(the_guard_binds_peers_and_keys_but_not_the_owner),
         T(a_full_queue_is_429),
+        T(the_node_serves_routes_of_its_own),
+        T(an_action_exists_on_the_control_socket_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+/* What the node serves beside the gateway: one line per route, its code in the file of its noun. An action is
+ * `control_only`: it exists on the control socket alone. */
+#include "node/node_impl.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+
+/* What a node is asked first by one that wonders: who it is and what time it has there. */
+static void serve_hello(void *node, struct http_exchange *x, const struct http_head *head,
+                        const struct router_match *match, struct bytes body)
+{
+    const struct node *n = node;
+    char text[256];
+    int len = snprintf(text, sizeof text, "{\"version\":\"%s\",\"wall_ms\":%llu}", n->version,
+                       (unsigned long long)sched_wall_ms(n->sched));
+    http_exchange_reply(x, 200, "application/json", NULL, 0, bytes_of(text, (size_t)len));
+}
+
+/* clang-format off */
+const struct gateway_route node_local_routes[] = {
+    {HTTP_GET, "/conduit/v1/hello", false, serve_hello},
+};
+const struct gateway_route node_peer_routes[] = {
+    {HTTP_GET, "/conduit/v1/hello", false, serve_hello},
+};
+/* clang-format on */
+const size_t node_local_route_count = ARRAY_LEN(node_local_routes);
+const size_t node_peer_route_count = ARRAY_LEN(node_peer_routes);
