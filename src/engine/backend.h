@@ -65,5 +65,6 @@ struct backend_poll *backend_poll_open(const struct backend_poll_config *cfg);
 void backend_poll_now(struct backend_poll *p);
 void backend_poll_close(struct backend_poll *p);
 bool backend_poll_is_up(const struct backend_poll *p);
+bool backend_poll_is_well(const struct backend_poll *p); /* its last answer was good */
 
 #endif

@@ -161,6 +161,11 @@ void backend_poll_close(struct backend_poll *p)
     free(p);
 }
 
+bool backend_poll_is_well(const struct backend_poll *p)
+{
+    return p->health.is_up && p->health.failures == 0;
+}
+
 bool backend_poll_is_up(const struct backend_poll *p)
 {
     return p->health.is_up;

@@ -107,6 +107,7 @@ struct engine_way {
     size_t header_count;
     const char *model; /* what the backend calls it: put into the body when it differs */
     bool needs_fixup;  /* relay through engine/fixup.h */
+    unsigned unit;     /* which engine it is: for engine_suspect */
 };
 
 struct engine_ticket {
@@ -125,8 +126,11 @@ struct engine_ticket {
 void engine_acquire(struct engine *e, struct engine_ticket *t, struct bytes model);
 /* Exactly once per acquire, before `ready` (never mind) or after (the request is over). */
 void engine_release(struct engine *e, struct engine_ticket *t);
-/* A request for that model failed, and not by its own fault: the backend is asked how it is now, not in
- * half a minute. (A llama-server's death is seen without.) */
-void engine_suspect(struct engine *e, struct bytes model);
+/* A request for that model failed at that unit (0: none had it yet), and not by its own fault: the backend
+ * is asked how it is now, not in half a minute (a llama-server's death is seen without), and for some
+ * seconds every other unit that has the model is preferred. True: there is one, ready. */
+bool engine_suspect(struct engine *e, struct bytes model, unsigned unit);
+/* Slots of all ready units that have a model of this name together; 0: one does not know its own. */
+uint32_t engine_model_slots(const struct engine *e, struct bytes model);
 
 #endif

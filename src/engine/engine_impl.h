@@ -19,6 +19,8 @@ struct engine_unit {
     char name[ENGINE_NAME];
     struct engine_model *models;
     size_t model_count;
+    unsigned number;               /* from 1, in the order they came */
+    uint64_t suspect_until_us;     /* a request failed here */
     uint32_t slots, busy, waiting; /* slots 0: no limit known */
     bool is_ready, is_shareable, is_right, has_fixed_models;
     struct list waiters;        /* tickets */
@@ -42,8 +44,10 @@ struct engine {
     char *data_dir, *given_server, *server, *self;
     char self_path[512];
     bool is_stopping;
+    unsigned last_number;
 };
 
+bool unit_is_suspect(const struct engine_unit *u);
 /* The unit's state, slots or list changed: writes it into its models, lets waiters in, tells. */
 void unit_refresh(struct engine_unit *u);
 struct engine_unit *unit_new(struct engine *e, enum engine_kind kind, const char *name);

@@ -47,17 +47,47 @@ const struct engine_model *engine_model_at(const struct engine *e, size_t i)
     return NULL;
 }
 
+bool unit_is_suspect(const struct engine_unit *u)
+{
+    return u->suspect_until_us > sched_now(sched_of(u->engine));
+}
+
+static bool is_asked_for(const struct engine_model *m, struct bytes asked)
+{
+    return name_matches(asked, m->name, m->quant, m->digest) ||
+           (m->alias[0] && name_matches(asked, m->alias, m->quant, m->digest));
+}
+
+/* 2: ready; 1: ready, but a request just failed there; 0: not ready. */
+static int health_of(const struct engine_model *m)
+{
+    return !m->is_ready ? 0 : unit_is_suspect(m->unit) ? 1 : 2;
+}
+
+uint32_t engine_model_slots(const struct engine *e, struct bytes model)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0, n = engine_model_count(e); i < n; i++) {
+        const struct engine_model *m = engine_model_at(e, i);
+        if (!m->is_ready || !is_asked_for(m, model))
+            continue;
+        if (!m->slots)
+            return 0;
+        sum += m->slots;
+    }
+    return sum;
+}
+
 const struct engine_model *engine_model_find(const struct engine *e, struct bytes asked)
 {
     const struct engine_model *best = NULL;
     for (size_t i = 0, n = engine_model_count(e); i < n; i++) {
         const struct engine_model *m = engine_model_at(e, i);
-        if (!name_matches(asked, m->name, m->quant, m->digest) &&
-            !(m->alias[0] && name_matches(asked, m->alias, m->quant, m->digest)))
+        if (!is_asked_for(m, asked))
             continue;
         bool is_better =
-            !best || (m->is_ready && !best->is_ready) ||
-            (m->is_ready == best->is_ready && m->busy + m->waiting < best->busy + best->waiting);
+            !best || health_of(m) > health_of(best) ||
+            (health_of(m) == health_of(best) && m->busy + m->waiting < best->busy + best->waiting);
         if (is_better)
             best = m;
     }
@@ -99,6 +129,7 @@ struct engine_unit *unit_new(struct engine *e, enum engine_kind kind, const char
     struct engine_unit *u = MEM_NEW(struct engine_unit);
     u->engine = e;
     u->kind = kind;
+    u->number = ++e->last_number;
     snprintf(u->name, sizeof u->name, "%s", name);
     list_init(&u->waiters);
     list_init(&u->link);

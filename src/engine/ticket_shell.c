@@ -12,6 +12,8 @@
 
 #include <assert.h>
 
+#define SUSPECT_US (10 * US_PER_S)
+
 static struct sched *sched_of(const struct engine *e)
 {
     return loop_sched(e->cfg.loop);
@@ -27,6 +29,7 @@ static void way_of(const struct engine_ticket *t, struct engine_way *way)
         .header_count = u->header_count,
         .model = t->model,
         .needs_fixup = !u->is_right,
+        .unit = u->number,
     };
     if (u->kind == ENGINE_BUILTIN) {
         struct stream *theirs;
@@ -85,11 +88,18 @@ void engine_acquire(struct engine *e, struct engine_ticket *t, struct bytes mode
     task_defer(sched_of(e), &e->loaded);
 }
 
-void engine_suspect(struct engine *e, struct bytes model)
+bool engine_suspect(struct engine *e, struct bytes model, unsigned unit)
 {
+    LIST_FOREACH (&e->units, it) {
+        struct engine_unit *u = LIST_ENTRY(it, struct engine_unit, link);
+        if (u->number != unit)
+            continue;
+        u->suspect_until_us = sched_now(sched_of(e)) + SUSPECT_US;
+        if (u->poll)
+            backend_poll_now(u->poll);
+    }
     const struct engine_model *m = engine_model_find(e, model);
-    if (m && m->unit->poll)
-        backend_poll_now(m->unit->poll);
+    return m && m->is_ready && m->unit->number != unit && !unit_is_suspect(m->unit);
 }
 
 void engine_release(struct engine *e, struct engine_ticket *t)

@@ -36,6 +36,8 @@ static void polled(void *ctx, const struct backend_list *list)
     struct engine_unit *u = ctx;
     bool was = u->is_ready, is_new = false;
     u->is_ready = backend_poll_is_up(u->poll);
+    if (u->is_ready && backend_poll_is_well(u->poll))
+        u->suspect_until_us = 0;
     if (list) {
         u->is_right = list->is_llama_server;
         is_new = !u->has_fixed_models && !same_models(u, list);

@@ -434,6 +434,8 @@ static void on_ready(struct gateway_open *o, int err, const struct gateway_way *
         return;
     }
     a->filter = way->filter;
+    if (a->on->opened)
+        a->on->opened(a->ctx, way->unit);
     for (size_t i = 0; i < a->req.header_count && n < HEADERS_MAX; i++)
         headers[n++] = a->req.headers[i];
     for (size_t i = 0; i < way->header_count && n < HEADERS_MAX; i++)

@@ -32,6 +32,7 @@ struct attempt_events {
     void (*reply)(void *ctx, int status, struct bytes content_type, struct bytes body);
     void (*ended)(void *ctx); /* after the event with is_done */
     void (*failed)(void *ctx, const struct failure *f);
+    void (*opened)(void *ctx, unsigned unit); /* the way is there; may be NULL */
 };
 
 /* What is borrowed here must live until the first event, the reply or the end of the attempt. */

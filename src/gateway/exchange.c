@@ -64,22 +64,27 @@ static void over(struct exchange *e)
     free(e);
 }
 
-/* The attempt is over; what it showed goes to the measurements. */
-static void record(struct exchange *e, bool is_ok, bool is_provider_fault)
+/* The attempt is over; what it showed goes to the measurements. True: the same offer is worth another try,
+ * and what failed was not the offer but one of the engines behind it. */
+static bool record(struct exchange *e, bool is_ok, bool is_provider_fault)
 {
     struct gateway *g = e->g;
     uint64_t now = exchange_now(e), total = now - e->attempt_us;
     uint64_t first = e->first_event_us ? e->first_event_us - e->attempt_us : 0;
     struct measure *m = measures_of(g->cfg.measures, bytes_of(e->key.b, e->key.n));
     double seconds = (double)(total - first) / 1e6;
+    struct gateway_outcome o = {&e->choice, is_ok, is_provider_fault, first, total, 0};
+    bool again = g->cfg.ports->outcome(g->cfg.ports_ctx, &o);
+    if (e->is_probe)
+        measure_probed(m);
+    e->is_probe = false;
     if (is_ok)
         measure_succeeded(m, first, e->events > 8 && seconds > 0 ? (double)e->events / seconds : 0);
-    else if (is_provider_fault)
+    else if (is_provider_fault && !again)
         measure_failed(m, now);
     else
         measure_cancelled(m);
-    struct gateway_outcome o = {&e->choice, is_ok, is_provider_fault, first, total, 0};
-    g->cfg.ports->outcome(g->cfg.ports_ctx, &o);
+    return again;
 }
 
 static void log_end(const struct exchange *e, const char *how)
@@ -112,8 +117,11 @@ static void on_event(void *ctx, struct bytes raw, bool is_done)
 {
     struct exchange *e = ctx;
     uint64_t now = exchange_now(e);
-    if (!e->events++)
+    if (!e->events++) {
         e->first_event_us = now;
+        if (e->is_probe)
+            measure_answered(measures_of(e->g->cfg.measures, bytes_of(e->key.b, e->key.n)));
+    }
     e->g->count.events++;
     bool has_ended = exchange_perform(e, answer_event(&e->answer, is_done, now), raw, NULL);
     if (has_ended && !is_done) {
@@ -158,21 +166,28 @@ static void on_failed(void *ctx, const struct failure *f)
 {
     struct exchange *e = ctx;
     e->attempt = NULL;
-    record(e, false, f->is_provider_fault);
+    bool again = record(e, false, f->is_provider_fault);
     if (!f->can_try_another || !answer_can_fail_over(&e->answer) || !e->ask ||
         failover_next(&e->ask->failover, &e->g->budget, exchange_now(e)) != FAILOVER_GO) {
         exchange_give_up(e, f);
         return;
     }
     e->ask->last = *f;
+    if (again)
+        route_tried_drop_last(&e->ask->tried);
     e->g->count.failovers++;
     TRACE(GATEWAY, INFO, "%s %.20s: %d %s -> trying another", e->request_id, e->choice.peer,
           f->status, f->code);
     exchange_choose(e);
 }
 
-const struct attempt_events exchange_attempt_events = {on_life, on_event, on_reply, on_ended,
-                                                       on_failed};
+static void on_opened(void *ctx, unsigned unit)
+{
+    ((struct exchange *)ctx)->choice.unit = unit;
+}
+
+const struct attempt_events exchange_attempt_events = {on_life,  on_event,  on_reply,
+                                                       on_ended, on_failed, on_opened};
 
 /* --- the client's events, and time --- */
 

@@ -68,7 +68,7 @@ static void try_offer(struct exchange *e, const struct route_choice *c)
     remember_choice(e, c);
     TRACE(ROUTE, DEBUG, "%s %s -> %.20s: %s", e->request_id, e->choice.model, e->choice.peer,
           a->route);
-    measure_started(measures_of(g->cfg.measures, bytes_of(e->key.b, e->key.n)));
+    e->is_probe = measure_started(measures_of(g->cfg.measures, bytes_of(e->key.b, e->key.n)));
     catalogue_touch(g->cfg.offers, &c->offer->offer.peer);
     e->attempt_us = exchange_now(e);
     e->first_event_us = e->events = 0;

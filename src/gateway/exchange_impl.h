@@ -37,6 +37,7 @@ struct exchange {
     struct principal who;
     enum request_kind kind;
     bool is_peer, is_looking;
+    bool is_probe; /* the one request that a half-open breaker let through */
     struct answer answer;
     struct timer timer;
     struct gateway_choice choice;

@@ -14,6 +14,7 @@ struct gateway_choice {
     char peer[64];   /* peer id as text; our own for an own offer */
     char model[256]; /* the true name of the model */
     char offer[64];  /* id of the offer at that peer */
+    unsigned unit;   /* which of several engines behind an own offer had it last; 0: none yet */
 };
 
 /* How to reach it, for one request. */
@@ -27,6 +28,7 @@ struct gateway_way {
     const struct bytes *body; /* instead of the request's own: borrowed until close */
     int body_count;
     struct gateway_filter *filter; /* puts right what a backend gets wrong; ours; NULL: none */
+    unsigned unit;                 /* for gateway_choice.unit */
 };
 
 struct gateway_open {
@@ -60,7 +62,9 @@ struct gateway_ports {
     /* Before `ready`: never mind. After it: the request is over (the slot is free again). Exactly one
      * call of `close` follows each `open`. */
     void (*close)(void *ctx, struct gateway_open *o);
-    void (*outcome)(void *ctx, const struct gateway_outcome *o);
+    /* True after a failure when the same offer is worth another try: it is an own one, and another engine
+     * than choice->unit has the model too. */
+    bool (*outcome)(void *ctx, const struct gateway_outcome *o);
     void (*lookup)(void *ctx, struct gateway_lookup *l, struct bytes model, uint64_t timeout_us);
     void (*lookup_cancel)(void *ctx, struct gateway_lookup *l);
 };

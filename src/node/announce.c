@@ -123,10 +123,11 @@ static void put_load(const struct announce *a, const struct own_offer *o, struct
     buf_init(&json, 0);
     ways_load(a->ways, o->offer.model, &busy, &queued);
     const struct engine_model *m = engine_model_find(a->engine, bytes_str(o->offer.model));
+    uint32_t slots = engine_model_slots(a->engine, bytes_str(o->offer.model));
     if (m && m->busy > busy)
         busy = m->busy;
     (void)buf_printf(&json, "{\"offer\":\"%s\",\"slots\":%u,\"busy\":%u,\"queued\":%u}",
-                     o->offer.id, m && m->slots ? m->slots : a->ways->default_slots, busy, queued);
+                     o->offer.id, slots ? slots : a->ways->default_slots, busy, queued);
     put_event(out, "load", &json);
     buf_fini(&json);
 }

@@ -135,6 +135,7 @@ static void on_slot(struct engine_ticket *t, int err, const struct engine_way *e
     int count = edit_body(y, ew);
     text_put_id(id, "chatcmpl-", rng_u64(y->w->rng));
     way.stream = ew->stream;
+    way.unit = ew->unit;
     way.origin = ew->origin;
     way.host = bytes_str(ew->host);
     way.base_path = bytes_str(ew->base_path);
@@ -198,7 +199,8 @@ static void open_own(struct way *y)
         acquire(y);
         return;
     }
-    y->queue = queue_of(w, m->name, m->slots ? m->slots : w->default_slots);
+    uint32_t slots = engine_model_slots(w->engine, bytes_str(m->name));
+    y->queue = queue_of(w, m->name, slots ? slots : w->default_slots);
     list_init(&y->turn.link);
     y->turn.go = on_turn;
     int rc = queue_enter(&y->queue->q, &y->turn, y->o->who);
@@ -272,11 +274,11 @@ static void port_close(void *ctx, struct gateway_open *o)
     free(y);
 }
 
-static void port_outcome(void *ctx, const struct gateway_outcome *o)
+static bool port_outcome(void *ctx, const struct gateway_outcome *o)
 {
     struct ways *w = ctx;
-    if (o->is_provider_fault && o->choice->is_own)
-        engine_suspect(w->engine, bytes_str(o->choice->model));
+    return o->is_provider_fault && o->choice->is_own &&
+           engine_suspect(w->engine, bytes_str(o->choice->model), o->choice->unit);
 }
 
 static void on_found(void *ctx, bool is_complete)

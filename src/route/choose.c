@@ -24,6 +24,12 @@ void route_tried_add(struct route_tried *t, const struct offer *o)
     t->n++;
 }
 
+void route_tried_drop_last(struct route_tried *t)
+{
+    if (t->n)
+        t->n--;
+}
+
 void route_tried_fini(struct route_tried *t)
 {
     free(t->v);

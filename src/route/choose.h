@@ -33,6 +33,8 @@ struct route_tried {
     size_t n;
 };
 void route_tried_add(struct route_tried *t, const struct offer *o); /* at most ROUTE_TRIED */
+/* The last one may be tried again after all. */
+void route_tried_drop_last(struct route_tried *t);
 void route_tried_fini(struct route_tried *t);
 
 struct route_choice {

@@ -59,10 +59,31 @@ static void average(double *old, double x)
     *old = *old == 0 ? x : *old + WEIGHT_OF_NEW * (x - *old);
 }
 
-void measure_started(struct measure *m)
+bool measure_started(struct measure *m)
 {
     m->in_flight++;
     m->requests++;
+    if (m->failures_in_a_row < MEASURE_TRIP)
+        return false;
+    m->is_probing = true;
+    return true;
+}
+
+void measure_probed(struct measure *m)
+{
+    m->is_probing = false;
+}
+
+static void close_breaker(struct measure *m)
+{
+    m->failures_in_a_row = 0;
+    m->open_until_us = 0;
+    m->is_probing = false;
+}
+
+void measure_answered(struct measure *m)
+{
+    close_breaker(m);
 }
 
 static void over(struct measure *m)
@@ -79,8 +100,7 @@ void measure_succeeded(struct measure *m, uint64_t first_event_us, double tokens
     if (tokens_per_s > 0)
         average(&m->tokens_per_s, tokens_per_s);
     m->success += WEIGHT_OF_NEW * (1 - m->success);
-    m->failures_in_a_row = 0;
-    m->open_until_us = 0;
+    close_breaker(m);
 }
 
 void measure_failed(struct measure *m, uint64_t now_us)
@@ -112,5 +132,5 @@ void measure_told(struct measure *m, uint32_t slots, uint32_t busy, uint32_t que
 
 bool measure_is_open(const struct measure *m, uint64_t now_us)
 {
-    return m->open_until_us > now_us;
+    return m->open_until_us > now_us || m->is_probing;
 }

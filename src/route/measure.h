@@ -3,7 +3,12 @@
  * ones as soon as there are any; a told value is only where the estimate starts.
  *
  * Failures open a circuit breaker: after MEASURE_TRIP in a row a peer is left alone for a while that
- * doubles, then one request may try again. */
+ * doubles, then one request may try again, and the others wait for what comes of it:
+ *
+ *   CLOSED --MEASURE_TRIP failures--> OPEN --pause over--> HALF-OPEN --one request--> PROBING
+ *      ^                                ^------------- it failed ------------------------|
+ *      |                                        HALF-OPEN <-------- it was cancelled ----|
+ *      \--------------------- it was answered, or any request that was under way -------/ */
 #ifndef CONDUIT_ROUTE_MEASURE_H
 #define CONDUIT_ROUTE_MEASURE_H
 
@@ -20,6 +25,7 @@ struct measure {
     uint32_t in_flight;    /* of our own */
     uint32_t failures_in_a_row;
     uint64_t open_until_us; /* the breaker; 0: closed */
+    bool is_probing;        /* the one request of a half-open breaker is under way */
     uint64_t requests, failures;
     /* told by the peer */
     uint32_t slots, busy, queued;
@@ -40,13 +46,20 @@ void measures_fini(struct measures *m);
 struct measure *measures_of(struct measures *m, struct bytes key);
 const struct measure *measures_peek(const struct measures *m, struct bytes key); /* NULL: nothing */
 
-void measure_started(struct measure *m);
+/* True when this request is the probe of a half-open breaker: its end must be told with
+ * `measure_probed`, beside the outcome. */
+bool measure_started(struct measure *m);
+/* The probe is over, however; before its outcome is told. */
+void measure_probed(struct measure *m);
+/* A first event came: whatever happens later, the peer answers. */
+void measure_answered(struct measure *m);
 /* first_event_us 0: none came. */
 void measure_succeeded(struct measure *m, uint64_t first_event_us, double tokens_per_s);
 void measure_failed(struct measure *m, uint64_t now_us);
 void measure_cancelled(struct measure *m); /* says nothing about the peer */
 void measure_told(struct measure *m, uint32_t slots, uint32_t busy, uint32_t queued,
                   double tokens_per_s, uint64_t now_us);
+/* Not to be asked now: the breaker is open, or its probe is under way. */
 bool measure_is_open(const struct measure *m, uint64_t now_us);
 
 #endif

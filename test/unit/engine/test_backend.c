@@ -429,17 +429,17 @@ static void a_failed_request_is_a_reason_to_ask(void **state)
     add(w, NULL, NULL);
     run_for(w, 5 * US_PER_S);
     goes_down(w);
-    engine_suspect(w->engine, BYTES_LIT("b"));
+    assert_false(engine_suspect(w->engine, BYTES_LIT("b"), 1)); /* nobody else has it */
     run_for(w, 3 * US_PER_S);
     assert_false(is_used(w));
-    engine_suspect(w->engine, BYTES_LIT("b")); /* it is down as it is: the back-off holds */
-    engine_suspect(w->engine, BYTES_LIT("nobody"));
+    engine_suspect(w->engine, BYTES_LIT("b"), 1); /* it is down as it is: the back-off holds */
+    assert_false(engine_suspect(w->engine, BYTES_LIT("nobody"), 1));
     comes_up(w);
     run_for(w, 10 * US_PER_S);
     assert_true(is_used(w));
     int before = w->asked;
     for (int i = 0; i < 50; i++) {
-        engine_suspect(w->engine, BYTES_LIT("b"));
+        engine_suspect(w->engine, BYTES_LIT("b"), 1);
         run_for(w, 100 * US_PER_MS);
     }
     assert_in_range(w->asked - before, 4, 6); /* in 5 s of requests that all fail */

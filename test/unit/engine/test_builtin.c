@@ -230,13 +230,36 @@ static void a_client_that_goes_away(void **state)
     assert_false(w->is_done);
 }
 
+/* Two engines have a model of one name: where a request failed comes last for some seconds. */
+static void of_two_engines_the_one_that_failed_is_asked_last(void **state)
+{
+    struct world *w = *state;
+    char why[ENGINE_WHY];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(engine_add_backend(w->engine, "m=echo:", NULL, NULL, why), 0);
+    struct engine_unit *first = engine_model_at(w->engine, 0)->unit,
+                       *second = engine_model_at(w->engine, 1)->unit;
+    assert_ptr_not_equal(first, second);
+    assert_ptr_equal(engine_model_find(w->engine, BYTES_LIT("m"))->unit, first);
+    assert_true(engine_suspect(w->engine, BYTES_LIT("m"), 1));
+    assert_ptr_equal(engine_model_find(w->engine, BYTES_LIT("m"))->unit, second);
+    assert_false(engine_suspect(w->engine, BYTES_LIT("m"), 2)); /* now both */
+    assert_non_null(engine_model_find(w->engine, BYTES_LIT("m")));
+    run_for(w, 11 * US_PER_S);
+    assert_ptr_equal(engine_model_find(w->engine, BYTES_LIT("m"))->unit, first);
+    assert_int_equal(engine_model_slots(w->engine, BYTES_LIT("m")), 0);
+}
+
 int main(void)
 {
 #define STORY(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        STORY(every_word_at_its_moment),     STORY(every_line_at_its_moment),
-        STORY(a_long_recording_comes_whole), STORY(a_reader_that_stops),
+        STORY(every_word_at_its_moment),
+        STORY(every_line_at_its_moment),
+        STORY(a_long_recording_comes_whole),
+        STORY(a_reader_that_stops),
         STORY(a_client_that_goes_away),
+        STORY(of_two_engines_the_one_that_failed_is_asked_last),
     };
 #undef STORY
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,7 @@ struct app {
     struct fake_stream *streams[OPENS];
     char peers_asked[OPENS][64];
     unsigned open_count, close_count, outcomes, ok_outcomes, faults;
+    unsigned others; /* engines behind an own offer that were not tried */
     struct gateway_lookup *lookup;
     unsigned lookups, lookup_cancels;
     unsigned served; /* by the node's own routes */
@@ -63,12 +64,13 @@ static void port_close(void *ctx, struct gateway_open *o)
     fail_msg("closed twice, or never opened");
 }
 
-static void port_outcome(void *ctx, const struct gateway_outcome *o)
+static bool port_outcome(void *ctx, const struct gateway_outcome *o)
 {
     struct app *a = ctx;
     a->outcomes++;
     a->ok_outcomes += o->is_ok;
     a->faults += o->is_provider_fault;
+    return o->is_provider_fault && a->others && a->others--;
 }
 
 static void port_lookup(void *ctx, struct gateway_lookup *l, struct bytes model,

@@ -190,6 +190,71 @@ static void a_failure_before_the_first_event_is_taken_over(void **state)
     assert_int_equal(gateway_counters(a->g)->failovers, 2);
 }
 
+/* Two engines of ours have the model: the first one's failure is not the offer's, and not its record's. */
+static void another_engine_behind_an_own_offer_takes_over(void **state)
+{
+    struct app *a = *state;
+    app_offer(a, 0, "m");
+    a->others = 1;
+    struct fake_stream *c = app_ask(a, ASK_STREAM);
+    app_refuse(a, 0, E_REFUSED);
+    assert_int_equal(a->open_count, 2);
+    assert_string_equal(a->peers_asked[0], a->peers_asked[1]);
+    app_says(a, app_give(a, 1), SSE_HEAD EVENT_A FINISH DONE);
+    assert_true(app_got(c, EVENT_A) && app_got(c, DONE));
+    assert_int_equal(gateway_counters(a->g)->failovers, 1);
+    for (struct map_entry *e = map_first(&a->measures.by_peer); e;
+         e = map_next(&a->measures.by_peer, e)) {
+        const struct measure *m = e->value;
+        assert_int_equal(m->failures, 0);
+        assert_int_equal(m->in_flight, 0);
+    }
+    /* None is left: told as ever. */
+    c = app_ask(a, ASK_PLAIN);
+    app_refuse(a, 2, E_REFUSED);
+    assert_int_equal(a->open_count, 3);
+    assert_true(app_got(c, "HTTP/1.1 50"));
+}
+
+static void nobody_else_has_it(struct app *a)
+{
+    struct gateway_lookup *l = a->lookup;
+    a->lookup = NULL;
+    if (l)
+        l->done(l, true);
+    fake_world_run(&a->w);
+}
+
+/* Three failures, a pause, and a crowd: one request is sent to see, the others are told to come again, until
+ * the first event of that one. */
+static void after_a_pause_one_request_probes(void **state)
+{
+    struct app *a = *state;
+    app_offer(a, 1, "m");
+    for (unsigned i = 0; i < MEASURE_TRIP; i++) {
+        app_ask(a, ASK_STREAM);
+        app_refuse(a, i, E_UNREACHABLE);
+        nobody_else_has_it(a);
+    }
+    assert_int_equal(a->open_count, MEASURE_TRIP);
+    fake_world_advance(&a->w, 2 * S + 1);
+    struct fake_stream *c[8];
+    for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+        c[i] = app_ask(a, ASK_STREAM);
+        nobody_else_has_it(a);
+    }
+    assert_int_equal(a->open_count, MEASURE_TRIP + 1);
+    for (unsigned i = 1; i < ARRAY_LEN(c); i++)
+        assert_true(app_got(c[i], "HTTP/1.1 503 ") && app_got(c[i], "no_provider_available") &&
+                    app_got(c[i], "retry-after"));
+    app_says(a, app_give(a, MEASURE_TRIP), SSE_HEAD EVENT_A);
+    app_ask(a, ASK_STREAM); /* the probe was answered: the peer is there again */
+    assert_int_equal(a->open_count, MEASURE_TRIP + 2);
+    app_says(a, app_give(a, MEASURE_TRIP + 1), SSE_HEAD EVENT_A FINISH DONE);
+    app_says(a, a->streams[MEASURE_TRIP], FINISH DONE);
+    assert_int_equal(gateway_running(a->g), 0);
+}
+
 static void a_failure_after_it_is_told(void **state)
 {
     struct app *a = *state;
@@ -491,6 +556,8 @@ int main(void)
         T(an_answer_over_the_limit_is_refused),
         T(a_large_reply_goes_as_the_client_takes_it),
         T(a_failure_before_the_first_event_is_taken_over),
+        T(another_engine_behind_an_own_offer_takes_over),
+        T(after_a_pause_one_request_probes),
         T(a_failure_after_it_is_told),
         T(attempts_are_bounded_and_the_last_failure_is_told),
         T(the_requests_own_fault_is_not_tried_again),

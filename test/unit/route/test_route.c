@@ -136,6 +136,80 @@ static void peers_get_what_is_shared(void **state)
     end(&w);
 }
 
+static void fail_three_times(struct world *w, const struct offer *o)
+{
+    for (int i = 0; i < MEASURE_TRIP; i++) {
+        assert_false(measure_started(of(w, o)));
+        measure_failed(of(w, o), w->now_us);
+    }
+}
+
+/* Of a crowd that waits for the breaker's pause to be over one request goes, and the rest when that one was
+ * answered; another that fails opens it for longer, and one that its client cancelled says nothing. */
+static void a_half_open_breaker_lets_one_request_through(void **state)
+{
+    struct world w;
+    begin(&w);
+    struct offer o = serve(&w, 1, "m", false);
+    struct measure *m = of(&w, &o);
+    fail_three_times(&w, &o);
+    assert_int_equal(choose(&w, "m", 0), 0);
+    w.now_us += 2 * US_PER_S;
+    unsigned gone = 0, probes = 0;
+    for (int i = 0; i < 100; i++)
+        if (choose(&w, "m", 0) == 1) {
+            gone++;
+            probes += measure_started(m);
+        }
+    assert_int_equal(gone, 1);
+    assert_int_equal(probes, 1);
+    assert_int_equal(w.choice.broken, 1);
+    measure_probed(m); /* cancelled: the next one probes */
+    measure_cancelled(m);
+    assert_int_equal(choose(&w, "m", 0), 1);
+    assert_true(measure_started(m));
+    measure_probed(m);
+    measure_failed(m, w.now_us);
+    w.now_us += 3 * US_PER_S; /* the pause has doubled */
+    assert_int_equal(choose(&w, "m", 0), 0);
+    w.now_us += US_PER_S;
+    assert_int_equal(choose(&w, "m", 0), 1);
+    assert_true(measure_started(m));
+    assert_int_equal(choose(&w, "m", 0), 0);
+    measure_answered(m); /* its first event: the others need not wait for its end */
+    assert_int_equal(choose(&w, "m", 0), 1);
+    assert_false(measure_started(m));
+    measure_probed(m);
+    measure_succeeded(m, 1000, 0);
+    measure_succeeded(m, 1000, 0);
+    assert_int_equal(m->in_flight, 0);
+    end(&w);
+}
+
+/* A request from before the breaker opened that ends while the probe is under way does not let a second one
+ * through when it fails, and closes the breaker when it is answered. */
+static void an_old_request_does_not_end_the_probe(void **state)
+{
+    struct world w;
+    begin(&w);
+    struct offer o = serve(&w, 1, "m", false);
+    struct measure *m = of(&w, &o);
+    assert_false(measure_started(m));
+    assert_false(measure_started(m));
+    fail_three_times(&w, &o);
+    w.now_us += 2 * US_PER_S;
+    assert_true(measure_started(m));
+    measure_cancelled(m);
+    assert_int_equal(choose(&w, "m", 0), 0);
+    measure_failed(m, w.now_us);
+    w.now_us += 200 * US_PER_S;
+    assert_int_equal(choose(&w, "m", 0), 0);
+    measure_probed(m);
+    measure_cancelled(m);
+    assert_int_equal(choose(&w, "m", 0), 1);
+    end(&w);
+}
+
 static void equals_are_drawn_evenly_and_by_seed(void **state)
 {
     int hits[4] = {0};
@@ -190,6 +264,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_evening),
         cmocka_unit_test(peers_get_what_is_shared),
+        cmocka_unit_test(a_half_open_breaker_lets_one_request_through),
+        cmocka_unit_test(an_old_request_does_not_end_the_probe),
         cmocka_unit_test(equals_are_drawn_evenly_and_by_seed),
         cmocka_unit_test(retries_have_a_budget),
     };
