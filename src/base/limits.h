@@ -86,6 +86,26 @@
 #define LIMIT_PING_INBOUND      2    /* ping streams of one peer; spec */
 #define LIMIT_IDENTIFY_INBOUND  4    /* identify and push streams of one peer, in flight */
 
+#define LIMIT_RELAY_MESSAGE           4096 /* bytes of a hop, stop or dcutr message; spec */
+#define LIMIT_RELAY_ADDRS             16   /* addresses in one of them */
+#define LIMIT_RELAY_RESERVATIONS      128  /* we hold for others; as go and rust */
+#define LIMIT_RELAY_PER_IP            8  /* of them, of one IP group (loopback is exempt); as go */
+#define LIMIT_RELAY_CIRCUITS          16 /* circuits of strangers at a time; as rust */
+#define LIMIT_RELAY_CIRCUITS_PEER     4  /* of them, opened by one peer; as rust */
+#define LIMIT_RELAY_CIRCUITS_OWN      1024        /* circuits without a limit, for one's own */
+#define LIMIT_RELAY_CIRCUITS_OWN_PEER 64          /* of them, opened by one peer */
+#define LIMIT_RELAY_DATA              (128 * KIB) /* a stranger's circuit, each way; as go and rust */
+#define LIMIT_RELAY_DURATION_S        120         /* and its time */
+#define LIMIT_RELAY_TTL_S             3600        /* a reservation's time */
+#define LIMIT_RELAY_RATE_PEER         (1.0 / 120) /* requests a second of one peer; as rust */
+#define LIMIT_RELAY_BURST_PEER        30          /* and so many at once */
+#define LIMIT_RELAY_RATE_IP           (1.0 / 60)  /* … of one IP group; as rust */
+#define LIMIT_RELAY_BURST_IP          60
+#define LIMIT_RELAY_RATED             4096 /* peers, and groups, whose rate is remembered */
+#define LIMIT_RELAY_HANDSHAKES        256  /* hop and stop exchanges under way */
+#define LIMIT_RELAY_CANDIDATES        64   /* relays we know of */
+#define LIMIT_RELAY_USED              3    /* addresses of one reservation that we tell others */
+
 /* --- dht --- */
 #define LIMIT_DHT_KEY          80         /* a record's key; as go */
 #define LIMIT_DHT_MESSAGE      (64 * KIB) /* what we read of one message */

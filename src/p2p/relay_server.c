@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+/* See relay_server.h. */
+#include "p2p/relay_server.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/sched.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { GRANT_MIN = 2048 }; /* under a bandwidth limit: not a byte at a time */
+
+struct relay_place {
+    uint64_t until_us;
+    uint8_t group[8];
+    uint8_t group_len; /* 0: loopback, not counted */
+    bool is_own;
+};
+
+struct relay_server_cfg relay_server_cfg_default(void)
+{
+    return (struct relay_server_cfg){
+        .max_reservations = LIMIT_RELAY_RESERVATIONS,
+        .max_per_ip = LIMIT_RELAY_PER_IP,
+        .max_circuits = LIMIT_RELAY_CIRCUITS,
+        .max_circuits_peer = LIMIT_RELAY_CIRCUITS_PEER,
+        .max_own_circuits = LIMIT_RELAY_CIRCUITS_OWN,
+        .max_own_circuits_peer = LIMIT_RELAY_CIRCUITS_OWN_PEER,
+        .ttl_us = LIMIT_RELAY_TTL_S * US_PER_S,
+        .limit = {.duration_s = LIMIT_RELAY_DURATION_S, .bytes = LIMIT_RELAY_DATA},
+    };
+}
+
+void relay_server_init(struct relay_server *s, const struct relay_server_cfg *cfg, struct rng *rng)
+{
+    *s = (struct relay_server){.cfg = *cfg, .tokens = (double)cfg->bytes_per_s};
+    map_init(&s->places, rng_u64(rng));
+    list_init(&s->circuits);
+    rates_init(&s->peers, LIMIT_RELAY_RATE_PEER, LIMIT_RELAY_BURST_PEER, LIMIT_RELAY_RATED,
+               rng_u64(rng));
+    rates_init(&s->groups, LIMIT_RELAY_RATE_IP, LIMIT_RELAY_BURST_IP, LIMIT_RELAY_RATED,
+               rng_u64(rng));
+}
+
+void relay_server_fini(struct relay_server *s)
+{
+    assert(list_is_empty(&s->circuits));
+    for (struct map_entry *e = map_first(&s->places); e; e = map_next(&s->places, e))
+        free(e->value);
+    map_fini(&s->places);
+    rates_fini(&s->peers);
+    rates_fini(&s->groups);
+}
+
+/* --- places --- */
+
+static void expire(struct relay_server *s, uint64_t now_us)
+{
+    struct map_entry *next;
+    for (struct map_entry *e = map_first(&s->places); e; e = next) {
+        struct relay_place *p = e->value;
+        next = map_next(&s->places, e);
+        if (now_us >= p->until_us) {
+            map_take(&s->places, map_key(e));
+            free(p);
+        }
+    }
+}
+
+static struct relay_place *place_of(struct relay_server *s, const struct peer_id *peer,
+                                    uint64_t now_us)
+{
+    struct relay_place *p = map_get(&s->places, peer_id_bytes(peer));
+    return p && now_us < p->until_us ? p : NULL;
+}
+
+/* Loopback is exempt: there everybody is one address. */
+static void set_group(struct relay_place *p, const struct net_addr *at)
+{
+    bool counts = (at->kind == NET_IP4 || at->kind == NET_IP6) && !net_addr_is_loopback(at);
+    p->group_len = counts ? (uint8_t)net_addr_group(at, p->group) : 0;
+}
+
+static uint32_t in_group(const struct relay_server *s, const struct relay_place *like)
+{
+    uint32_t n = 0;
+    for (struct map_entry *e = map_first(&s->places); like->group_len && e;
+         e = map_next(&s->places, e)) {
+        const struct relay_place *p = e->value;
+        n += p != like && p->group_len == like->group_len &&
+             memcmp(p->group, like->group, p->group_len) == 0;
+    }
+    return n;
+}
+
+/* Strangers' requests are counted by who they are and where they come from. */
+static bool is_too_often(struct relay_server *s, const struct peer_id *peer,
+                         const struct net_addr *at, uint64_t now_us)
+{
+    struct relay_place like;
+    if (!rates_take(&s->peers, peer_id_bytes(peer), now_us))
+        return true;
+    set_group(&like, at);
+    return like.group_len && !rates_take(&s->groups, bytes_of(like.group, like.group_len), now_us);
+}
+
+static enum relay_status refuse(struct relay_server *s, enum relay_status why)
+{
+    s->counts.refused++;
+    return why;
+}
+
+enum relay_status relay_server_reserve(struct relay_server *s, const struct peer_id *peer,
+                                       const struct net_addr *at, bool is_own, uint64_t now_us,
+                                       uint64_t *until_us)
+{
+    struct relay_place like = {.is_own = is_own || s->cfg.is_unlimited};
+    if (!like.is_own && is_too_often(s, peer, at, now_us))
+        return refuse(s, RELAY_RESOURCE_LIMIT);
+    expire(s, now_us);
+    struct relay_place *p = place_of(s, peer, now_us);
+    set_group(&like, at);
+    if (!p && map_count(&s->places) >= s->cfg.max_reservations)
+        return refuse(s, RELAY_RESOURCE_LIMIT);
+    if (!like.is_own && in_group(s, p ? p : &like) >= s->cfg.max_per_ip)
+        return refuse(s, RELAY_RESOURCE_LIMIT);
+    if (!p) {
+        p = MEM_NEW(struct relay_place);
+        map_put(&s->places, peer_id_bytes(peer), p);
+        s->counts.reserved++;
+    }
+    *p = like;
+    *until_us = p->until_us = now_us + s->cfg.ttl_us;
+    return RELAY_OK;
+}
+
+bool relay_server_has_place(struct relay_server *s, const struct peer_id *peer, uint64_t now_us)
+{
+    return place_of(s, peer, now_us) != NULL;
+}
+
+void relay_server_drop(struct relay_server *s, const struct peer_id *peer)
+{
+    free(map_take(&s->places, peer_id_bytes(peer)));
+}
+
+size_t relay_server_places(struct relay_server *s, uint64_t now_us)
+{
+    expire(s, now_us);
+    return map_count(&s->places);
+}
+
+/* --- circuits --- */
+
+static uint32_t opened_by(const struct relay_server *s, const struct peer_id *peer, bool is_own)
+{
+    uint32_t n = 0;
+    LIST_FOREACH ((struct list *)&s->circuits, it) {
+        const struct relay_circuit *c = LIST_ENTRY(it, struct relay_circuit, link);
+        n += c->is_own == is_own && peer_id_eq(&c->from, peer);
+    }
+    return n;
+}
+
+static bool has_room(const struct relay_server *s, const struct relay_circuit *c)
+{
+    uint32_t total = c->is_own ? s->owns : s->strangers;
+    uint32_t max = c->is_own ? s->cfg.max_own_circuits : s->cfg.max_circuits;
+    uint32_t max_peer = c->is_own ? s->cfg.max_own_circuits_peer : s->cfg.max_circuits_peer;
+    /* Who is asked by many is not counted: a provider's consumers are as many peers. */
+    return total < max && opened_by(s, &c->from, c->is_own) < max_peer;
+}
+
+enum relay_status relay_server_connect(struct relay_server *s, struct relay_circuit *c,
+                                       const struct peer_id *from, const struct net_addr *at,
+                                       const struct peer_id *to, bool is_own, uint64_t now_us)
+{
+    const struct relay_place *p = place_of(s, to, now_us);
+    *c = (struct relay_circuit){.server = s, .from = *from, .to = *to, .until_us = SCHED_NEVER};
+    list_init(&c->link);
+    c->is_own = is_own || s->cfg.is_unlimited || (p && p->is_own);
+    if (!c->is_own && is_too_often(s, from, at, now_us))
+        return refuse(s, RELAY_RESOURCE_LIMIT);
+    if (!p || peer_id_eq(from, to))
+        return refuse(s, RELAY_NO_RESERVATION);
+    if (!has_room(s, c))
+        return refuse(s, RELAY_RESOURCE_LIMIT);
+    list_append(&s->circuits, &c->link);
+    *(c->is_own ? &s->owns : &s->strangers) += 1;
+    s->counts.opened++;
+    return RELAY_OK;
+}
+
+struct relay_limit relay_circuit_limit(const struct relay_circuit *c)
+{
+    return c->is_own ? (struct relay_limit){0} : c->server->cfg.limit;
+}
+
+void relay_circuit_start(struct relay_circuit *c, uint64_t now_us)
+{
+    struct relay_limit l = relay_circuit_limit(c);
+    c->until_us = l.duration_s ? now_us + l.duration_s * US_PER_S : SCHED_NEVER;
+}
+
+static void refill(struct relay_server *s, uint64_t now_us)
+{
+    double rate = (double)s->cfg.bytes_per_s;
+    double burst = rate > GRANT_MIN ? rate : GRANT_MIN;
+    s->tokens += (double)(now_us - s->filled_us) / 1e6 * rate;
+    s->tokens = s->tokens < burst ? s->tokens : burst;
+    s->filled_us = now_us;
+}
+
+size_t relay_circuit_allow(struct relay_circuit *c, int way, size_t want, uint64_t now_us)
+{
+    struct relay_server *s = c->server;
+    struct relay_limit l = relay_circuit_limit(c);
+    if (relay_circuit_is_over(c, now_us))
+        return 0;
+    if (l.bytes && want > l.bytes - c->passed[way])
+        want = (size_t)(l.bytes - c->passed[way]);
+    if (!s->cfg.bytes_per_s)
+        return want;
+    refill(s, now_us);
+    if (s->tokens < GRANT_MIN)
+        return 0;
+    return want < (size_t)s->tokens ? want : (size_t)s->tokens;
+}
+
+uint64_t relay_circuit_again(const struct relay_circuit *c, uint64_t now_us)
+{
+    const struct relay_server *s = c->server;
+    if (!s->cfg.bytes_per_s || s->tokens >= GRANT_MIN)
+        return now_us;
+    return now_us + 1 + (uint64_t)((GRANT_MIN - s->tokens) * 1e6 / (double)s->cfg.bytes_per_s);
+}
+
+void relay_circuit_passed(struct relay_circuit *c, int way, size_t n)
+{
+    struct relay_server *s = c->server;
+    c->passed[way] += n;
+    s->counts.bytes += n;
+    if (s->cfg.bytes_per_s)
+        s->tokens -= (double)n;
+}
+
+bool relay_circuit_is_over(const struct relay_circuit *c, uint64_t now_us)
+{
+    struct relay_limit l = relay_circuit_limit(c);
+    return now_us >= c->until_us ||
+           (l.bytes && (c->passed[0] >= l.bytes || c->passed[1] >= l.bytes));
+}
+
+void relay_circuit_end(struct relay_circuit *c, bool is_cut)
+{
+    struct relay_server *s = c->server;
+    if (!s || list_is_empty(&c->link))
+        return;
+    list_remove(&c->link);
+    *(c->is_own ? &s->owns : &s->strangers) -= 1;
+    s->counts.cut += is_cut;
+}
