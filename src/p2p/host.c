@@ -129,8 +129,8 @@ static void tell_reach(struct task *t)
 
 static void init_parts(struct p2p_host *h)
 {
-    struct list *lists[] = {&h->peers,   &h->pending,   &h->dials,      &h->opens,
-                            &h->watches, &h->listeners, &h->identifies, &h->pings};
+    struct list *lists[] = {&h->peers,     &h->pending,    &h->dials, &h->opens, &h->watches,
+                            &h->listeners, &h->identifies, &h->pings, &h->probes};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
     timer_init(&h->tend_timer, tend);
@@ -264,6 +264,7 @@ void p2p_host_free(struct p2p_host *h)
     if (h->port->free)
         h->port->free(h->port_ctx);
     host_dial_free_all(h);
+    host_probe_free_all(h);
     while (!list_is_empty(&h->peers)) {
         struct host_peer *p = LIST_ENTRY(h->peers.next, struct host_peer, link);
         free_conns(&p->conns);

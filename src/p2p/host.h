@@ -126,6 +126,30 @@ struct p2p_open {
 void p2p_host_open(struct p2p_host *h, struct p2p_open *r);
 void p2p_open_cancel(struct p2p_open *r);
 
+/* How far one address goes, layer by layer; for telling people why a connection fails. Nothing of the host
+ * changes by it, and whoever answers is welcome. Embedded; completes once. */
+enum p2p_layer {
+    P2P_LAYER_TCP,      /* nothing answered, or it refused */
+    P2P_LAYER_SECURITY, /* connected, but it does not speak libp2p (or not with our network key) */
+    P2P_LAYER_NOISE,    /* it broke off the handshake, or could not prove who it is */
+    P2P_LAYER_IDENTITY, /* all is well: `who` is there */
+};
+const char *p2p_layer_text(enum p2p_layer layer);
+struct p2p_probe {
+    struct net_addr at;
+    uint64_t timeout_us; /* of all of it; 0: 10 s */
+    void (*done)(struct p2p_probe *p);
+    /* the result */
+    enum p2p_layer layer; /* where it ended */
+    int err;
+    bool has_who;
+    struct peer_id who;
+    uint64_t connected_us, total_us; /* since the start; connected_us 0: never */
+    void *run;                       /* private */
+};
+void p2p_host_probe(struct p2p_host *h, struct p2p_probe *p);
+void p2p_probe_cancel(struct p2p_probe *p);
+
 /* Closes all connections to a peer. */
 void p2p_host_disconnect(struct p2p_host *h, const struct peer_id *peer);
 bool p2p_host_is_connected(struct p2p_host *h, const struct peer_id *peer);
@@ -148,7 +172,7 @@ struct p2p_watch {
     void (*identified)(struct p2p_watch *w, const struct known_peer *peer);
     void (*addrs_changed)(struct p2p_watch *w); /* our own */
     void (*reach_changed)(struct p2p_watch *w, enum p2p_reach reach);
-    struct list link;                           /* private */
+    struct list link; /* private */
 };
 void p2p_host_watch(struct p2p_host *h, struct p2p_watch *w);
 void p2p_host_unwatch(struct p2p_watch *w);

@@ -8,6 +8,7 @@
  *   host_open.c      a stream, connected first where needed
  *   host_identify.c  who we are, who they are
  *   host_ping.c      the ping server
+ *   host_probe.c     one address tried layer by layer, to say why it fails
  *
  * Who owns what: the host its connections (until `closed`), peers (while they have a connection, a
  * protection or inbound work), dials (while somebody waits or an attempt is not yet reported). */
@@ -63,7 +64,7 @@ struct p2p_host {
     struct peerstore store;
     struct map peers_by_id;
     struct list peers, pending; /* host_peer.link; conn.by_owner of those not yet proved */
-    struct list dials, opens, watches, listeners, identifies, pings;
+    struct list dials, opens, watches, listeners, identifies, pings, probes;
     struct host_handler handlers[HOST_HANDLERS_MAX];
     /* own addresses */
     struct multiaddr addrs[HOST_ADDRS_MAX];
@@ -125,6 +126,9 @@ void host_identify_end_all(struct p2p_host *h);
 /* host_ping.c */
 int host_ping_init(struct p2p_host *h);
 void host_ping_end_all(struct p2p_host *h);
+
+/* host_probe.c */
+void host_probe_free_all(struct p2p_host *h);
 
 /* host_listen.c */
 void host_listen_end_all(struct p2p_host *h);
