@@ -31,6 +31,7 @@
     X(E_AUTH, -33, "could not be authenticated")                                                   \
     X(E_WRONG_PEER, -34, "another peer answered than the one that was asked")                      \
     X(E_DUPLICATE, -35, "given twice")                                                             \
+    X(E_WRONG_NETWORK, -36, "the other side is not in this private network, or has another key")   \
     /* a limit */                                                                                  \
     X(E_LIMIT, -50, "over a limit")                                                                \
     X(E_TOO_BIG, -51, "too big")                                                                   \

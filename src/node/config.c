@@ -30,6 +30,7 @@ const struct config_row config_table[] = {
     ROW(LIST, bootstrap, "bootstrap", "bootstrap_nodes", "ADDR,…", NULL, "join through these nodes: multiaddr or host:port"),
     ROW(PORT, p2p_port, "p2p_port", "dht_port", "PORT", "8000", "libp2p port; 0 takes a free one"),
     ROW(STR, p2p_host, "p2p_host", NULL, "IP", NULL, "listen for peers on this address only; default: all, IPv4 and IPv6"),
+    ROW(STR, psk, "psk", NULL, "FILE", NULL, "be in the private network of this key (a swarm.key as kubo's); conduit key psk FILE makes one"),
     ROW(BOOL, open, "open", NULL, NULL, NULL, "serve and use strangers found on the LAN"),
     GROUP("The local HTTP address"),
     ROW(PORT, http_port, "http_port", "port", "PORT", "8888", "OpenAI-compatible API; 0 takes a free port"),

@@ -39,7 +39,7 @@ struct config {
     /* network */
     struct strlist bootstrap;
     uint32_t p2p_port, http_port;
-    char *p2p_host, *http_host;
+    char *p2p_host, *http_host, *psk;
     bool open;
     /* the HTTP address */
     bool no_auth;
@@ -63,7 +63,7 @@ struct config {
     /* log */
     char *log_level;
 
-    uint8_t rank[64]; /* per row of the table */
+    uint8_t rank[128]; /* per row of the table */
 };
 
 enum { CONFIG_WHY = 512 };

@@ -127,6 +127,13 @@ static int make_network(struct node *n, char *why)
     snprintf(n->agent, sizeof n->agent, "conduit/%s", n->version);
     cfg.agent = n->agent;
     cfg.protocol_version = "/conduit/1.0.0";
+    if (n->cfg->psk) {
+        int bad = network_key_load(n->cfg->psk, &n->network, why);
+        if (bad)
+            return bad;
+        n->has_network = true;
+    }
+    cfg.network = n->has_network ? &n->network : NULL;
     n->host = p2p_host_new(&cfg, n->loop);
     if (!n->host) {
         snprintf(why, CONFIG_WHY, "the identity key cannot sign");
@@ -458,6 +465,7 @@ void node_free(struct node *n)
         catalogue_fini(&n->offers);
     }
     key_pair_fini(&n->key);
+    pnet_key_fini(&n->network);
     datadir_close(&n->dir);
     free(n);
 }

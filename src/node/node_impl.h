@@ -12,6 +12,7 @@
 #include "node/feeds.h"
 #include "node/join.h"
 #include "node/kad_port.h"
+#include "node/network_key.h"
 #include "node/node.h"
 #include "node/ways.h"
 
@@ -25,6 +26,7 @@ struct node {
     uint64_t started_us;
     struct datadir dir;
     struct key_pair key;
+    struct pnet_key network; /* when has_network */
     char peer[PEER_ID_TEXT], api[160], agent[64];
     /* state */
     struct catalogue offers;
@@ -47,7 +49,7 @@ struct node {
     struct ways ways;
     struct announce announce;
     struct gateway *gateway;
-    bool has_kad, has_feeds, has_discover, has_join, has_announce, has_guard, has_ways;
+    bool has_network, has_kad, has_feeds, has_discover, has_join, has_announce, has_guard, has_ways;
     /* stopping */
     struct timer drain;
     uint64_t drain_until_us;

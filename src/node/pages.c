@@ -58,6 +58,14 @@ static void put_requests(struct node *n, struct json_writer *w)
     json_close_object(w);
 }
 
+/* Which private network: its fingerprint, which tells nothing about the key. */
+static void put_network(const struct node *n, struct json_writer *w)
+{
+    char print[PNET_FINGERPRINT_TEXT];
+    if (n->has_network)
+        json_member_str(w, "private_network", pnet_fingerprint(&n->network, print));
+}
+
 static int status_page(struct node *n, struct buf *out)
 {
     struct json_writer w = json_write(out);
@@ -69,6 +77,7 @@ static int status_page(struct node *n, struct buf *out)
     json_member_str(&w, "node_id", n->cfg->node_id);
     json_member_str(&w, "api", n->api);
     json_member_str(&w, "data_dir", n->dir.path);
+    put_network(n, &w);
     put_addresses(n, &w);
     json_member_u64(&w, "peers", p2p_host_counts(n->host).peers);
     json_member_bool(&w, "joined", join_is_in(&n->join));

@@ -186,6 +186,7 @@ static void status_lines(const struct json *root, struct text_table *t)
         line(t, "running for", bytes_str(report_duration(number(root, "uptime_s"), since)));
     line(t, "directory", json_get_str(root, "data_dir"));
     line(t, "API", json_get_str(root, "api"));
+    line(t, "private network", json_get_str(root, "private_network"));
     for (struct json_iter it = json_iter(json_get(root, "addresses")); json_next(&it);)
         line(t, it.i <= 1 ? "addresses" : " ", json_str(it.value));
     line(t, "peers", json_number_text(json_get(root, "peers")));

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "p2p/conn_stream.h"
+#include "p2p/pnet.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -268,11 +269,33 @@ static int feed_frames(struct conn *c, uint8_t *p, size_t n, size_t *used)
     return 0;
 }
 
+/* Nothing that makes sense has come yet. */
+static bool is_before_header(const struct conn *c)
+{
+    return c->upgrade && c->upgrade->stage == UPGRADE_SECURITY && !c->upgrade->mss.have_header;
+}
+
+/* What came instead of the first line of multistream-select. Under a key: hidden by another one.
+ * Without one: a nonce and what follows it look like this, and no protocol that speaks first does. */
+static bool is_other_network(const struct conn *c, struct bytes in)
+{
+    bool is_text = true;
+    if (!is_before_header(c))
+        return false;
+    if (c->env->network)
+        return true;
+    for (size_t i = 0; i < in.n && i < PNET_NONCE; i++)
+        is_text = is_text && in.p[i] >= '\t' && in.p[i] < 0x7f;
+    return in.n >= PNET_NONCE && !is_text;
+}
+
 static int feed(struct conn *c, uint8_t *p, size_t n, size_t *used)
 {
     *used = 0;
     if (!c->io.has_ciphers) {
         int err = upgrade_feed_raw(c->upgrade, bytes_of(p, n), used, &c->io.out);
+        if (err && is_other_network(c, bytes_of(p, n)))
+            return E_WRONG_NETWORK;
         if (!err && upgrade_is_secured(c->upgrade))
             err = after_secured(c);
         else if (!err)
@@ -299,6 +322,10 @@ static const char *why_of(const struct conn *c, int err)
                                  : "the peer could not prove its identity";
     case E_UNSUPPORTED:
         return "the peer speaks neither Noise nor Yamux";
+    case E_WRONG_NETWORK:
+        return c->env->network ? err_text(err)
+                               : "it does not speak libp2p in clear; perhaps it is in a private "
+                                 "network, which needs its key (--psk)";
     default:
         return err_text(err);
     }
@@ -307,6 +334,10 @@ static const char *why_of(const struct conn *c, int err)
 static void fail(struct conn *c, int err)
 {
     const char *why = why_of(c, err);
+    if (err == E_EOF && c->env->network && c->is_dialer && is_before_header(c)) {
+        err = E_WRONG_NETWORK; /* rust and js without a key say nothing at all */
+        why = "it hung up without a word: most likely it is not in this private network";
+    }
     if (err == E_WRONG_PEER && c->upgrade)
         c->peer = c->upgrade->noise.remote;
     conn_close(c, err == E_EOF ? E_CLOSED : err, why);
@@ -431,6 +462,8 @@ struct conn *conn_new(struct conn_env *env, struct stream *transport, bool is_di
                       const struct peer_id *expect)
 {
     struct conn *c = MEM_NEW(struct conn);
+    if (env->network)
+        transport = pnet_wrap(transport, env->network, is_dialer, env->sched, env->rng);
     c->env = env;
     c->transport = transport;
     c->is_dialer = is_dialer;

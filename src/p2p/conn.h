@@ -23,6 +23,7 @@
 #include "codec/peer_id.h"
 #include "p2p/conn_io.h"
 #include "p2p/keepalive.h"
+#include "p2p/pnet_key.h"
 #include "p2p/upgrade.h"
 #include "p2p/yamux.h"
 
@@ -56,6 +57,7 @@ struct conn_env {
     struct sched *sched;
     struct rng *rng;
     const struct noise_self *self;
+    const struct pnet_key *network; /* of the private network; NULL: everybody's */
     struct yamux_budget *budget;
     struct conn_scratch scratch;
     struct conn_cfg cfg;
@@ -100,7 +102,8 @@ struct conn {
     struct list by_owner;         /* the host's list */
 };
 
-/* Takes the transport. `expect` (dialer): the peer that must be there, or NULL for anybody. */
+/* Takes the transport, a relayed one too, and hides it in the private network when there is one (as
+ * go and js do, which have no way around it). `expect` (dialer): the peer that must be there, or NULL for anybody. */
 struct conn *conn_new(struct conn_env *env, struct stream *transport, bool is_dialer,
                       const struct peer_id *expect);
 /* Marks; `closed` follows from the task. The first reason given stands. */

@@ -146,6 +146,10 @@ static void init_parts(struct p2p_host *h)
     h->env.sched = h->sched;
     h->env.rng = h->rng;
     h->env.self = &h->self;
+    if (h->cfg.network) {
+        h->network = *h->cfg.network;
+        h->env.network = h->cfg.network = &h->network;
+    }
     h->env.budget = &h->budget;
     h->env.cfg = h->cfg.conn;
     h->env.on = &host_conn_events;
@@ -284,6 +288,7 @@ void p2p_host_free(struct p2p_host *h)
     rates_fini(&h->pushes);
     conn_scratch_fini(&h->env.scratch);
     noise_self_fini(&h->self);
+    pnet_key_fini(&h->network);
     free(h);
 }
 

@@ -31,9 +31,10 @@ struct p2p_host;
 struct loop;
 
 struct p2p_host_cfg {
-    const struct key_pair *key;   /* borrowed while the host lives */
-    const char *agent;            /* "conduit/0.1.0" */
-    const char *protocol_version; /* "/conduit/1.0.0": who says the same is a Conduit node */
+    const struct key_pair *key;     /* borrowed while the host lives */
+    const struct pnet_key *network; /* of a private network; NULL: none; copied */
+    const char *agent;              /* "conduit/0.1.0" */
+    const char *protocol_version;   /* "/conduit/1.0.0": who says the same is a Conduit node */
     struct conn_cfg conn;
     struct connmgr_cfg connmgr;
     struct dial_cfg dial;

@@ -58,6 +58,7 @@ struct p2p_host {
     struct peer_id id;
     char id_text[80];
     struct noise_self self;
+    struct pnet_key network; /* when cfg.network */
     struct yamux_budget budget;
     struct conn_env env;
     struct connmgr connmgr;

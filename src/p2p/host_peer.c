@@ -157,6 +157,8 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
     bool was_dial = host_dial_conn_closed(h, c, err, why);
     if (!was_dial && c->has_yamux)
         TRACE(P2P, INFO, "%s: %s -> disconnected", c->principal.name, why);
+    else if (!was_dial && err == E_WRONG_NETWORK)
+        TRACE(P2P, INFO, "%s: %s -> closed", net_addr_format(&c->remote, text), why);
     else if (!was_dial)
         TRACE(P2P, DEBUG, "%s: %s -> closed before it was open", net_addr_format(&c->remote, text),
               why);

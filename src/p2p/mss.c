@@ -65,6 +65,8 @@ static int take_length(struct mss *m, uint8_t c)
         return E_MALFORMED;
     if (m->length > LIMIT_MSS_LINE)
         return E_TOO_BIG;
+    if (!m->have_header && m->length != sizeof header)
+        return E_PROTO; /* soon, rather than waiting for the rest of what is not the header */
     m->has_length = true;
     return 1;
 }

@@ -364,17 +364,36 @@ static struct p2p_host_cfg generous(const struct key_pair *key)
     return cfg;
 }
 
+/* kubo's swarm.key. */
+static const struct pnet_key *read_network(const char *path, struct pnet_key *out)
+{
+    uint8_t file[256];
+    const char *why = "cannot be read";
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(file, 1, sizeof file, f) : 0;
+    if (f)
+        fclose(f);
+    if (!f || pnet_key_read(bytes_of(file, n), out, &why) != 0) {
+        fprintf(stderr, "%s: %s\n", path, why);
+        exit(1);
+    }
+    return out;
+}
+
 int main(int argc, char **argv)
 {
     static struct app a;
     char why[128];
     const char *listen = "/ip4/127.0.0.1/tcp/0";
+    const char *psk = NULL;
     a.kad_protocol = "/conduit/kad/1.0.0";
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--listen") == 0)
             listen = argv[i + 1];
         else if (strcmp(argv[i], "--kad") == 0)
             a.kad_protocol = argv[i + 1];
+        else if (strcmp(argv[i], "--psk") == 0)
+            psk = argv[i + 1];
     }
     trace_set_all(TRACE_WARN);
     if (getenv("CONDUIT_LOG") && trace_configure(getenv("CONDUIT_LOG"), why) != 0)
@@ -385,6 +404,8 @@ int main(int argc, char **argv)
     list_init(&a.waiting);
     key_pair_generate(&a.key, &a.rng);
     struct p2p_host_cfg cfg = generous(&a.key);
+    if (psk)
+        cfg.network = read_network(psk, &a.network);
     a.host = p2p_host_new(&cfg, a.loop);
     int err = a.host ? p2p_host_listen(a.host, listen) : E_BUG;
     if (err) {

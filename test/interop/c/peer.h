@@ -27,6 +27,7 @@ struct app {
     struct sched *sched;
     struct rng rng;
     struct key_pair key;
+    struct pnet_key network;
     struct p2p_host *host;
     struct p2p_watch watch;
     const char *kad_protocol;
