@@ -11,7 +11,7 @@ JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
 B     := build/$(CFG)
 
 # Who stands on whom: DESIGN.md, "Rooms". Order matters to the linker: users first.
-ROOMS := node gateway engine guard route offer dht p2p http store loop codec base
+ROOMS := sim node gateway engine guard route offer dht p2p http store loop codec base
 ROOMS := $(foreach r,$(ROOMS),$(if $(wildcard src/$(r)/*.c),$(r)))
 need_base    :=
 need_codec   := base
@@ -26,6 +26,7 @@ need_guard   := offer store codec base
 need_engine  := http loop store codec base
 need_gateway := engine guard route offer http loop store codec base
 need_node    := gateway engine guard route offer dht p2p http store loop codec base
+need_sim     := node $(need_node)
 
 -include config.mk
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/conduit

@@ -24,6 +24,7 @@ int command_status(int argc, char **argv);
 int command_key(int argc, char **argv);
 int command_engine(int argc, char **argv);
 int command_engine_exec(int argc, char **argv);
+int command_sim(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 extern const char conduit_version[], conduit_git[];

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"engine", "install|version", "get or show the llama-server that serves GGUF files",
      command_engine},
     {"engine-exec", "", "", command_engine_exec, true},
+    {"sim", "", "a whole network in this process, in virtual time; what became of it", command_sim},
     {"version", "", "print the version", command_version},
 };
 

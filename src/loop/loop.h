@@ -154,13 +154,42 @@ uint64_t loop_virtual_now(const struct loop_virtual *w);
 struct loop_virtual_link {
     uint64_t delay_us, jitter_us;
     uint64_t bytes_per_s; /* 0: no limit */
-    bool is_cut;          /* nothing passes; neither side is told */
+    double loss; /* share of packets: a stream's come later, as sent again; datagrams are gone */
+    bool is_cut; /* nothing passes; neither side is told */
 };
 void loop_virtual_set_link(struct loop_virtual *w, struct loop *a, struct loop *b,
                            const struct loop_virtual_link *link);
 /* The machine is plugged into LAN segment `lan`; 0, as it begins: into none. Multicast reaches the machines
  * of a segment after their links' delays. Pulling the plug leaves its one interface down. */
 void loop_virtual_set_lan(struct loop_virtual *w, struct loop *l, uint32_t lan);
+/* Instead of that default: paths derived from the seed and the two addresses, so that a thousand
+ * machines need no table. A pair's round trip is lognormal around a median; `bytes_per_s` is what
+ * each machine's own access link takes, each way. */
+struct loop_virtual_model {
+    uint64_t rtt_us; /* median */
+    double sigma, loss;
+    uint64_t jitter_us, bytes_per_s;
+};
+void loop_virtual_set_model(struct loop_virtual *w, const struct loop_virtual_model *model);
+/* A partition: machines of different sides do not hear each other; all begin on side 0. What is
+ * under way waits, as on a cut path, until they are on one side again. */
+void loop_virtual_set_side(struct loop_virtual *w, struct loop *l, unsigned side);
+/* The machine's clock on the wall goes wrong by so much, and from now on by so many millionths. */
+void loop_virtual_set_clock(struct loop_virtual *w, struct loop *l, int64_t offset_ms,
+                            int32_t drift_ppm);
+/* What has happened. `hash` is over all of it: who sent how much to whom, and when it arrived. */
+struct loop_virtual_counts {
+    uint64_t turns, packets, bytes, lost, hash;
+};
+struct loop_virtual_counts loop_virtual_count(const struct loop_virtual *w);
+/* What is still held on a machine: open streams, listeners, datagram sockets, timers and tasks. When
+ * all that lived on it was freed this is zero, or somebody forgot something. */
+struct loop_virtual_held {
+    size_t streams, listeners, udps, timers, tasks;
+};
+struct loop_virtual_held loop_virtual_held(const struct loop *l);
+/* The machine whose callback is being called; NULL outside of any. */
+struct loop *loop_virtual_running(const struct loop_virtual *w);
 /* What names resolve to in that world; may be called several times for one name. */
 void loop_virtual_set_name(struct loop_virtual *w, const char *name, const struct net_addr *addr);
 void loop_virtual_set_text(struct loop_virtual *w, const char *name, const char *text);

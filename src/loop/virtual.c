@@ -165,14 +165,31 @@ static void go_to_sleep(struct virtual_machine *m)
         heap_insert(h, &m->sleep, at);
 }
 
+/* What its clock on the wall says. */
+static uint64_t own_wall_ms(const struct virtual_machine *m)
+{
+    const struct sched *net = &m->world->net;
+    int64_t ran_us = (int64_t)(net->now_us - m->drift_since_us);
+    int64_t off = m->wall_offset_ms + ran_us / 1000 * m->drift_ppm / 1000000;
+    return (uint64_t)((int64_t)net->wall_ms + off);
+}
+
+static void set_now(struct virtual_machine *m)
+{
+    sched_set_now(&m->base.sched, m->world->net.now_us, own_wall_ms(m));
+}
+
 static void run_ready(struct loop_virtual *w)
 {
     while (!list_is_empty(&w->ready)) {
         struct virtual_machine *m = LIST_ENTRY(w->ready.next, struct virtual_machine, ready);
         list_remove(&m->ready);
-        sched_set_now(&m->base.sched, w->net.now_us, w->net.wall_ms);
+        set_now(m);
+        w->running = m;
+        w->counts.turns++;
         sched_run_timers(&m->base.sched);
         sched_run_tasks(&m->base.sched);
+        w->running = NULL;
         go_to_sleep(m);
     }
 }
@@ -227,11 +244,49 @@ uint64_t loop_virtual_run(struct loop_virtual *w, uint64_t until_us, bool (*stop
         }
         jump_to(w, at);
     }
-    LIST_FOREACH (&w->machines, it) {
-        struct virtual_machine *m = LIST_ENTRY(it, struct virtual_machine, of_world);
-        sched_set_now(&m->base.sched, w->net.now_us, w->net.wall_ms);
-    }
+    LIST_FOREACH (&w->machines, it)
+        set_now(LIST_ENTRY(it, struct virtual_machine, of_world));
     return w->net.now_us;
+}
+
+void loop_virtual_set_clock(struct loop_virtual *w, struct loop *l, int64_t offset_ms,
+                            int32_t drift_ppm)
+{
+    struct virtual_machine *m = virtual_of(l);
+    m->wall_offset_ms = offset_ms;
+    m->drift_ppm = drift_ppm;
+    m->drift_since_us = w->net.now_us;
+    set_now(m);
+}
+
+static size_t length(const struct list *l)
+{
+    size_t n = 0;
+    LIST_FOREACH ((struct list *)(uintptr_t)l, it)
+        n++;
+    return n;
+}
+
+struct loop_virtual_held loop_virtual_held(const struct loop *l)
+{
+    const struct virtual_machine *m = CONTAINER_OF(l, const struct virtual_machine, base);
+    struct loop_virtual_held h = {.listeners = length(&m->listeners),
+                                  .udps = length(&m->udps),
+                                  .timers = l->sched.timers.n,
+                                  .tasks = length(&l->sched.tasks)};
+    LIST_FOREACH (&m->streams, it)
+        h.streams += !LIST_ENTRY(it, struct virtual_stream, of_machine)->is_closed;
+    return h;
+}
+
+struct loop_virtual_counts loop_virtual_count(const struct loop_virtual *w)
+{
+    return w->counts;
+}
+
+struct loop *loop_virtual_running(const struct loop_virtual *w)
+{
+    return w->running ? &w->running->base : NULL;
 }
 
 /* --- a machine as a loop of its own --- */

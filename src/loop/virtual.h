@@ -3,7 +3,7 @@
  *
  *   world ── net: a scheduler for what is under way (packets, handshakes, answers of DNS)
  *     ├── machine (a struct loop each) ── streams, listeners, datagram sockets, requests
- *     └── links: the paths that were set; all others are the default
+ *     └── links: the paths that were set; all others follow the model, or are the default
  *
  * Nothing here looks at a real clock or at the system's randomness: one seed gives one run. User
  * callbacks run only from a machine's own timers and tasks, with its clock set to the world's.
@@ -27,6 +27,10 @@ struct loop_virtual {
     struct map by_ip; /* address -> the machine that came last with it */
     struct map links; /* ordered pair of machines -> struct virtual_path */
     struct map names; /* host name -> struct virtual_name */
+    struct loop_virtual_model model;
+    bool has_model;
+    struct virtual_machine *running; /* whose callbacks are being called */
+    struct loop_virtual_counts counts;
 };
 
 enum virtual_death { ALIVE = 0, DEAD_TELLING, DEAD_SILENT };
@@ -40,6 +44,11 @@ struct virtual_machine {
     struct heap_node sleep;
     enum virtual_death death;
     bool is_stopped;
+    unsigned side;          /* of a partition */
+    int64_t wall_offset_ms; /* its clock on the wall, as against the world's */
+    int32_t drift_ppm;
+    uint64_t drift_since_us;
+    uint64_t busy_until_us[2]; /* its access link under a model: out, in */
     uint16_t next_port;
     uint32_t lan; /* the segment it is plugged into; 0: none */
     struct list streams, listeners, udps, requests;
@@ -58,7 +67,7 @@ struct virtual_listener {
     bool is_paused;
 };
 
-enum packet_kind { PACKET_OPEN, PACKET_DATA, PACKET_ACK, PACKET_FIN, PACKET_RST };
+enum packet_kind { PACKET_OPEN, PACKET_DATA, PACKET_ACK, PACKET_FIN, PACKET_RST, PACKET_DATAGRAM };
 
 struct virtual_stream {
     struct stream base;
@@ -101,7 +110,14 @@ struct virtual_path *virtual_path(struct loop_virtual *w, const struct virtual_m
                                   const struct virtual_machine *b);
 /* When `n` bytes sent now arrive; SCHED_NEVER when the path is cut or the target silent. */
 uint64_t virtual_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n);
+/* The same for a packet of a stream: lost ones are sent again. */
+uint64_t virtual_stream_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n);
+/* Is a datagram lost on that path? */
+bool virtual_is_lost(struct virtual_machine *from, struct virtual_machine *to);
 struct virtual_machine *virtual_find(struct virtual_machine *from, const struct net_addr *to);
+/* One thing more has happened on the network: for the counts and their hash. */
+void virtual_count(const struct virtual_machine *from, const struct virtual_machine *to,
+                   unsigned kind, size_t n, uint64_t at_us);
 
 /* virtual_stream.c */
 struct virtual_stream *virtual_stream_new(struct virtual_machine *m, const struct net_addr *remote);

@@ -159,8 +159,9 @@ static void deliver(struct udp *from, struct virtual_machine *there, uint16_t po
         struct udp *u = LIST_ENTRY(it, struct udp, of_machine);
         uint64_t at = virtual_arrival(here, there, datagram.n);
         if (u->base.addr.port != port || at == SCHED_NEVER || there->death != ALIVE ||
-            (group && !has_joined(u, group)))
+            (group && !has_joined(u, group)) || virtual_is_lost(here, there))
             continue;
+        virtual_count(here, there, PACKET_DATAGRAM, datagram.n, at);
         struct datagram *g = mem_new(sizeof *g + datagram.n);
         g->to = u;
         g->from = here->ip;

@@ -109,10 +109,11 @@ void virtual_stream_send(struct virtual_stream *from, enum packet_kind kind, con
     k->n = n;
     if (carried)
         memcpy(k->data, p, carried);
-    k->at_us = virtual_arrival(from->m, to->m, carried);
+    k->at_us = virtual_stream_arrival(from->m, to->m, carried);
     if (k->at_us < to->inbox_end_us)
         k->at_us = to->inbox_end_us;
     to->inbox_end_us = k->at_us;
+    virtual_count(from->m, to->m, kind, n, k->at_us);
     list_append(&to->inbox, &k->link);
     if (to->inbox.next == &k->link)
         arm(to);
@@ -124,7 +125,7 @@ void virtual_stream_healed(struct virtual_stream *s, struct virtual_machine *fro
     LIST_FOREACH (&s->inbox, it) {
         struct packet *k = LIST_ENTRY(it, struct packet, link);
         if (k->at_us == SCHED_NEVER)
-            k->at_us = virtual_arrival(from, s->m, k->kind == PACKET_DATA ? k->n : 0);
+            k->at_us = virtual_stream_arrival(from, s->m, k->kind == PACKET_DATA ? k->n : 0);
         if (k->at_us < last)
             k->at_us = last;
         last = k->at_us;
@@ -177,6 +178,8 @@ static void take_packet(struct virtual_stream *s, const struct packet *k)
     case PACKET_RST:
         stream_broken(s, E_RESET);
         break;
+    case PACKET_DATAGRAM:
+        break; /* not of a stream */
     }
 }
 

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+/* See check.h. */
+#include "sim/check.h"
+
+#include "base/mem.h"
+#include "sim/inside.h"
+#include "sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define POLL_US (20 * US_PER_MS)
+
+/* --- a death is noticed --- */
+
+/* Those who were connected to the dead and have not noticed yet. */
+struct watch {
+    struct list link;
+    struct sim *sim;
+    struct peer_id peer;
+    unsigned dead, dead_lives;
+    struct timer poll;
+    uint64_t since_us;
+    size_t n;
+    struct {
+        unsigned box, lives;
+    } who[];
+};
+
+static void watch_free(struct watch *w)
+{
+    timer_clear(&w->sim->sched, &w->poll);
+    list_remove(&w->link);
+    free(w);
+}
+
+/* It came back, or the one who should notice is gone or cut off. */
+static bool is_excused(const struct watch *w, const struct sim_box *b, unsigned lives)
+{
+    const struct sim_box *dead = &w->sim->boxes[w->dead];
+    return dead->lives != w->dead_lives || b->lives != lives || b->state != SIM_BOX_UP ||
+           b->side != dead->side;
+}
+
+static void on_poll(struct timer *t)
+{
+    struct watch *w = CONTAINER_OF(t, struct watch, poll);
+    struct sim *s = w->sim;
+    uint64_t ago = sim_now(s) - w->since_us;
+    size_t left = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        struct sim_box *b = &s->boxes[w->who[i].box];
+        if (is_excused(w, b, w->who[i].lives))
+            continue;
+        if (!sim_inside_has(b->node, &w->peer))
+            sim_times_add(&s->tally.noticed_death, ago);
+        else if (ago >= SIM_NOTICE_US)
+            sim_violation(s, b, "has not noticed the death of n%u after %.2f s", w->dead,
+                          (double)ago / US_PER_S);
+        else
+            w->who[left++] = w->who[i];
+    }
+    w->n = left;
+    if (left)
+        timer_after(&s->sched, t, POLL_US);
+    else
+        watch_free(w);
+}
+
+void sim_check_death(struct sim_box *dead)
+{
+    struct sim *s = dead->sim;
+    struct watch *w = mem_new(sizeof *w + s->box_count * sizeof *w->who);
+    w->sim = s;
+    w->peer = *sim_inside_id(dead->node);
+    w->dead = dead->index;
+    w->dead_lives = dead->lives;
+    w->since_us = sim_now(s);
+    for (size_t i = 0; i < s->box_count; i++) {
+        struct sim_box *b = &s->boxes[i];
+        if (b != dead && b->state == SIM_BOX_UP && b->side == dead->side &&
+            sim_inside_has(b->node, &w->peer))
+            w->who[w->n].box = b->index, w->who[w->n++].lives = b->lives;
+    }
+    timer_init(&w->poll, on_poll);
+    timer_after(&s->sched, &w->poll, POLL_US);
+    list_append(&s->checks.watches, &w->link);
+}
+
+/* --- nothing is left --- */
+
+void sim_check_held(struct sim_box *b)
+{
+    struct loop_virtual_held h = loop_virtual_held(b->loop);
+    b->sim->tally.checks++;
+    if (h.streams + h.listeners + h.udps + h.timers + h.tasks)
+        sim_violation(b->sim, b,
+                      "was freed and still holds %zu streams, %zu listeners, %zu datagram sockets, "
+                      "%zu timers, %zu tasks",
+                      h.streams, h.listeners, h.udps, h.timers, h.tasks);
+}
+
+/* --- all along --- */
+
+void sim_checks_init(struct sim *s)
+{
+    list_init(&s->checks.watches);
+}
+
+void sim_checks_fini(struct sim *s)
+{
+    LIST_FOREACH_SAFE (&s->checks.watches, it)
+        watch_free(LIST_ENTRY(it, struct watch, link));
+}
+
+void sim_checks_end(struct sim *s)
+{
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/* What goes wrong in a world, when, and for how long: one fault after the other, at random, of the
+ * kinds that are allowed, until the healed phase begins; then everybody comes back. */
+#ifndef CONDUIT_SIM_FAULTS_H
+#define CONDUIT_SIM_FAULTS_H
+
+#include "base/sched.h"
+
+struct sim;
+
+struct sim_faults {
+    struct timer next, heal;
+    bool is_parted;
+};
+
+void sim_faults_init(struct sim *s);
+void sim_faults_fini(struct sim *s);
+void sim_faults_begin(struct sim *s);
+/* Everything that is down starts again, within seconds; partitions heal. */
+void sim_faults_end(struct sim *s);
+
+#endif

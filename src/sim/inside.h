@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/* What only a simulator may do: look inside of a node. */
+#ifndef CONDUIT_SIM_INSIDE_H
+#define CONDUIT_SIM_INSIDE_H
+
+#include "codec/peer_id.h"
+#include "node/node.h"
+
+#include <stddef.h>
+
+/* Does its catalogue have an offer of that name? */
+bool sim_inside_knows(const struct node *n, const char *model);
+const struct peer_id *sim_inside_id(const struct node *n);
+/* Has it a connection to that peer, or an offer of it? */
+bool sim_inside_has(const struct node *n, const struct peer_id *peer);
+size_t sim_inside_conns(const struct node *n);
+
+#endif

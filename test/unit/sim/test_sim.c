@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+/* Small worlds from beginning to end. */
+#include "base/err.h"
+#include "codec/json.h"
+#include "sim/sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct outcome {
+    uint64_t violations, hash;
+    char *json, *picture;
+};
+
+static struct outcome run(const struct sim_options *o)
+{
+    char why[SIM_WHY];
+    struct outcome r;
+    struct buf b;
+    struct sim *s = sim_new(o, NULL, why);
+    if (!s)
+        fail_msg("%s", why);
+    r.violations = sim_run(s, NULL, NULL);
+    r.hash = sim_log_hash(s);
+    buf_init(&b, 0);
+    sim_summary_json(s, 1, &b);
+    r.json = buf_take_str(&b);
+    sim_picture(s, &b);
+    r.picture = buf_take_str(&b);
+    sim_free(s);
+    if (r.violations)
+        fail_msg("%s", r.json);
+    return r;
+}
+
+static void forget(struct outcome *r)
+{
+    free(r->json);
+    free(r->picture);
+}
+
+static struct sim_options small(void)
+{
+    struct sim_options o;
+    sim_options_init(&o);
+    o.nodes = 8;
+    o.minutes = 2;
+    o.warm_s = 20;
+    o.heal_s = 60;
+    o.ask_s = 10;
+    return o;
+}
+
+static uint64_t number(const struct outcome *r, const char *key)
+{
+    struct json_doc *doc;
+    uint64_t v = 0;
+    assert_int_equal(json_parse(bytes_str(r->json), MIB, &doc, NULL), 0);
+    assert_true(json_u64(json_get(json_root(doc), key), &v));
+    json_free(doc);
+    return v;
+}
+
+static void questions_are_answered(void **state)
+{
+    struct sim_options o = small();
+    o.faults = 0;
+    struct outcome r = run(&o);
+    assert_true(number(&r, "asked") > 20);
+    assert_int_equal(number(&r, "failed"), 0);
+    assert_int_equal(number(&r, "alive"), 8);
+    assert_non_null(strstr(r.picture, "<svg"));
+    assert_non_null(strstr(r.picture, "</svg>"));
+    forget(&r);
+}
+
+static void one_seed_gives_one_run(void **state)
+{
+    struct sim_options o = small(), other = small();
+    other.seed = 2;
+    struct outcome a = run(&o), b = run(&o), c = run(&other);
+    assert_int_equal(a.hash, b.hash);
+    assert_string_equal(a.picture, b.picture);
+    assert_int_not_equal(a.hash, c.hash);
+    forget(&a);
+    forget(&b);
+    forget(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(questions_are_answered),
+        cmocka_unit_test(one_seed_gives_one_run),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
