@@ -85,6 +85,15 @@
 #define LIMIT_PUSH_GROUPS       4096 /* IP groups remembered for that */
 #define LIMIT_PING_INBOUND      2    /* ping streams of one peer; spec */
 #define LIMIT_IDENTIFY_INBOUND  4    /* identify and push streams of one peer, in flight */
+#define LIMIT_MDNS_PACKET       4096 /* a multicast DNS message; rust reads no more */
+#define LIMIT_MDNS_LINKS        32   /* interfaces (IPv4 and IPv6 apart) it is spoken on */
+#define LIMIT_MDNS_PEERS        1024 /* found on the LAN; the oldest never met makes room */
+#define LIMIT_MDNS_PEERS_SOURCE 16   /* … told of by one address: a machine runs few nodes */
+#define LIMIT_MDNS_ADDRS        8    /* addresses of one of them, and of ours told on a link */
+#define LIMIT_MDNS_NAMES        32   /* instances in one message; the rest is not read */
+#define LIMIT_MDNS_TTL_S        4500 /* longest time a record is believed; RFC 6762 §10 */
+#define LIMIT_MDNS_RATE         50   /* messages a second read of one address */
+#define LIMIT_MDNS_RATED        1024 /* addresses whose rate is remembered */
 
 #define LIMIT_RELAY_MESSAGE           4096 /* bytes of a hop, stop or dcutr message; spec */
 #define LIMIT_RELAY_ADDRS             16   /* addresses in one of them */
