@@ -29,7 +29,8 @@ struct dht {
     struct map rates;       /* peer id -> dht_rate */
     struct rates ip_rates;  /* of requests, by where they come from */
     struct dht_past past;
-    uint64_t rtt_us; /* what an answer takes, smoothed; 0 unknown */
+    struct dht_pace whole;  /* what a request takes, dialling included */
+    struct dht_pace answer; /* … and once it is sent */
     struct timer refresh, check;
     bool is_refreshing; /* a lookup of ourselves is under way */
     uint64_t rpcs_sent, rpcs_failed, served, refused;
@@ -47,7 +48,9 @@ struct dht_ask {
     struct bytes addr_v[LIMIT_DHT_ADDRS];
     struct buf request;
     struct timer timer;
-    uint64_t sent_us;
+    uint64_t asked_us;
+    uint64_t sent_us; /* 0: not yet, or not said */
+    uint64_t hard_us; /* given up then */
     bool is_slow;
     void (*slow)(struct dht_ask *a);
     void (*done)(struct dht_ask *a, int err, struct bytes reply);
@@ -59,8 +62,6 @@ struct dht_ask *dht_ask_send(struct dht *d, const struct dht_peer *peer, struct 
                              void (*done)(struct dht_ask *a, int err, struct bytes reply),
                              void (*slow)(struct dht_ask *a), void *ctx);
 void dht_ask_cancel(struct dht_ask *a);
-uint64_t dht_ask_soft_us(const struct dht *d);
-uint64_t dht_ask_hard_us(const struct dht *d);
 
 /* --- dht.c --- */
 
@@ -85,6 +86,7 @@ struct dht_query {
     struct task step;
     struct map seen; /* providers told already */
     int wanted, found;
+    uint8_t hops;  /* of the answer that told last: questions one after another */
     int early_err; /* found out before the first question */
     int busy;      /* inside of a callback: freeing waits */
     bool is_over;

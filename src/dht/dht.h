@@ -39,6 +39,7 @@ struct dht_rpc {
     struct dht_peer peer;
     struct bytes request; /* a Message, without its length prefix */
     bool wants_reply;     /* false: ADD_PROVIDER; done when it is written */
+    void (*sent)(struct dht_rpc *rpc);
     void (*done)(struct dht_rpc *rpc, int err, struct bytes reply);
     void *port;
 };
@@ -56,6 +57,13 @@ struct dht_port {
      * dht_peer_seen. Again every half minute while it stays empty. May be NULL. */
     void (*lonely)(void *ctx);
 };
+
+/* There is a connection, and the request is on its way: from here on an answer takes one round trip. At most
+ * once, before done; may be left out by a port that cannot know. */
+static inline void dht_rpc_sent(struct dht_rpc *rpc)
+{
+    rpc->sent(rpc);
+}
 
 static inline void dht_rpc_done(struct dht_rpc *rpc, int err, struct bytes reply)
 {

@@ -15,8 +15,13 @@ struct dht_key dht_key_of(struct bytes id)
 struct dht_key dht_key_distance(const struct dht_key *a, const struct dht_key *b)
 {
     struct dht_key d;
-    for (size_t i = 0; i < sizeof d.b; i++)
-        d.b[i] = a->b[i] ^ b->b[i];
+    for (size_t i = 0; i < sizeof d.b; i += 8) {
+        uint64_t x, y;
+        memcpy(&x, a->b + i, 8);
+        memcpy(&y, b->b + i, 8);
+        x ^= y;
+        memcpy(d.b + i, &x, 8);
+    }
     return d;
 }
 

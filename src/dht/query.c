@@ -101,6 +101,7 @@ static bool take_reply(struct dht_query *q, const struct dht_candidate *c,
 {
     struct dht_message_peer p;
     int left = LIMIT_DHT_PROVIDERS;
+    q->hops = (uint8_t)(c->hops + 1);
     if (q->type == DHT_GET_PROVIDERS)
         for (struct bytes rest = m->whole;
              left-- && dht_message_next(DHT_PROVIDERS, &rest, &p) && !has_enough(q);)

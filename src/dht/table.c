@@ -14,6 +14,7 @@ void dht_table_init(struct dht_table *t, const struct peer_id *self, uint64_t se
     for (int i = 0; i < DHT_BUCKETS; i++)
         list_init(&t->buckets[i].contacts);
     map_init(&t->by_id, seed);
+    map_init(&t->groups, seed);
 }
 
 static void contact_free(struct dht_contact *c)
@@ -32,6 +33,7 @@ void dht_table_fini(struct dht_table *t)
             contact_free(LIST_ENTRY(it, struct dht_contact, link));
     }
     map_fini(&t->by_id);
+    map_fini(&t->groups);
 }
 
 static struct dht_bucket *bucket_of(struct dht_table *t, const struct dht_key *key)
@@ -45,20 +47,33 @@ struct dht_contact *dht_table_find(const struct dht_table *t, const struct peer_
     return map_get(&t->by_id, peer_id_bytes(id));
 }
 
+static struct bytes group_key(const uint64_t *group)
+{
+    return bytes_of(group, sizeof *group);
+}
+
+static void count_group(struct dht_table *t, uint64_t group, int change)
+{
+    if (!group)
+        return;
+    uintptr_t count = (uintptr_t)map_get(&t->groups, group_key(&group)) + (uintptr_t)change;
+    if (count)
+        map_put(&t->groups, group_key(&group), (void *)count);
+    else
+        map_take(&t->groups, group_key(&group));
+}
+
 /* Would one more of this net still be few enough? */
 static bool is_diverse(const struct dht_table *t, const struct dht_bucket *b, uint64_t group)
 {
-    int in_table = 0, in_bucket = 0;
+    int in_bucket = 0;
     if (!group)
         return true;
-    for (int i = 0; i < DHT_BUCKETS; i++) {
-        LIST_FOREACH (&t->buckets[i].contacts, it) {
-            bool same = LIST_ENTRY(it, struct dht_contact, link)->group == group;
-            in_table += same;
-            in_bucket += same && &t->buckets[i] == b;
-        }
-    }
-    return in_table < LIMIT_DHT_GROUP && in_bucket < LIMIT_DHT_GROUP_BUCKET;
+    if ((uintptr_t)map_get(&t->groups, group_key(&group)) >= LIMIT_DHT_GROUP)
+        return false;
+    LIST_FOREACH (&b->contacts, it)
+        in_bucket += LIST_ENTRY(it, struct dht_contact, link)->group == group;
+    return in_bucket < LIMIT_DHT_GROUP_BUCKET;
 }
 
 static struct dht_contact *contact_new(const struct dht_peer *peer, const struct dht_key *key,
@@ -79,6 +94,7 @@ static void enter(struct dht_table *t, struct dht_bucket *b, struct dht_contact 
     list_append(&b->contacts, &c->link);
     b->count++;
     t->count++;
+    count_group(t, c->group, 1);
     map_put(&t->by_id, peer_id_bytes(&c->id), c);
 }
 
@@ -109,7 +125,9 @@ static void refresh(struct dht_table *t, struct dht_contact *c, const struct dht
     c->failures = 0;
     c->is_checked = false;
     if (peer->addr_count) {
+        count_group(t, c->group, -1);
         c->group = dht_addrs_group(peer->addrs, peer->addr_count);
+        count_group(t, c->group, 1);
         dht_addrs_set(&c->addrs, peer->addrs, peer->addr_count);
     }
     list_remove(&c->link);
@@ -157,6 +175,7 @@ void dht_table_remove(struct dht_table *t, const struct peer_id *id, uint64_t no
     list_remove(&c->link);
     b->count--;
     t->count--;
+    count_group(t, c->group, -1);
     contact_free(c);
     promote(t, b, now);
 }
@@ -175,28 +194,54 @@ bool dht_table_failed(struct dht_table *t, const struct peer_id *id, uint64_t no
     return true;
 }
 
+/* Those found so far, nearest first; `fixed` of them are nearer than whoever may still come. */
+struct nearest {
+    const struct dht_key *key;
+    const struct peer_id *except;
+    struct dht_contact **out;
+    struct dht_key far[LIMIT_DHT_BUCKET * 4]; /* distances of out[] */
+    int n, count, fixed;
+    size_t looked_at; /* contacts */
+};
+
+static void take_bucket(struct nearest *s, const struct dht_bucket *b)
+{
+    s->looked_at += (size_t)b->count;
+    LIST_FOREACH (&b->contacts, it) {
+        struct dht_contact *c = LIST_ENTRY(it, struct dht_contact, link);
+        struct dht_key d = dht_key_distance(&c->key, s->key);
+        if (s->except && peer_id_eq(&c->id, s->except))
+            continue;
+        if (s->count == s->n && (s->n == 0 || dht_key_cmp(&d, &s->far[s->n - 1]) >= 0))
+            continue;
+        int at = s->count < s->n ? s->count++ : s->n - 1;
+        for (; at > s->fixed && dht_key_cmp(&d, &s->far[at - 1]) < 0; at--) {
+            s->far[at] = s->far[at - 1];
+            s->out[at] = s->out[at - 1];
+        }
+        s->far[at] = d;
+        s->out[at] = c;
+    }
+}
+
+/* Buckets are rings around the key: that of its own leading bits, then all that are deeper, then each
+ * shallower one; whoever is in one of them is nearer than all of the next. */
 int dht_table_nearest(const struct dht_table *t, const struct dht_key *key,
                       const struct peer_id *except, struct dht_contact **out, int n)
 {
-    struct dht_key far[LIMIT_DHT_BUCKET * 4]; /* distances of out[] */
-    int count = 0;
-    n = n < (int)ARRAY_LEN(far) ? n : (int)ARRAY_LEN(far);
-    for (const struct map_entry *e = map_first(&t->by_id); e; e = map_next(&t->by_id, e)) {
-        struct dht_contact *c = e->value;
-        struct dht_key d = dht_key_distance(&c->key, key);
-        if (except && peer_id_eq(&c->id, except))
-            continue;
-        if (count == n && (n == 0 || dht_key_cmp(&d, &far[n - 1]) >= 0))
-            continue;
-        int at = count < n ? count++ : n - 1;
-        for (; at > 0 && dht_key_cmp(&d, &far[at - 1]) < 0; at--) {
-            far[at] = far[at - 1];
-            out[at] = out[at - 1];
-        }
-        far[at] = d;
-        out[at] = c;
+    struct nearest s = {.key = key, .except = except, .out = out};
+    int own = dht_key_common_bits(&t->self_key, key);
+    s.n = n < (int)ARRAY_LEN(s.far) ? n : (int)ARRAY_LEN(s.far);
+    own = own < DHT_BUCKETS ? own : DHT_BUCKETS - 1;
+    take_bucket(&s, &t->buckets[own]);
+    s.fixed = s.count;
+    for (int i = own + 1; s.fixed < s.n && s.looked_at < t->count && i < DHT_BUCKETS; i++)
+        take_bucket(&s, &t->buckets[i]);
+    for (int i = own - 1; s.count < s.n && s.looked_at < t->count && i >= 0; i--) {
+        s.fixed = s.count;
+        take_bucket(&s, &t->buckets[i]);
     }
-    return count;
+    return s.count;
 }
 
 int dht_table_deepest(const struct dht_table *t)

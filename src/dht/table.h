@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "dht/addrs.h"
 #include "dht/key.h"
+#include "dht/pace.h"
 
 enum { DHT_BUCKETS = 256 };
 
@@ -26,9 +27,10 @@ struct dht_contact {
     struct dht_key key;
     struct dht_addrs addrs;
     uint64_t group;
-    uint64_t seen_us; /* last sign of life */
-    uint8_t failures; /* in a row */
-    bool is_checked;  /* a liveness check is under way */
+    struct dht_pace pace; /* of its answers */
+    uint64_t seen_us;     /* last sign of life */
+    uint8_t failures;     /* in a row */
+    bool is_checked;      /* a liveness check is under way */
 };
 
 struct dht_bucket {
@@ -43,6 +45,7 @@ struct dht_table {
     struct dht_key self_key;
     struct dht_bucket buckets[DHT_BUCKETS];
     struct map by_id;
+    struct map groups; /* group -> how many of it are in the table, as a number */
     size_t count;
 };
 

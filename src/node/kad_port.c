@@ -113,6 +113,7 @@ static void call_opened(struct p2p_open *r, int err, struct stream *s)
     c->s = s;
     stream_listen(s, &call_events, c);
     stream_want_read(s, true);
+    dht_rpc_sent(c->rpc);
     call_flush(c);
 }
 
