@@ -11,6 +11,36 @@ static int take_name(struct p2p_addr *out, struct bytes name)
     return 0;
 }
 
+/* Splits at the one /p2p-circuit: what leads to the relay, and whether something follows. */
+static int split_circuit(struct bytes addr, struct bytes *relay, struct bytes *rest)
+{
+    struct multiaddr_part part;
+    int circuits = 0;
+    for (size_t at = 0; multiaddr_next(addr, &at, &part) > 0;)
+        if (part.code == MA_CIRCUIT && circuits++ == 0) {
+            *relay = bytes_first(addr, part.at);
+            *rest = bytes_skip(addr, at);
+        }
+    return circuits == 1 ? 0 : E_UNSUPPORTED; /* no relay over a relay */
+}
+
+static int take_circuit(struct bytes addr, struct p2p_addr *out)
+{
+    struct bytes relay = {0}, rest = {0};
+    struct p2p_addr to;
+    int err = split_circuit(addr, &relay, &rest);
+    if (err || multiaddr_peer(relay, &out->relay) != 0)
+        return E_UNSUPPORTED;
+    if (rest.n && (multiaddr_peer(rest, &out->peer) != 0 || multiaddr_without_peer(rest).n))
+        return E_UNSUPPORTED;
+    out->has_peer = rest.n > 0;
+    relay = multiaddr_without_peer(relay);
+    if (relay.n && (p2p_addr_decode(relay, &to) != 0 || multiaddr_copy(relay, &out->relay_addr)))
+        return E_UNSUPPORTED;
+    out->kind = P2P_ADDR_CIRCUIT;
+    return 0;
+}
+
 int p2p_addr_decode(struct bytes multiaddr, struct p2p_addr *out)
 {
     struct multiaddr_host host;
@@ -19,7 +49,7 @@ int p2p_addr_decode(struct bytes multiaddr, struct p2p_addr *out)
     if (err)
         return err;
     if (multiaddr_is_relayed(multiaddr))
-        return E_UNSUPPORTED;
+        return take_circuit(multiaddr, out);
     out->has_peer = multiaddr_peer(multiaddr, &out->peer) == 0;
     if (multiaddr_to_net(multiaddr, &out->at) == 0) {
         out->kind = P2P_ADDR_IP;
@@ -50,6 +80,9 @@ int p2p_addr_parse(struct bytes text, struct p2p_addr *out)
 bool p2p_addr_is_credible(struct bytes multiaddr, const struct net_addr *from)
 {
     struct net_addr at;
+    struct bytes rest;
+    if (multiaddr_is_relayed(multiaddr) && split_circuit(multiaddr, &multiaddr, &rest) != 0)
+        return false;
     if (multiaddr_to_net(multiaddr, &at) != 0)
         return true;
     if (net_addr_is_any(&at))

@@ -120,7 +120,13 @@ static void become_open(struct conn *c)
     c->has_yamux = true;
     c->state = CONN_OPEN;
     c->since_us = c->used_us = sched_now(c->env->sched);
-    keepalive_init(&c->keepalive, &c->env->cfg.keepalive, c->since_us);
+    /* A circuit has two paths and a relay's queues in it: more patience, fewer of its bytes. */
+    struct keepalive_cfg patience = c->env->cfg.keepalive;
+    if (c->is_relayed) {
+        patience.busy_ping_us *= 4;
+        patience.busy_dead_us *= 4;
+    }
+    keepalive_init(&c->keepalive, &patience, c->since_us);
     arm(c);
     c->env->on->opened(c->env->ctx, c);
 }

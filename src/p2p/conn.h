@@ -76,6 +76,10 @@ struct conn {
     enum conn_state state;
     bool is_dialer;
     bool is_goaway;      /* the peer takes no more streams */
+    bool is_accepted;    /* counted as pending until it is secured or gone */
+    bool is_relayed;     /* over a circuit; `remote` is the relay's */
+    bool is_limited;     /* the relay will cut it: bytes or time */
+    bool is_from_port;   /* dialled from the listening port: what the peer sees is our mapping */
     uint64_t since_us;   /* opened */
     uint64_t used_us;    /* last stream opened or closed */
     struct peer_id peer; /* proved; or expected, while upgrading as dialer */

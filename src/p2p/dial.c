@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RANK_LOOPBACK = 0, RANK_PRIVATE = 2, RANK_PUBLIC = 4 }; /* + 1 for IPv4 */
+enum { RANK_LOOPBACK = 0, RANK_PRIVATE = 2, RANK_PUBLIC = 4, RANK_RELAYED = 6 }; /* + 1 for IPv4 */
 
 struct dial_cfg dial_cfg_default(void)
 {
@@ -35,26 +35,48 @@ void dial_init(struct dial *d, const struct dial_cfg *cfg, const char *who, uint
     snprintf(d->who, sizeof d->who, "%s", who);
 }
 
-static struct dial_attempt *find(struct dial *d, const struct net_addr *at)
+static struct dial_attempt *find(struct dial *d, const struct dial_target *to)
 {
     for (int i = 0; i < d->count; i++)
-        if (net_addr_eq(&d->attempts[i].at, at))
+        if (net_addr_eq(&d->attempts[i].to.at, &to->at) &&
+            peer_id_eq(&d->attempts[i].to.via, &to->via))
             return &d->attempts[i];
     return NULL;
 }
 
-int dial_add(struct dial *d, const struct net_addr *at)
+static const char *target_text(const struct dial_target *to, char out[static NET_ADDR_TEXT])
 {
-    if (find(d, at))
+    char relay[PEER_ID_TEXT];
+    if (!dial_target_is_relayed(to))
+        return net_addr_format(&to->at, out);
+    snprintf(out, NET_ADDR_TEXT, "over relay %s", peer_id_text(&to->via, relay, sizeof relay));
+    return out;
+}
+
+static int add(struct dial *d, const struct dial_target *to, uint8_t rank)
+{
+    if (find(d, to))
         return E_EXISTS;
     if (d->count == LIMIT_DIAL_ADDRS)
         return E_LIMIT;
-    struct dial_attempt a = {.at = *at, .state = DIAL_WAITING, .rank = rank_of(at)};
+    struct dial_attempt a = {.to = *to, .state = DIAL_WAITING, .rank = rank};
     int i = d->count++;
     for (; i > 0 && d->attempts[i - 1].rank > a.rank; i--)
         d->attempts[i] = d->attempts[i - 1];
     d->attempts[i] = a;
     return 0;
+}
+
+int dial_add(struct dial *d, const struct net_addr *at)
+{
+    struct dial_target to = {.at = *at};
+    return add(d, &to, rank_of(at));
+}
+
+int dial_add_relayed(struct dial *d, const struct peer_id *relay)
+{
+    struct dial_target to = {.via = *relay};
+    return add(d, &to, RANK_RELAYED);
 }
 
 void dial_expect_more(struct dial *d, bool expects)
@@ -104,11 +126,11 @@ static void end_attempt(struct dial *d, struct dial_attempt *a, int err)
         d->err = err;
 }
 
-void dial_failed(struct dial *d, const struct net_addr *at, int err, const char *why,
+void dial_failed(struct dial *d, const struct dial_target *to, int err, const char *why,
                  uint64_t now_us)
 {
     char text[NET_ADDR_TEXT];
-    struct dial_attempt *a = find(d, at);
+    struct dial_attempt *a = find(d, to);
     if (!a || a->state != DIAL_ACTIVE)
         return;
     end_attempt(d, a, err);
@@ -116,12 +138,12 @@ void dial_failed(struct dial *d, const struct net_addr *at, int err, const char 
     const char *next = next_waiting(d)                ? "trying the next address"
                        : d->active || d->expects_more ? "waiting for the others"
                                                       : "none left, giving up";
-    TRACE(P2P, INFO, "dial %s: %s: %s -> %s", d->who, net_addr_format(at, text), why, next);
+    TRACE(P2P, INFO, "dial %s: %s: %s -> %s", d->who, target_text(to, text), why, next);
 }
 
-void dial_won(struct dial *d, const struct net_addr *at)
+void dial_won(struct dial *d, const struct dial_target *to)
 {
-    struct dial_attempt *a = find(d, at);
+    struct dial_attempt *a = find(d, to);
     if (!a || a->state != DIAL_ACTIVE)
         return;
     a->state = DIAL_WON;
@@ -144,7 +166,7 @@ static bool take_cancel(struct dial *d, struct dial_effect *out)
     for (int i = 0; i < d->count; i++)
         if (d->attempts[i].to_cancel) {
             d->attempts[i].to_cancel = false;
-            *out = (struct dial_effect){DIAL_CANCEL, d->attempts[i].at, 0};
+            *out = (struct dial_effect){DIAL_CANCEL, d->attempts[i].to, 0};
             return true;
         }
     return false;
@@ -156,7 +178,7 @@ static void expire(struct dial *d, uint64_t now_us)
         struct dial_attempt *a = &d->attempts[i];
         if (a->state != DIAL_ACTIVE || now_us < a->since_us + d->cfg.attempt_us)
             continue;
-        dial_failed(d, &a->at, E_TIMEOUT, "no answer in time", now_us);
+        dial_failed(d, &a->to, E_TIMEOUT, "no answer in time", now_us);
         a->to_cancel = true;
     }
 }
@@ -177,8 +199,8 @@ static bool start(struct dial *d, uint64_t now_us, struct dial_effect *out)
     d->active++;
     struct dial_attempt *next = next_waiting(d);
     d->next_us = next ? now_us + stagger(d, next) : now_us;
-    TRACE(P2P, DEBUG, "dial %s: %s -> connecting", d->who, net_addr_format(&a->at, text));
-    *out = (struct dial_effect){DIAL_START, a->at, 0};
+    TRACE(P2P, DEBUG, "dial %s: %s -> connecting", d->who, target_text(&a->to, text));
+    *out = (struct dial_effect){DIAL_START, a->to, 0};
     return true;
 }
 

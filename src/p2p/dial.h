@@ -6,7 +6,7 @@
  *                        |  \--failed, or attempt_us over--> FAILED, and the next starts at once
  *                        \--stagger over, no answer yet--> the next starts beside it
  *
- * Order: loopback, private, public; IPv6 before IPv4; else as they came. The next one waits 30 ms
+ * Order: loopback, private, public, over a relay; IPv6 before IPv4; else as they came. The next one waits 30 ms
  * where it is near and 250 ms where it is far (RFC 8305; the figures of go and rust). Won means
  * upgraded with the right peer, not merely connected: a wrong peer at one address (a private
  * address means another machine in another network) must not end the search.
@@ -17,6 +17,7 @@
 
 #include "base/limits.h"
 #include "base/net.h"
+#include "codec/peer_id.h"
 
 struct dial_cfg {
     uint64_t near_stagger_us, far_stagger_us;
@@ -27,8 +28,18 @@ struct dial_cfg dial_cfg_default(void);
 
 enum dial_state { DIAL_WAITING, DIAL_ACTIVE, DIAL_FAILED, DIAL_WON };
 
-struct dial_attempt {
+/* Where an attempt leads: an address, or over a relay (then `at` is empty). */
+struct dial_target {
     struct net_addr at;
+    struct peer_id via;
+};
+static inline bool dial_target_is_relayed(const struct dial_target *t)
+{
+    return !peer_id_is_none(&t->via);
+}
+
+struct dial_attempt {
+    struct dial_target to;
     enum dial_state state;
     uint8_t rank;
     bool to_cancel; /* an effect that was not yet taken */
@@ -50,22 +61,24 @@ struct dial {
 enum dial_effect_kind { DIAL_START, DIAL_CANCEL, DIAL_GIVE_UP };
 struct dial_effect {
     enum dial_effect_kind kind;
-    struct net_addr at; /* names the attempt: the table is kept sorted, places change */
-    int err;            /* GIVE_UP: once, when nothing is left */
+    struct dial_target to; /* names the attempt: the table is kept sorted, places change */
+    int err;               /* GIVE_UP: once, when nothing is left */
 };
 
 void dial_init(struct dial *d, const struct dial_cfg *cfg, const char *who, uint64_t now_us);
 /* Another address: 0, E_EXISTS, or E_LIMIT (dropped). */
 int dial_add(struct dial *d, const struct net_addr *at);
+/* The same over a relay: after all others. */
+int dial_add_relayed(struct dial *d, const struct peer_id *relay);
 /* Names are being resolved, or no longer. While they are, running dry is not the end. */
 void dial_expect_more(struct dial *d, bool expects);
 bool dial_next(struct dial *d, uint64_t now_us, struct dial_effect *out);
 uint64_t dial_deadline(const struct dial *d);
 
 /* What became of an attempt; a failure after its cancelling is ignored. `why` is for the trace. */
-void dial_failed(struct dial *d, const struct net_addr *at, int err, const char *why,
+void dial_failed(struct dial *d, const struct dial_target *to, int err, const char *why,
                  uint64_t now_us);
-void dial_won(struct dial *d, const struct net_addr *at);
+void dial_won(struct dial *d, const struct dial_target *to);
 /* Nobody waits any more: the active ones are cancelled by the next effects. */
 void dial_abort(struct dial *d);
 

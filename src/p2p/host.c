@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/trace.h"
+#include "p2p/conn_stream.h"
 #include "p2p/host_impl.h"
 
 #include <stdio.h>
@@ -325,6 +326,12 @@ void p2p_host_unhandle(struct p2p_host *h, const char *protocol)
     host_identify_changed(h);
 }
 
+bool p2p_stream_is_relayed(const struct stream *s)
+{
+    const struct conn_stream *cs = CONTAINER_OF(s, const struct conn_stream, s);
+    return conn_stream_is_p2p(s) && cs->conn && cs->conn->is_relayed;
+}
+
 /* --- peers --- */
 
 const struct peer_id *p2p_host_id(const struct p2p_host *h)
@@ -393,8 +400,11 @@ struct known_peer *p2p_host_record(struct p2p_host *h, const struct peer_id *pee
 static bool view_peer(struct host_peer *p, struct p2p_peer_view *out)
 {
     struct conn *c = host_peer_conn(p);
+    uint32_t relayed = 0;
     if (!c)
         return false;
+    LIST_FOREACH (&p->conns, it)
+        relayed += LIST_ENTRY(it, struct conn, by_owner)->is_relayed;
     *out = (struct p2p_peer_view){
         .id = &p->id,
         .record = p->record,
@@ -406,6 +416,9 @@ static bool view_peer(struct host_peer *p, struct p2p_peer_view *out)
         .is_inbound = !c->is_dialer,
         .is_conduit = p->is_conduit,
         .is_protected = p->protections > 0,
+        .is_relayed = c->is_relayed,
+        .is_limited = c->is_limited,
+        .relayed_conns = relayed,
         .observed = multiaddr_bytes(&p->observed),
     };
     return true;

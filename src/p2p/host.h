@@ -8,8 +8,8 @@
  *   stream to its user            handler <-- protocol agreed <-- stream opened by a peer
  *
  * One host per node, on the loop's thread. The rest of the node sees peers by their ids and streams
- * as `struct stream`; connections stay inside. Addresses are binary multiaddrs; only TCP ones can be
- * dialled now. The host itself serves identify, identify-push and ping.
+ * as `struct stream`; connections stay inside. Addresses are binary multiaddrs: TCP ones can be dialled,
+ * and /p2p-circuit ones over a relay. The host itself serves identify, identify-push and ping.
  *
  * Requests are embedded by the caller and complete exactly once, never inside the submitting call;
  * after p2p_…_cancel they do not complete. */
@@ -58,8 +58,8 @@ void p2p_host_free(struct p2p_host *h);
 /* --- listening --- */
 /* "/ip4/0.0.0.0/tcp/8000", "/ip6/::/tcp/0": 0, or E_MALFORMED, E_UNSUPPORTED, E_IN_USE, E_DENIED. */
 int p2p_host_listen(struct p2p_host *h, const char *multiaddr);
-/* Addresses to reach this node, most useful first: listeners with interfaces expanded, then those
- * added. Binary multiaddrs without /p2p, borrowed until the next call. */
+/* Addresses to reach this node, most useful first: those added, listeners with interfaces expanded, those
+ * over relays, loopback. Binary multiaddrs without /p2p, borrowed until the next call. */
 size_t p2p_host_addrs(struct p2p_host *h, const struct bytes **out);
 /* Text of address i with /p2p/<id>, as printed for people; "" past the end. */
 const char *p2p_host_addr_text(struct p2p_host *h, size_t i, char *out, size_t size);
@@ -80,6 +80,8 @@ typedef void (*p2p_handler)(void *ctx, struct stream *s, const struct peer_id *p
  * stream is the handler's; its principal says who is there. */
 int p2p_host_handle(struct p2p_host *h, const char *protocol, p2p_handler handler, void *ctx);
 void p2p_host_unhandle(struct p2p_host *h, const char *protocol);
+/* Whether a stream of ours comes over a relay. */
+bool p2p_stream_is_relayed(const struct stream *s);
 
 /* --- connecting --- */
 struct p2p_connect {
@@ -89,6 +91,7 @@ struct p2p_connect {
     size_t addr_count;   /* 0: those of the address book */
     uint64_t timeout_us; /* 0: 30 s */
     bool is_urgent;      /* a user asked: do not honour the back-off after failures */
+    bool is_direct;      /* not over a relay, also when connected over one */
     /* err 0: connected, `peer` is who (borrowed for the call). E_WRONG_PEER, E_UNAVAILABLE (failed a
      * moment ago), E_NOT_FOUND (no address), E_TIMEOUT, E_REFUSED, …; `why` is a sentence. */
     void (*done)(struct p2p_connect *r, int err, const struct peer_id *peer, const char *why);
@@ -114,6 +117,7 @@ struct p2p_open {
     bool is_lazy;        /* sure that the peer has it; else known from identify, or asked */
     bool is_background;  /* a stream that nobody waits on: see conn.h */
     bool only_connected; /* E_UNAVAILABLE rather than dial */
+    bool is_direct;      /* not over a relay */
     void (*done)(struct p2p_open *r, int err, struct stream *s);
     struct p2p_connect connect; /* private from here */
     struct conn_open open;
@@ -124,6 +128,7 @@ struct p2p_open {
     uint8_t phase;
     int err;
 };
+/* Direct connections are preferred to relayed ones, those without a limit to those with one. */
 void p2p_host_open(struct p2p_host *h, struct p2p_open *r);
 void p2p_open_cancel(struct p2p_open *r);
 
@@ -186,7 +191,10 @@ struct p2p_peer_view {
     uint64_t rtt_us, since_us;
     struct net_addr remote;
     bool is_inbound, is_conduit, is_protected;
-    struct bytes observed; /* our address as it told it; empty until identified */
+    bool is_relayed;        /* no direct connection; `remote` is the relay's */
+    bool is_limited;        /* and the relay will cut it: bytes or time */
+    uint32_t relayed_conns; /* of conns */
+    struct bytes observed;  /* our address as it told it; empty until identified */
 };
 /* One connected peer; false when it is not. */
 bool p2p_host_peer(struct p2p_host *h, const struct peer_id *peer, struct p2p_peer_view *out);

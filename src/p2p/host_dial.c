@@ -4,14 +4,17 @@
  *   p2p_host_connect --same peer dialled already--> joins its waiters
  *                    --else--> host_dial { race, resolve, attempts }
  *   attempt:  port->dial --stream--> conn_new --opened--> won: all waiters are answered
- *                     \--err---------------\--closed--> dial_failed, the race goes on
+ *             or a circuit   \--err-----\--closed--> dial_failed, the race goes on
  *
  * An inbound connection of the same peer ends the dial as well. It cannot happen that both sides of
  * a simultaneous dial give up for the other's sake: who sees an inbound connection open knows that
- * the dialler's side was open before, and an open connection is never cancelled. */
+ * the dialler's side was open before, and an open connection is never cancelled.
+ *
+ * A direct dial (no relays, also when connected over one) runs beside the ordinary one. */
 #include "base/mem.h"
 #include "base/trace.h"
 #include "p2p/host_impl.h"
+#include "p2p/relay_dial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +25,7 @@
 struct host_dial {
     struct list link; /* host->dials */
     struct p2p_host *host;
-    bool has_peer, is_over;
+    bool has_peer, is_over, is_direct;
     struct peer_id peer;
     struct dial race;
     struct timer timer;
@@ -37,8 +40,9 @@ struct host_attempt {
     struct host_port_dial port;
     struct host_dial *dial;
     struct list link;
-    struct net_addr at;
-    struct conn *conn; /* NULL while the transport is being connected */
+    struct dial_target to;
+    struct relay_dial *relay; /* the circuit that is asked for; NULL: a dial of the port */
+    struct conn *conn;        /* NULL while the transport is being connected */
 };
 
 struct host_lookup {
@@ -97,11 +101,11 @@ static void end(struct host_dial *d)
 
 /* --- attempts --- */
 
-static struct host_attempt *find_attempt(struct host_dial *d, const struct net_addr *at)
+static struct host_attempt *find_attempt(struct host_dial *d, const struct dial_target *to)
 {
     LIST_FOREACH (&d->attempts, it) {
         struct host_attempt *a = LIST_ENTRY(it, struct host_attempt, link);
-        if (net_addr_eq(&a->at, at))
+        if (net_addr_eq(&a->to.at, &to->at) && peer_id_eq(&a->to.via, &to->via))
             return a;
     }
     return NULL;
@@ -113,6 +117,7 @@ static void free_attempt(struct host_attempt *a)
     list_remove(&a->link);
     if (a->conn)
         a->conn->attempt = NULL;
+    free(a->relay);
     free(a);
     mark(d);
 }
@@ -122,14 +127,15 @@ static void attempt_failed(struct host_attempt *a, int err, const char *why)
     struct host_dial *d = a->dial;
     if (!d->is_over) {
         snprintf(d->why, sizeof d->why, "%s", why);
-        dial_failed(&d->race, &a->at, err, why, sched_now(d->host->sched));
+        dial_failed(&d->race, &a->to, err, why, sched_now(d->host->sched));
     }
     free_attempt(a);
 }
 
-static void transport_dialled(struct host_port_dial *pd, int err, struct stream *s)
+/* NULL: there is no connection to be, and no attempt any more. */
+static struct conn *got_transport(struct host_attempt *a, int err, const char *why,
+                                  struct stream *s)
 {
-    struct host_attempt *a = CONTAINER_OF(pd, struct host_attempt, port);
     struct host_dial *d = a->dial;
     struct p2p_host *h = d->host;
     if (!err && (d->is_over || h->is_closing)) {
@@ -137,34 +143,63 @@ static void transport_dialled(struct host_port_dial *pd, int err, struct stream 
         err = E_CANCELLED;
     }
     if (err) {
-        attempt_failed(a, err, err_text(err));
-        return;
+        attempt_failed(a, err, why);
+        return NULL;
     }
-    s->remote = a->at;
     a->conn = conn_new(&h->env, s, true, d->has_peer ? &d->peer : NULL);
     a->conn->attempt = a;
     list_append(&h->pending, &a->conn->by_owner);
+    return a->conn;
 }
 
-static void start_attempt(struct host_dial *d, const struct net_addr *at)
+static void transport_dialled(struct host_port_dial *pd, int err, struct stream *s)
+{
+    struct host_attempt *a = CONTAINER_OF(pd, struct host_attempt, port);
+    if (!err)
+        s->remote = a->to.at;
+    got_transport(a, err, err_text(err), s);
+}
+
+static void circuit_dialled(struct relay_dial *rd, int err, const char *why, struct stream *s,
+                            const struct relay_limit *limit)
+{
+    struct host_attempt *a = rd->attempt;
+    bool is_limited = limit && relay_limit_is_any(limit);
+    struct conn *c = got_transport(a, err, why, s);
+    if (!c)
+        return;
+    c->is_relayed = true;
+    c->is_limited = is_limited;
+}
+
+static void start_attempt(struct host_dial *d, const struct dial_target *to)
 {
     struct p2p_host *h = d->host;
     struct host_attempt *a = MEM_NEW(struct host_attempt);
     a->port.done = transport_dialled;
     a->dial = d;
-    a->at = *at;
+    a->to = *to;
     list_append(&d->attempts, &a->link);
     h->dialled++;
-    h->port->dial(h->port_ctx, &a->port, at, h->cfg.dial.attempt_us);
+    if (!dial_target_is_relayed(to)) {
+        h->port->dial(h->port_ctx, &a->port, &to->at, h->cfg.dial.attempt_us);
+        return;
+    }
+    a->relay = MEM_NEW(struct relay_dial);
+    a->relay->done = circuit_dialled;
+    a->relay->attempt = a;
+    relay_dial_start(a->relay, h, &to->via, &d->peer, h->cfg.dial.attempt_us);
 }
 
-static void cancel_attempt(struct host_dial *d, const struct net_addr *at)
+static void cancel_attempt(struct host_dial *d, const struct dial_target *to)
 {
-    struct host_attempt *a = find_attempt(d, at);
+    struct host_attempt *a = find_attempt(d, to);
     if (!a)
         return;
     if (a->conn)
         conn_close(a->conn, E_CANCELLED, "another address was faster");
+    else if (a->relay)
+        relay_dial_cancel(a->relay);
     else
         d->host->port->dial_cancel(d->host->port_ctx, &a->port);
 }
@@ -173,7 +208,9 @@ static void give_up(struct host_dial *d, int err)
 {
     struct p2p_host *h = d->host;
     struct known_peer *r = d->has_peer ? peerstore_touch(&h->store, &d->peer) : NULL;
-    if (r && err != E_NOT_FOUND)
+    struct host_peer *p = d->has_peer ? host_peer_get(h, &d->peer) : NULL;
+    bool is_relayed = p && host_peer_conn(p); /* it is there, only not directly */
+    if (r && err != E_NOT_FOUND && !is_relayed)
         peerstore_failed(&h->store, r, sched_now(h->sched));
     h->dials_failed++;
     const char *why = err == E_NOT_FOUND ? "no address of the peer is known"
@@ -185,12 +222,27 @@ static void give_up(struct host_dial *d, int err)
 
 /* --- names --- */
 
+/* One attempt per relay, however many of its addresses lead there. */
+static void found_circuit(struct host_dial *d, const struct p2p_addr *a)
+{
+    struct p2p_host *h = d->host;
+    struct bytes at = multiaddr_bytes(&a->relay_addr);
+    if (d->is_direct || !d->has_peer || peer_id_eq(&a->relay, &h->id) ||
+        peer_id_eq(&a->relay, &d->peer))
+        return;
+    if (at.n)
+        p2p_host_learn(h, &a->relay, &at, 1, PEER_ADDR_TTL_HEARD);
+    dial_add_relayed(&d->race, &a->relay);
+}
+
 static void found(void *ctx, const struct p2p_addr *a)
 {
     struct host_dial *d = ctx;
     if (a->has_peer && d->has_peer && !peer_id_eq(&a->peer, &d->peer))
         return;
-    if (a->at.port != 0)
+    if (a->kind == P2P_ADDR_CIRCUIT)
+        found_circuit(d, a);
+    else if (a->at.port != 0)
         dial_add(&d->race, &a->at);
 }
 
@@ -237,9 +289,9 @@ static void step(struct host_dial *d)
         start_lookups(d);
     while (dial_next(&d->race, sched_now(h->sched), &e)) {
         if (e.kind == DIAL_START)
-            start_attempt(d, &e.at);
+            start_attempt(d, &e.to);
         else if (e.kind == DIAL_CANCEL)
-            cancel_attempt(d, &e.at);
+            cancel_attempt(d, &e.to);
         else
             give_up(d, e.err);
     }
@@ -259,11 +311,11 @@ static void step_timer(struct timer *t)
 
 /* --- what connections tell --- */
 
-static struct host_dial *find_dial(struct p2p_host *h, const struct peer_id *peer)
+static struct host_dial *find_dial(struct p2p_host *h, const struct peer_id *peer, bool is_direct)
 {
     LIST_FOREACH (&h->dials, it) {
         struct host_dial *d = LIST_ENTRY(it, struct host_dial, link);
-        if (!d->is_over && d->has_peer && peer_id_eq(&d->peer, peer))
+        if (!d->is_over && d->has_peer && d->is_direct == is_direct && peer_id_eq(&d->peer, peer))
             return d;
     }
     return NULL;
@@ -280,12 +332,15 @@ void host_dial_conn_opened(struct p2p_host *h, struct conn *c)
     struct host_attempt *a = c->attempt;
     if (a) {
         struct host_dial *d = a->dial;
-        dial_won(&d->race, &a->at);
+        dial_won(&d->race, &a->to);
         free_attempt(a);
         if (!d->is_over)
             won(d, c);
     }
-    struct host_dial *same = find_dial(h, &c->peer);
+    struct host_dial *same = find_dial(h, &c->peer, false);
+    if (same)
+        won(same, c);
+    same = c->is_relayed ? NULL : find_dial(h, &c->peer, true);
     if (same)
         won(same, c);
 }
@@ -344,7 +399,7 @@ static void add_hint(struct host_dial *d, struct bytes multiaddr)
     struct p2p_addr a;
     if (p2p_addr_decode(multiaddr, &a) != 0)
         return;
-    if (a.kind == P2P_ADDR_IP) {
+    if (a.kind == P2P_ADDR_IP || a.kind == P2P_ADDR_CIRCUIT) {
         found(d, &a);
         return;
     }
@@ -406,7 +461,7 @@ void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r)
     struct p2p_addr named;
     const struct peer_id *peer = r->peer ? r->peer : named_peer(r, &named);
     struct host_peer *p = peer ? host_peer_get(h, peer) : NULL;
-    struct host_dial *d = peer ? find_dial(h, peer) : NULL;
+    struct host_dial *d = peer ? find_dial(h, peer, r->is_direct) : NULL;
     r->host = h;
     r->dial = NULL;
     list_init(&r->link);
@@ -415,7 +470,7 @@ void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r)
         r->who = *peer;
     r->peer = peer ? &r->who : NULL;
     bool is_self = peer && peer_id_eq(peer, &h->id);
-    bool is_connected = p && host_peer_conn(p);
+    bool is_connected = p && (r->is_direct ? host_peer_direct(p) : host_peer_conn(p));
     bool is_full = !d && h->dial_count >= LIMIT_DIALS;
     if (h->is_closing || is_self || is_connected || is_full || (!d && must_wait(h, r, peer))) {
         answer_soon(r, h->is_closing  ? E_CANCELLED
@@ -427,6 +482,7 @@ void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r)
     }
     if (!d) {
         d = dial_new(h, peer);
+        d->is_direct = r->is_direct;
         add_known(d);
     }
     for (size_t i = 0; i < r->addr_count; i++)
@@ -465,6 +521,12 @@ void host_dial_free_all(struct p2p_host *h)
             struct p2p_connect *r = LIST_ENTRY(d->waiters.next, struct p2p_connect, link);
             timer_clear(h->sched, &r->timer);
             list_remove(&r->link);
+        }
+        LIST_FOREACH (&d->attempts, it) {
+            struct host_attempt *a = LIST_ENTRY(it, struct host_attempt, link);
+            if (a->relay)
+                relay_dial_forget(a->relay);
+            free(a->relay);
         }
         free_list(&d->attempts, offsetof(struct host_attempt, link));
         free_list(&d->lookups, offsetof(struct host_lookup, link));

@@ -100,7 +100,11 @@ struct host_peer *host_peer_make(struct p2p_host *h, const struct peer_id *id);
 void host_peer_put(struct host_peer *p); /* frees it when nothing needs it */
 /* The connection for a new stream, or NULL: open, takes streams, the preferred direction first. */
 struct conn *host_peer_conn(struct host_peer *p);
+/* The same, but never a relayed one. */
+struct conn *host_peer_direct(struct host_peer *p);
 void host_take_inbound(struct p2p_host *h, struct stream *s);
+/* A circuit that a relay opened to us. Takes the stream. */
+void host_take_relayed(struct p2p_host *h, struct stream *s, bool is_limited);
 static inline struct host_peer *host_peer_of(const struct conn *c)
 {
     return c->owner;

@@ -104,12 +104,24 @@ static void list_listeners(struct p2p_host *h, bool loopback)
     }
 }
 
+static void list_extra(struct p2p_host *h, bool relayed)
+{
+    for (size_t i = 0; i < h->extra_count; i++) {
+        struct bytes m = multiaddr_bytes(&h->extra[i]);
+        if (multiaddr_is_relayed(m) == relayed)
+            list_addr(h, m);
+    }
+}
+
 size_t p2p_host_addrs(struct p2p_host *h, const struct bytes **out)
 {
+    bool is_private = h->reach == P2P_REACH_PRIVATE;
     h->addr_count = 0;
-    for (size_t i = 0; i < h->extra_count; i++)
-        list_addr(h, multiaddr_bytes(&h->extra[i]));
+    list_extra(h, false);
+    if (is_private) /* to strangers those of listeners are of no use */
+        list_extra(h, true);
     list_listeners(h, false);
+    list_extra(h, true);
     list_listeners(h, true);
     *out = h->addr_views;
     return h->addr_count;

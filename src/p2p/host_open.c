@@ -70,7 +70,9 @@ static void open_on(struct p2p_open *r, struct conn *c)
 static struct conn *conn_of(struct p2p_open *r)
 {
     struct host_peer *p = host_peer_get(r->host, &r->peer);
-    return p ? host_peer_conn(p) : NULL;
+    if (!p)
+        return NULL;
+    return r->is_direct ? host_peer_direct(p) : host_peer_conn(p);
 }
 
 static void connected(struct p2p_connect *cn, int err, const struct peer_id *peer, const char *why)
@@ -106,6 +108,7 @@ static void start(struct task *t)
         .addr_count = r->addr_count,
         .timeout_us = r->timeout_us ? r->timeout_us : OPEN_TIMEOUT_US,
         .is_urgent = r->is_urgent,
+        .is_direct = r->is_direct,
         .done = connected,
     };
     p2p_host_connect(r->host, &r->connect);

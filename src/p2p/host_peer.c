@@ -51,24 +51,38 @@ static bool prefers_dialed_by_us(const struct host_peer *p)
     return bytes_cmp(peer_id_bytes(&p->host->id), peer_id_bytes(&p->id)) < 0;
 }
 
-struct conn *host_peer_conn(struct host_peer *p)
+/* How good a connection is for a new stream: direct, else without a limit, else the direction that both
+ * sides prefer. */
+static int goodness(const struct conn *c, bool ours)
+{
+    return (c->is_relayed ? 0 : 4) + (c->is_limited ? 0 : 2) + (c->is_dialer == ours);
+}
+
+static struct conn *best_conn(struct host_peer *p, bool also_relayed)
 {
     struct conn *best = NULL;
-    bool best_preferred = false, ours = prefers_dialed_by_us(p);
+    bool ours = prefers_dialed_by_us(p);
     LIST_FOREACH (&p->conns, it) {
         struct conn *c = LIST_ENTRY(it, struct conn, by_owner);
-        if (c->state != CONN_OPEN || c->is_goaway)
+        if (c->state != CONN_OPEN || c->is_goaway || (c->is_relayed && !also_relayed))
             continue;
-        bool is_preferred = c->is_dialer == ours;
-        if (!best || (is_preferred && !best_preferred)) {
+        if (!best || goodness(c, ours) > goodness(best, ours))
             best = c;
-            best_preferred = is_preferred;
-        }
     }
     return best;
 }
 
-void host_take_inbound(struct p2p_host *h, struct stream *s)
+struct conn *host_peer_conn(struct host_peer *p)
+{
+    return best_conn(p, true);
+}
+
+struct conn *host_peer_direct(struct host_peer *p)
+{
+    return best_conn(p, false);
+}
+
+static struct conn *take_inbound(struct p2p_host *h, struct stream *s)
 {
     char text[NET_ADDR_TEXT];
     uint64_t now = sched_now(h->sched);
@@ -78,11 +92,27 @@ void host_take_inbound(struct p2p_host *h, struct stream *s)
               err_text(err));
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
-        return;
+        return NULL;
     }
     h->accepted++;
     struct conn *c = conn_new(&h->env, s, false, NULL);
+    c->is_accepted = true;
     list_append(&h->pending, &c->by_owner);
+    return c;
+}
+
+void host_take_inbound(struct p2p_host *h, struct stream *s)
+{
+    take_inbound(h, s);
+}
+
+void host_take_relayed(struct p2p_host *h, struct stream *s, bool is_limited)
+{
+    struct conn *c = take_inbound(h, s); /* counted as coming from the relay */
+    if (!c)
+        return;
+    c->is_relayed = true;
+    c->is_limited = is_limited;
 }
 
 /* --- what connections tell --- */
@@ -107,7 +137,7 @@ static int secured(void *ctx, struct conn *c)
         host_peer_put(p);
         return err;
     }
-    if (!c->is_dialer)
+    if (c->is_accepted)
         connmgr_settle(&h->connmgr, &c->remote, sched_now(h->sched));
     list_remove(&c->by_owner);
     list_append(&p->conns, &c->by_owner);
@@ -121,7 +151,8 @@ static void opened(void *ctx, struct conn *c)
     struct p2p_host *h = ctx;
     struct host_peer *p = host_peer_of(c);
     char text[NET_ADDR_TEXT];
-    TRACE(P2P, DEBUG, "%s at %s: %s -> open", c->principal.name, net_addr_format(&c->remote, text),
+    TRACE(P2P, DEBUG, "%s %s %s: %s -> open", c->principal.name,
+          c->is_relayed ? "over relay" : "at", net_addr_format(&c->remote, text),
           c->is_dialer ? "dialled" : "accepted");
     if (p->record)
         known_peer_worked(p->record);
@@ -169,7 +200,7 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
         p->conn_count--;
         connmgr_drop(&h->connmgr);
         peer_lost(h, p, err);
-    } else if (!c->is_dialer) {
+    } else if (c->is_accepted) {
         connmgr_settle(&h->connmgr, &c->remote, sched_now(h->sched));
     }
     if (h->is_closing)

@@ -17,7 +17,7 @@ void resolve_init(struct resolve *r, void (*found)(void *ctx, const struct p2p_a
 
 int resolve_add(struct resolve *r, const struct p2p_addr *addr, uint8_t depth)
 {
-    if (addr->kind == P2P_ADDR_IP) {
+    if (addr->kind == P2P_ADDR_IP || addr->kind == P2P_ADDR_CIRCUIT) {
         r->found(r->ctx, addr);
         return 0;
     }

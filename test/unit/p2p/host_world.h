@@ -87,17 +87,18 @@ static inline void hosts_init(struct hosts *h, uint64_t seed, int count)
         hosts_add(h, NULL);
 }
 
+static inline void hosts_run(struct hosts *h, uint64_t us)
+{
+    loop_virtual_run(h->world, loop_virtual_now(h->world) + us, NULL, NULL);
+}
+
 static inline void hosts_fini(struct hosts *h)
 {
     for (int i = 0; i < h->count; i++)
         if (h->m[i].host)
             p2p_host_free(h->m[i].host);
+    hosts_run(h, US_PER_S); /* what was cancelled completes */
     loop_virtual_free(h->world);
-}
-
-static inline void hosts_run(struct hosts *h, uint64_t us)
-{
-    loop_virtual_run(h->world, loop_virtual_now(h->world) + us, NULL, NULL);
 }
 
 /* --- requests --- */

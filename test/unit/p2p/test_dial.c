@@ -41,13 +41,13 @@ static const char *effect(struct dial *d, uint64_t now)
         snprintf(text, sizeof text, "give up %s", err_name(e.err));
     else
         snprintf(text, sizeof text, "%s %s", e.kind == DIAL_START ? "start" : "cancel",
-                 net_addr_format(&e.at, at));
+                 net_addr_format(&e.to.at, at));
     return text;
 }
 
 static void failed(struct dial *d, const char *ip, int err, uint64_t now)
 {
-    struct net_addr a = addr(ip);
+    struct dial_target a = {.at = addr(ip)};
     dial_failed(d, &a, err, err_text(err), now);
 }
 
@@ -57,6 +57,24 @@ static struct dial race(const struct dial_cfg *cfg)
     struct dial_cfg defaults = dial_cfg_default();
     dial_init(&d, cfg ? cfg : &defaults, "12D3KooWpeer", 0);
     return d;
+}
+
+static void relays_come_last_and_later(void **state)
+{
+    struct dial d = race(NULL);
+    struct peer_id relay = {.len = 3, .b = {0, 1, 7}};
+    assert_int_equal(dial_add_relayed(&d, &relay), 0);
+    assert_int_equal(dial_add_relayed(&d, &relay), E_EXISTS);
+    add(&d, "192.0.2.1");
+    assert_string_equal(effect(&d, 0), "start 192.0.2.1:8000");
+    assert_string_equal(effect(&d, 249 * MS), "-");
+    struct dial_effect e;
+    assert_true(dial_next(&d, 250 * MS, &e));
+    assert_int_equal(e.kind, DIAL_START);
+    assert_true(dial_target_is_relayed(&e.to));
+    dial_failed(&d, &e.to, E_LIMIT, "the relay is full", 260 * MS);
+    failed(&d, "192.0.2.1", E_REFUSED, 270 * MS);
+    assert_string_equal(effect(&d, 270 * MS), "give up E_LIMIT");
 }
 
 static void near_addresses_go_first(void **state)
@@ -103,7 +121,7 @@ static void the_first_to_win_cancels_the_others(void **state)
     add(&d, "10.0.0.3");
     assert_string_equal(effect(&d, 0), "start 10.0.0.1:8000");
     assert_string_equal(effect(&d, 30 * MS), "start 10.0.0.2:8000");
-    dial_won(&d, &two);
+    dial_won(&d, &(struct dial_target){.at = two});
     assert_string_equal(effect(&d, 31 * MS), "cancel 10.0.0.1:8000");
     assert_string_equal(effect(&d, 31 * MS), "-"); /* and the third never starts */
     failed(&d, "10.0.0.1", E_CANCELLED, 32 * MS);  /* ignored */
@@ -207,6 +225,7 @@ int main(void)
     trace_set_all(TRACE_OFF);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_addresses_go_first),
+        cmocka_unit_test(relays_come_last_and_later),
         cmocka_unit_test(a_failure_starts_the_next_at_once),
         cmocka_unit_test(the_first_to_win_cancels_the_others),
         cmocka_unit_test(each_attempt_has_its_deadline),

@@ -263,6 +263,27 @@ static int parse(const char *text, struct p2p_addr *out)
     return p2p_addr_parse(bytes_str(text), out);
 }
 
+#define RELAY "/p2p/12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq"
+#define THERE "/p2p/16Uiu2HAmLhLvBoYaoZfaMUKuibM6ac163GwKY74c5kiSLg5KvLpY"
+
+static void a_circuit_names_the_relay_and_perhaps_the_peer(void **state)
+{
+    struct p2p_addr a;
+    struct peer_id id;
+    char text[512];
+    assert_int_equal(parse("/dns4/example.com/tcp/1" RELAY "/p2p-circuit" THERE, &a), 0);
+    assert_int_equal(a.kind, P2P_ADDR_CIRCUIT);
+    assert_string_equal(multiaddr_text(multiaddr_bytes(&a.relay_addr), text, sizeof text),
+                        "/dns4/example.com/tcp/1");
+    assert_int_equal(peer_id_parse(bytes_str(RELAY + 5), &id), 0);
+    assert_true(peer_id_eq(&a.relay, &id));
+    assert_int_equal(peer_id_parse(bytes_str(THERE + 5), &id), 0);
+    assert_true(a.has_peer && peer_id_eq(&a.peer, &id));
+    assert_int_equal(parse(RELAY "/p2p-circuit", &a), 0);
+    assert_int_equal(a.relay_addr.n, 0);
+    assert_false(a.has_peer);
+}
+
 static void an_address_is_dialled_or_looked_up_or_dropped(void **state)
 {
     struct p2p_addr a;
@@ -284,7 +305,11 @@ static void an_address_is_dialled_or_looked_up_or_dropped(void **state)
     static const char *const not_ours[] = {
         "/ip4/192.0.2.1/udp/4001/quic-v1",
         "/ip4/192.0.2.1/tcp/443/tls/ws",
-        "/ip4/1.2.3.4/tcp/1/p2p/12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq/p2p-circuit",
+        "/p2p-circuit", /* over which relay? */
+        "/ip4/1.2.3.4/tcp/1/p2p-circuit",
+        "/ip4/1.2.3.4/udp/1/quic-v1" RELAY "/p2p-circuit",
+        "/ip4/1.2.3.4/tcp/1" RELAY "/p2p-circuit/ip4/1.2.3.4/tcp/2",
+        "/ip4/1.2.3.4/tcp/1" RELAY "/p2p-circuit" RELAY "/p2p-circuit", /* relay over relay */
     };
     for (size_t i = 0; i < ARRAY_LEN(not_ours); i++)
         assert_int_equal(parse(not_ours[i], &a), E_UNSUPPORTED);
@@ -308,6 +333,10 @@ static void near_addresses_are_believed_from_near(void **state)
     assert_true(believes("/ip4/10.0.0.1/tcp/1", "10.0.0.7"));
     assert_true(believes("/ip4/192.0.2.1/tcp/1", "127.0.0.1"));
     assert_false(believes("/ip4/0.0.0.0/tcp/1", "127.0.0.1"));
+    assert_true(believes("/ip4/192.0.2.1/tcp/1" RELAY "/p2p-circuit", "198.51.100.1"));
+    assert_false(believes("/ip4/10.0.0.1/tcp/1" RELAY "/p2p-circuit", "198.51.100.1"));
+    assert_false(
+        believes("/ip4/192.0.2.1/tcp/1" RELAY "/p2p-circuit" RELAY "/p2p-circuit", "198.51.100.1"));
 }
 
 struct finds {
@@ -419,6 +448,7 @@ int main(void)
         cmocka_unit_test(protocols_are_kept_as_text),
         cmocka_unit_test(failures_put_the_next_try_off),
         cmocka_unit_test(an_address_is_dialled_or_looked_up_or_dropped),
+        cmocka_unit_test(a_circuit_names_the_relay_and_perhaps_the_peer),
         cmocka_unit_test(near_addresses_are_believed_from_near),
         cmocka_unit_test(names_become_addresses),
         cmocka_unit_test(a_list_names_addresses_of_that_peer_only),
