@@ -17,12 +17,16 @@ struct borrowed {
     int out;   /* its stdout */
     char dir[256];
     char socket[300];
+    char why[512];   /* with EXIT_FAILED: the sentence */
     sigset_t before; /* the mask to go back to */
 };
 
 /* Starts it and waits until it is ready. 0; EXIT_FAILED after saying why; EXIT_INTERRUPTED.
  * Whatever it says, borrow_stop puts it away. */
 int borrow_start(struct borrowed *b, const char *command, const char *bootstrap);
+/* `conduit up` with these options (of which --share is not one) and its own data directory, sharing nothing; says
+ * nothing itself: `why` does. */
+int borrow_up(struct borrowed *b, const char *data_dir, int argc, char *const *options);
 /* Waits; true when the user wants to stop. */
 bool borrow_pause(uint32_t ms);
 void borrow_stop(struct borrowed *b);

@@ -20,6 +20,8 @@ static const struct command commands[] = {
     {"models", "", "the models that can be asked now", command_models},
     {"peers", "", "the peers that are connected", command_peers},
     {"status", "", "what the node is, serves and does", command_status},
+    {"doctor", "[PEER] [OPTION]…", "what stands in the way, and what to do about it",
+     command_doctor},
     {"key", "[psk FILE]", "print this node's peer id; make the key of a private network",
      command_key},
     {"engine", "install|version", "get or show the llama-server that serves GGUF files",

@@ -94,6 +94,15 @@ size_t engine_model_count(const struct engine *e);
 const struct engine_model *engine_model_at(const struct engine *e, size_t i);
 /* By name, alias, name:quant or name@sha256:…; a ready one first. NULL: none. */
 const struct engine_model *engine_model_find(const struct engine *e, struct bytes asked);
+/* Units as they are, for the doctor: false past the end. Borrowed until the next turn of the loop. */
+struct engine_unit_view {
+    const char *name, *state;
+    enum engine_kind kind;
+    bool is_ready;   /* can be asked now */
+    bool is_loading; /* will be, if nothing happens */
+    size_t model_count;
+};
+bool engine_unit_at(const struct engine *e, size_t i, struct engine_unit_view *out);
 /* One sentence on each unit, for `status`: "conduit-tiny: ready, 1 of 4 slots busy, pid 4711". */
 void engine_describe(const struct engine *e, void (*line)(void *ctx, const char *text), void *ctx);
 

@@ -438,13 +438,37 @@ void engine_stop(struct engine *e, void (*stopped)(void *ctx), void *ctx)
     timer_after(sched_of(e), &e->stop_limit, all_stopped(e) ? 0 : 5 * US_PER_S);
 }
 
+static const char *unit_state(const struct engine_unit *u)
+{
+    if (u->llama)
+        return llama_state_text(llama_child_state(u->llama)->state);
+    return u->is_ready ? "ready" : "not answering";
+}
+
+bool engine_unit_at(const struct engine *e, size_t i, struct engine_unit_view *out)
+{
+    LIST_FOREACH ((struct list *)&e->units, it) {
+        const struct engine_unit *u = LIST_ENTRY(it, struct engine_unit, link);
+        if (i-- > 0)
+            continue;
+        *out = (struct engine_unit_view){
+            .name = u->name,
+            .state = unit_state(u),
+            .kind = u->kind,
+            .is_ready = u->is_ready,
+            .is_loading =
+                u->llama && !u->is_ready && llama_child_state(u->llama)->state != LLAMA_GAVE_UP,
+            .model_count = u->model_count,
+        };
+        return true;
+    }
+    return false;
+}
+
 static void describe_unit(const struct engine_unit *u, char *out, size_t size)
 {
-    const char *state = u->is_ready ? "ready" : "not answering";
     int n, pid = u->llama ? llama_child_pid(u->llama) : 0;
-    if (u->llama)
-        state = llama_state_text(llama_child_state(u->llama)->state);
-    n = snprintf(out, size, "%s: %s", u->name, state);
+    n = snprintf(out, size, "%s: %s", u->name, unit_state(u));
     if (u->slots)
         n += snprintf(out + n, size - (size_t)n, ", %" PRIu32 " of %" PRIu32 " slots busy", u->busy,
                       u->slots);

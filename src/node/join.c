@@ -158,3 +158,15 @@ bool join_is_in(const struct join *j)
     }
     return !any;
 }
+
+bool join_at(const struct join *j, size_t i, struct join_view *out)
+{
+    LIST_FOREACH ((struct list *)&j->entries, it) {
+        const struct entry *e = LIST_ENTRY(it, struct entry, link);
+        if (i-- > 0)
+            continue;
+        *out = (struct join_view){e->text, &e->peer, e->is_connected, e->was_tried};
+        return true;
+    }
+    return false;
+}

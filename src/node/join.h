@@ -24,5 +24,12 @@ int join_init(struct join *j, struct p2p_host *host, struct dht *dht, struct sch
 void join_fini(struct join *j);
 /* In the network (or there is none to join): searches are worth believing. */
 bool join_is_in(const struct join *j);
+/* The i-th address as it stands; false past the end. Borrowed until the next turn of the loop. */
+struct join_view {
+    const char *text;           /* as it was given */
+    const struct peer_id *peer; /* who is there; none before the first answer */
+    bool is_connected, was_tried;
+};
+bool join_at(const struct join *j, size_t i, struct join_view *out);
 
 #endif

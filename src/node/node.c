@@ -350,6 +350,7 @@ int node_start(struct loop *l, const struct config *cfg, char *const *env, const
     n->version = version;
     n->started_us = sched_now(n->sched);
     n->dir.lock_fd = -1;
+    list_init(&n->doctors);
     timer_init(&n->drain, on_drain);
     *why = 0;
     int err = start(n, why);
@@ -383,6 +384,7 @@ static void close_down(struct node *n)
     if (n->is_closing)
         return;
     n->is_closing = true;
+    doctor_end_all(n);
     timer_clear(n->sched, &n->drain);
     if (gateway_running(n->gateway))
         TRACE(NODE, WARN, "%zu answers did not finish in time -> ended with an error",
@@ -425,6 +427,7 @@ void node_stop(struct node *n, void (*stopped)(void *ctx), void *ctx)
 
 void node_free(struct node *n)
 {
+    doctor_end_all(n);
     timer_clear(n->sched, &n->drain);
     node_unlisten(n);
     if (n->has_join)

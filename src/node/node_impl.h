@@ -50,6 +50,8 @@ struct node {
     struct announce announce;
     struct gateway *gateway;
     bool has_network, has_kad, has_feeds, has_discover, has_join, has_announce, has_guard, has_ways;
+    struct list doctors; /* running diagnoses */
+    unsigned doctor_count;
     /* stopping */
     struct timer drain;
     uint64_t drain_until_us;
@@ -63,6 +65,8 @@ int node_render(void *node, enum gateway_page page, struct buf *out);
 /* routes.c: what the node serves beside the gateway, to the owner and to peers. */
 extern const struct gateway_route node_local_routes[], node_peer_routes[];
 extern const size_t node_local_route_count, node_peer_route_count;
+/* doctor.c: running diagnoses are answered that the node stops. */
+void doctor_end_all(struct node *n);
 /* identity.c: reads or makes identity.key. */
 int identity_load(const char *dir, struct rng *rng, struct key_pair *out, char *why);
 /* listen.c: the local HTTP address and the control socket. */

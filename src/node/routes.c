@@ -4,6 +4,7 @@
 #include "node/node_impl.h"
 
 #include "base/mem.h"
+#include "node/doctor.h"
 
 #include <stdio.h>
 
@@ -21,6 +22,7 @@ static void serve_hello(void *node, struct http_exchange *x, const struct http_h
 /* clang-format off */
 const struct gateway_route node_local_routes[] = {
     {HTTP_GET, "/conduit/v1/hello", false, serve_hello},
+    {HTTP_GET, "/conduit/v1/doctor", true, doctor_serve},
 };
 const struct gateway_route node_peer_routes[] = {
     {HTTP_GET, "/conduit/v1/hello", false, serve_hello},

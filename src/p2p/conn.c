@@ -275,32 +275,12 @@ static int feed_frames(struct conn *c, uint8_t *p, size_t n, size_t *used)
     return 0;
 }
 
-/* Nothing that makes sense has come yet. */
-static bool is_before_header(const struct conn *c)
-{
-    return c->upgrade && c->upgrade->stage == UPGRADE_SECURITY && !c->upgrade->mss.have_header;
-}
-
-/* What came instead of the first line of multistream-select. Under a key: hidden by another one.
- * Without one: a nonce and what follows it look like this, and no protocol that speaks first does. */
-static bool is_other_network(const struct conn *c, struct bytes in)
-{
-    bool is_text = true;
-    if (!is_before_header(c))
-        return false;
-    if (c->env->network)
-        return true;
-    for (size_t i = 0; i < in.n && i < PNET_NONCE; i++)
-        is_text = is_text && in.p[i] >= '\t' && in.p[i] < 0x7f;
-    return in.n >= PNET_NONCE && !is_text;
-}
-
 static int feed(struct conn *c, uint8_t *p, size_t n, size_t *used)
 {
     *used = 0;
     if (!c->io.has_ciphers) {
         int err = upgrade_feed_raw(c->upgrade, bytes_of(p, n), used, &c->io.out);
-        if (err && is_other_network(c, bytes_of(p, n)))
+        if (err && upgrade_is_other_network(c->upgrade, bytes_of(p, n), c->env->network != NULL))
             return E_WRONG_NETWORK;
         if (!err && upgrade_is_secured(c->upgrade))
             err = after_secured(c);
@@ -340,7 +320,8 @@ static const char *why_of(const struct conn *c, int err)
 static void fail(struct conn *c, int err)
 {
     const char *why = why_of(c, err);
-    if (err == E_EOF && c->env->network && c->is_dialer && is_before_header(c)) {
+    if (err == E_EOF && c->env->network && c->is_dialer && c->upgrade &&
+        upgrade_is_before_header(c->upgrade)) {
         err = E_WRONG_NETWORK; /* rust and js without a key say nothing at all */
         why = "it hung up without a word: most likely it is not in this private network";
     }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "p2p/host_impl.h"
+#include "p2p/pnet.h"
 #include "p2p/upgrade.h"
 
 #include <stdlib.h>
@@ -89,12 +90,19 @@ static int flush(struct host_probe *r)
     return 0;
 }
 
+static bool is_other_network(const struct host_probe *r)
+{
+    return upgrade_is_other_network(&r->upgrade, buf_view(&r->in), r->host->env.network != NULL);
+}
+
 static int feed(struct host_probe *r)
 {
-    size_t used;
+    size_t used = 0;
     int err = upgrade_feed_raw(&r->upgrade, buf_view(&r->in), &used, &r->out);
+    if (err)
+        return err;
     buf_consume(&r->in, used);
-    return err ? err : flush(r);
+    return flush(r);
 }
 
 static void readable(void *ctx)
@@ -106,8 +114,10 @@ static void readable(void *ctx)
         if (n == E_AGAIN)
             return;
         int err = n < 0 ? (int)n : buf_append(&r->in, chunk, (size_t)n);
-        if (!err)
-            err = feed(r);
+        if (!err && (err = feed(r)) && is_other_network(r))
+            err = E_WRONG_NETWORK;
+        else if (err == E_EOF && r->host->env.network && upgrade_is_before_header(&r->upgrade))
+            err = E_WRONG_NETWORK; /* rust and js without a key hang up without a word */
         if (!err && !upgrade_is_secured(&r->upgrade))
             continue;
         r->p->has_who = !err;
@@ -155,6 +165,8 @@ static void dialled(struct host_port_dial *d, int err, struct stream *s)
         return;
     }
     r->p->connected_us = now - r->since_us;
+    if (h->env.network)
+        s = pnet_wrap(s, h->env.network, true, h->sched, h->rng);
     r->s = s;
     buf_init(&r->in, 4 * LIMIT_NOISE_HANDSHAKE);
     buf_init(&r->out, 0);

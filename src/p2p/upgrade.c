@@ -3,6 +3,7 @@
 #include "p2p/upgrade.h"
 
 #include "base/err.h"
+#include "p2p/pnet.h"
 
 static const char *const securities[] = {P2P_NOISE};
 static const char *const muxers[] = {P2P_YAMUX};
@@ -73,6 +74,18 @@ int upgrade_feed_raw(struct upgrade *u, struct bytes in, size_t *used, struct bu
         *used += n;
     }
     return err;
+}
+
+bool upgrade_is_other_network(const struct upgrade *u, struct bytes in, bool has_key)
+{
+    bool is_text = true;
+    if (!upgrade_is_before_header(u))
+        return false;
+    if (has_key)
+        return true;
+    for (size_t i = 0; i < in.n && i < PNET_NONCE; i++)
+        is_text = is_text && in.p[i] >= '\t' && in.p[i] < 0x7f;
+    return in.n >= PNET_NONCE && !is_text;
 }
 
 static int start_muxer(struct upgrade *u, struct buf *out)

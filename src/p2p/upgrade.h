@@ -44,6 +44,15 @@ static inline bool upgrade_is_secured(const struct upgrade *u)
 {
     return u->stage >= UPGRADE_MUXER;
 }
+/* Nothing that makes sense has come yet. */
+static inline bool upgrade_is_before_header(const struct upgrade *u)
+{
+    return u->stage == UPGRADE_SECURITY && !u->mss.have_header;
+}
+/* Whether `in`, which came instead of the first line of multistream-select, is somebody's in another private
+ * network. Under a key: it was hidden by another one. Without one: a nonce and what follows it look like this,
+ * and no protocol that speaks first does. */
+bool upgrade_is_other_network(const struct upgrade *u, struct bytes in, bool has_key);
 /* Plaintext, in MUXER: the same, until DONE. */
 int upgrade_feed_plain(struct upgrade *u, struct bytes in, size_t *used, struct buf *out);
 

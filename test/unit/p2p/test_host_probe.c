@@ -163,6 +163,43 @@ static void who_hangs_up_in_the_handshake_refuses_at_noise(void **state)
     hosts_fini(&h);
 }
 
+/* What a listener of a private network says first: its nonce. */
+static void a_private_network_is_named(void **state)
+{
+    struct hosts h;
+    struct probed p;
+    struct stranger st = {.says = "\x01\x02\xfe\xff\x80\x81\x82\x83\x01\x02\xfe\xff\x80\x81\x82\x83"
+                                  "\x01\x02\xfe\xff\x80\x81\x82\x83\x90\x91"};
+    hosts_init(&h, 9, 2);
+    struct loop_listener *ln = stranger_at(&h, 1, 83, &st);
+    probe(&h, &p, "10.0.0.2", 83, US_PER_S);
+    assert_int_equal(p.done, 1);
+    assert_int_equal(p.probe.layer, P2P_LAYER_SECURITY);
+    assert_int_equal(p.probe.err, E_WRONG_NETWORK);
+    stream_close(st.s);
+    loop_listener_close(ln);
+    hosts_fini(&h);
+}
+
+static void with_a_key_who_has_none_is_named_and_who_has_it_is_found(void **state)
+{
+    for (int same = 0; same < 2; same++) {
+        struct hosts h;
+        struct probed p;
+        struct pnet_key key = {{7}};
+        hosts_init(&h, 10, 0);
+        struct p2p_host_cfg cfg = p2p_host_cfg_default(NULL);
+        cfg.network = &key;
+        hosts_add(&h, &cfg);
+        hosts_add(&h, same ? &cfg : NULL);
+        probe(&h, &p, "10.0.0.2", 8000, 4 * US_PER_S);
+        assert_int_equal(p.done, 1);
+        assert_int_equal(p.probe.err, same ? 0 : E_WRONG_NETWORK);
+        assert_int_equal(p.probe.layer, same ? P2P_LAYER_IDENTITY : P2P_LAYER_SECURITY);
+        hosts_fini(&h);
+    }
+}
+
 static void a_cancelled_probe_is_silent_whenever_that_is(void **state)
 {
     for (uint64_t after = 0; after < 6000; after += 500) {
@@ -203,6 +240,8 @@ int main(void)
         cmocka_unit_test(a_web_server_refuses_at_the_first_line),
         cmocka_unit_test(a_server_that_says_nothing_times_out_at_the_first_line),
         cmocka_unit_test(who_hangs_up_in_the_handshake_refuses_at_noise),
+        cmocka_unit_test(a_private_network_is_named),
+        cmocka_unit_test(with_a_key_who_has_none_is_named_and_who_has_it_is_found),
         cmocka_unit_test(a_cancelled_probe_is_silent_whenever_that_is),
         cmocka_unit_test(a_host_that_ends_forgets_its_probes),
     };

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+/* See doctor_look.h; and the single checks of doctor.h. */
+#include "node/doctor_look.h"
+
+#include "base/mem.h"
+#include "node/doctor.h"
+#include "node/node_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SKEW_WARN_MS = 5000, SKEW_FAIL_MS = 120000, INTERFACES_MAX = 32 };
+
+/* --- single checks --- */
+
+void doctor_clock_skew(struct doctor_report *r, const char *name, const struct hello *h)
+{
+    char who[16];
+    long long ms = h->skew_ms < 0 ? -h->skew_ms : h->skew_ms;
+    const char *way = h->skew_ms > 0 ? "behind" : "ahead of";
+    peer_id_short(&h->peer, who);
+    if (ms < SKEW_WARN_MS)
+        doctor_add(r, DOCTOR_OK, name, NULL, "agrees with that of %s", who);
+    else
+        doctor_add(
+            r, ms < SKEW_FAIL_MS ? DOCTOR_WARN : DOCTOR_FAIL, name,
+            "set the one that is wrong (timedatectl set-ntp true): offers and invites expire "
+            "by it",
+            "this clock is %lld s %s that of %s", ms / 1000, way, who);
+}
+
+/* "conduit/0.1" of "conduit/0.1.0": what must agree. */
+static size_t series_len(const char *agent)
+{
+    const char *dot = strchr(agent, '.');
+    dot = dot ? strchr(dot + 1, '.') : NULL;
+    return dot ? (size_t)(dot - agent) : strlen(agent);
+}
+
+void doctor_version(struct doctor_report *r, const char *name, const struct node *n,
+                    const struct known_peer *peer)
+{
+    char who[16];
+    bool is_conduit = strncmp(peer->version, "/conduit/", 9) == 0;
+    size_t series = series_len(n->agent);
+    peer_id_short(&peer->id, who);
+    if (!is_conduit) {
+        doctor_add(r, DOCTOR_OK, name, NULL,
+                   "%s is %s (%s), no conduit: it can relay and be asked for peers, not for models",
+                   who, peer->agent, peer->version);
+    } else if (strcmp(peer->version, "/conduit/1.0.0") != 0) {
+        doctor_add(r, DOCTOR_FAIL, name, "update the older one of the two",
+                   "%s speaks %s, this node /conduit/1.0.0", who, peer->version);
+    } else if (!known_peer_has_protocol(peer, HTTP_PROTOCOL)) {
+        doctor_add(r, DOCTOR_WARN, name, "update it", "%s does not speak " HTTP_PROTOCOL, who);
+    } else if (strncmp(peer->agent, n->agent, series) != 0 || peer->agent[series] == '/') {
+        doctor_add(r, DOCTOR_WARN, name, "update the older one of the two",
+                   "%s is %s, this node %s", who, peer->agent, n->agent);
+    } else {
+        doctor_add(r, DOCTOR_OK, name, NULL, "%s is %s", who, peer->agent);
+    }
+}
+
+const char *doctor_interface_kind(const char *name)
+{
+    static const struct {
+        const char *prefix, *kind;
+    } known[] = {
+        {"docker", "Docker's"},
+        {"br-", "Docker's"},
+        {"veth", "a container's"},
+        {"cni", "a container's"},
+        {"podman", "Podman's"},
+        {"virbr", "a virtual machine's"},
+        {"vmnet", "a virtual machine's"},
+        {"tun", "a VPN's"},
+        {"tap", "a VPN's"},
+        {"wg", "a VPN's"},
+        {"tailscale", "a VPN's"},
+        {"utun", "a VPN's"},
+        {"ppp", "a VPN's"},
+        {"zt", "a VPN's"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strncmp(name, known[i].prefix, strlen(known[i].prefix)) == 0)
+            return known[i].kind;
+    return "";
+}
+
+/* --- how it is reached --- */
+
+/* Without the port; out. */
+static const char *ip_text(const struct net_addr *a, char out[static NET_ADDR_TEXT])
+{
+    struct net_addr copy = *a;
+    copy.port = 0;
+    net_addr_format(&copy, out);
+    char *end = strrchr(out, ':');
+    if (end)
+        *end = 0;
+    if (out[0] == '[') { /* "[fd00::2]" */
+        memmove(out, out + 1, strlen(out));
+        out[strcspn(out, "]")] = 0;
+    }
+    return out;
+}
+
+static void look_interfaces(struct doctor_report *r, struct node *n)
+{
+    struct loop_interface v[INTERFACES_MAX];
+    char real[200] = "", other[200] = "", ip[NET_ADDR_TEXT];
+    size_t count = loop_interface_list(n->loop, v, INTERFACES_MAX), real_n = 0, other_n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct loop_interface *f = &v[i];
+        if (f->is_loopback || !f->is_up || f->addr.scope_id)
+            continue;
+        const char *kind = doctor_interface_kind(f->name);
+        char *out = *kind ? other : real;
+        size_t *len = *kind ? &other_n : &real_n;
+        (void)ip_text(&f->addr, ip);
+        if (*len < sizeof real)
+            *len += (size_t)snprintf(out + *len, sizeof real - *len, "%s%s %s%s%s",
+                                     *len ? ", " : "", f->name, ip, *kind ? " is " : "", kind);
+    }
+    if (real_n)
+        doctor_add(r, DOCTOR_OK, "interfaces", NULL, "%s%s%s", real, other_n ? "; beside it " : "",
+                   other);
+    else if (other_n)
+        doctor_add(r, DOCTOR_WARN, "interfaces",
+                   "connect this machine to a network, or name the address with --p2p-host",
+                   "only virtual ones: %s", other);
+    else
+        doctor_add(r, DOCTOR_WARN, "interfaces", "connect this machine to a network",
+                   "none but loopback: nobody outside of this machine can be reached");
+}
+
+static void look_network(struct doctor_report *r, struct node *n)
+{
+    struct p2p_counts c = p2p_host_counts(n->host);
+    struct dht_stats d = dht_stats(n->kad.dht);
+    struct join_view v;
+    bool has_bootstrap = join_at(&n->join, 0, &v);
+    if (c.peers)
+        doctor_add(r, DOCTOR_OK, "network", NULL, "%llu peers connected, %zu in the DHT's table",
+                   (unsigned long long)c.peers, d.table_peers);
+    else
+        doctor_add(r, has_bootstrap ? DOCTOR_FAIL : DOCTOR_WARN, "network",
+                   has_bootstrap ? "see the bootstrap lines"
+                                 : "join one with --bootstrap ADDRESS, or give others this node's "
+                                   "address",
+                   "no peer is connected");
+}
+
+static void look_reach(struct doctor_report *r, struct node *n)
+{
+    switch (p2p_host_reach(n->host)) {
+    case P2P_REACH_PUBLIC:
+        doctor_add(r, DOCTOR_OK, "firewall", NULL, "strangers can dial this node");
+        return;
+    case P2P_REACH_PRIVATE:
+        doctor_add(r, DOCTOR_WARN, "firewall",
+                   "nothing must be done: relays are used; faster is forwarding the TCP port of "
+                   "--p2p-port to this machine",
+                   "strangers cannot dial this node: it is behind a NAT or a firewall");
+        return;
+    case P2P_REACH_UNKNOWN:
+        doctor_add(
+            r, DOCTOR_SKIP, "firewall", NULL,
+            "not known yet whether strangers can dial this node: nobody was there to try it");
+        return;
+    }
+}
+
+static void look_psk(struct doctor_report *r, const struct node *n)
+{
+    char print[PNET_FINGERPRINT_TEXT];
+    if (n->has_network)
+        doctor_add(r, DOCTOR_OK, "network key", NULL, "private network %s",
+                   pnet_fingerprint(&n->network, print));
+}
+
+static void look_versions(struct doctor_report *r, struct node *n)
+{
+    struct p2p_peer_view v;
+    void *cursor = NULL;
+    struct doctor_report each = {0};
+    unsigned same = 0;
+    while (p2p_host_peers(n->host, &cursor, &v)) {
+        each.count = 0;
+        if (!v.record || !v.record->is_identified)
+            continue;
+        doctor_version(&each, "version", n, v.record);
+        if (each.v[0].level == DOCTOR_OK)
+            same++;
+        else
+            doctor_add(r, each.v[0].level == DOCTOR_FAIL ? DOCTOR_WARN : each.v[0].level, "version",
+                       each.v[0].remedy, "%s", each.v[0].text);
+    }
+    if (same)
+        doctor_add(r, DOCTOR_OK, "version", NULL, "%s; fits %u peers", n->agent, same);
+}
+
+/* --- what it serves --- */
+
+static void look_engine(struct doctor_report *r, struct node *n)
+{
+    struct engine_unit_view u;
+    char path[200];
+    for (size_t i = 0; engine_unit_at(n->engine, i, &u); i++) {
+        const char *name = u.kind == ENGINE_LLAMA ? "model" : "backend";
+        if (u.is_ready && u.model_count == 0) {
+            doctor_add(r, DOCTOR_WARN, name, "load one there", "%s answers, but has no model",
+                       u.name);
+        } else if (u.is_ready) {
+            doctor_add(r, DOCTOR_OK, name, NULL, "%s: %s, %zu models", u.name, u.state,
+                       u.model_count);
+        } else if (u.is_loading) {
+            doctor_add(r, DOCTOR_WARN, name, "wait, and ask again", "%s: %s", u.name, u.state);
+        } else if (u.kind == ENGINE_LLAMA) {
+            snprintf(path, sizeof path, "what it said is in engine-%s.log in the data directory",
+                     u.name);
+            doctor_add(r, DOCTOR_FAIL, name, path, "%s: %s", u.name, u.state);
+        } else {
+            doctor_add(
+                r, DOCTOR_FAIL, name,
+                "start that server, and check the URL and its key (CONDUIT_BACKEND_<NAME>_KEY)",
+                "%s: %s", u.name, u.state);
+        }
+    }
+}
+
+static void look_sharing(struct doctor_report *r, struct node *n)
+{
+    size_t shared = 0, count = engine_model_count(n->engine);
+    for (size_t i = 0; i < count; i++)
+        shared += announce_is_shared(&n->announce, engine_model_at(n->engine, i));
+    if (count == 0)
+        doctor_add(r, DOCTOR_OK, "sharing", NULL,
+                   "nothing is served; this node asks and helps others "
+                   "find each other");
+    else if (n->guard.is_paused)
+        doctor_add(r, DOCTOR_WARN, "sharing", "conduit resume", "paused");
+    else if (!guard_is_open(&n->guard, n->announce.minute_of_day(n)))
+        doctor_add(r, DOCTOR_WARN, "sharing", "see --schedule-start and --schedule-end",
+                   "closed at this hour by the schedule");
+    else if (shared == 0)
+        doctor_add(r, DOCTOR_WARN, "sharing", "name what others may use with --share",
+                   "%zu models are yours alone", count);
+    else
+        doctor_add(r, DOCTOR_OK, "sharing", NULL, "%zu of %zu models", shared, count);
+}
+
+void doctor_look(struct doctor_report *r, struct node *n)
+{
+    doctor_add(r, DOCTOR_OK, "node", NULL, "%s, up for %llu s", n->peer,
+               (unsigned long long)((sched_now(n->sched) - n->started_us) / US_PER_S));
+    look_interfaces(r, n);
+    look_psk(r, n);
+    look_network(r, n);
+    look_reach(r, n);
+    look_versions(r, n);
+    look_engine(r, n);
+    look_sharing(r, n);
+}
