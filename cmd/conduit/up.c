@@ -44,7 +44,7 @@ static void print_line(void *ctx, const char *text)
 
 static void print_ready(struct node *n, bool json)
 {
-    char address[512];
+    char address[512], lan[256];
     node_address(n, 0, address, sizeof address);
     if (json) {
         struct buf b;
@@ -55,6 +55,7 @@ static void print_ready(struct node *n, bool json)
         json_member_str(&w, "peer", node_peer(n));
         json_member_str(&w, "api", node_api(n));
         json_member_str(&w, "address", address);
+        json_member_str(&w, "lan", node_lan(n, lan, sizeof lan));
         json_key(&w, "addresses");
         json_open_array(&w);
         for (size_t i = 0; *node_address(n, i, address, sizeof address); i++)
@@ -67,6 +68,8 @@ static void print_ready(struct node *n, bool json)
         printf("conduit %s\n  API      %s\n", conduit_version, node_api(n));
         for (size_t i = 0; *node_address(n, i, address, sizeof address); i++)
             printf("  %s  %s\n", i ? "       " : "address", address);
+        if (*node_lan(n, address, sizeof address))
+            printf("  LAN      %s\n", address);
         node_describe(n, print_line, NULL);
         printf(
             "A provider can read the prompts it serves. Others join with --bootstrap ADDRESS.\n");

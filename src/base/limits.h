@@ -147,6 +147,8 @@
 #define LIMIT_LOAD_STALE_US    30000000 /* what a provider said of its load counts so long */
 #define LIMIT_MEASURES         4096     /* peers and models with a record */
 #define LIMIT_GUARD_PEERS      4096     /* peers with a rate of their own */
+#define LIMIT_TRUST_PEERS      8192     /* peers of whom is known how they were found */
+#define LIMIT_LAN_DIALS        32       /* peers of the LAN dialled by ourselves, and connected */
 #define LIMIT_GUARD_QUEUE      1024     /* requests of others waiting for one model */
 #define LIMIT_GUARD_QUEUE_PEER 256      /* … of one of them: a whole office behind one node */
 

@@ -274,6 +274,14 @@ static bool is_allowed(struct exchange *e)
     if (!e->is_peer)
         return true;
     e->g->count.peer_requests++;
+    if (!gateway_admits(e->g, &e->who, e->ask->head)) {
+        e->g->count.refused++;
+        failure_set(
+            &e->ask->last, 403, "lan_stranger",
+            "this node does not serve strangers found on its LAN: name it with --bootstrap, "
+            "or ask its owner for an invite or for --open");
+        return false;
+    }
     return exchange_guard_allows(e);
 }
 

@@ -51,6 +51,7 @@ static size_t request_headers(struct exchange *e)
     size_t n = headers_allowed(e->ask->head, h, EXCHANGE_HEADERS - 2), kept = 0;
     for (size_t i = 0; i < n; i++)
         if (!bytes_eq_nocase(h[i].name, BYTES_LIT(HOP_FIELD)) &&
+            !bytes_eq_nocase(h[i].name, BYTES_LIT(GATEWAY_FOUND_FIELD)) && /* our own word */
             !bytes_eq_nocase(h[i].name, BYTES_LIT("x-request-id")))
             h[kept++] = h[i];
     h[kept++] = (struct http_header){BYTES_LIT("x-request-id"), bytes_str(e->request_id)};
@@ -93,6 +94,23 @@ static void try_offer(struct exchange *e, const struct route_choice *c)
     exchange_arm(e);
 }
 
+/* Somebody has it whom we know from the LAN only: who that is, and the way out. */
+static void only_listed(struct failure *f, const char *model, const struct catalogue_peer *peer)
+{
+    if (peer->bar == CATALOGUE_REFUSES)
+        failure_set(
+            f, 403, "lan_stranger",
+            "'%s' is served by %s, which does not serve strangers found on its LAN: name it "
+            "with --bootstrap, or ask its owner for an invite or for --open",
+            model, peer->text);
+    else
+        failure_set(
+            f, 403, "lan_stranger",
+            "'%s' is served only by %s, found on the LAN and not trusted with your prompts: "
+            "name it with --bootstrap, join it by an invite, or use strangers with --open",
+            model, peer->text);
+}
+
 static void nobody(struct exchange *e, const struct route_choice *c)
 {
     struct asking *a = e->ask;
@@ -106,6 +124,8 @@ static void nobody(struct exchange *e, const struct route_choice *c)
     else if (c->unfit)
         failure_set(f, 400, "model_not_suitable",
                     "no provider of '%s' can do what this request needs", model);
+    else if (c->barred_peer)
+        only_listed(f, model, c->barred_peer);
     else if (e->is_peer || a->lookup_was_complete)
         failure_set(f, 404, "model_not_found",
                     "The model '%s' does not exist or nobody serves it now", model);

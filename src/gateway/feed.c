@@ -41,15 +41,16 @@ static void on_gone(void *user, int err)
 
 static const struct http_exchange_events events = {.gone = on_gone};
 
-void feed_start(struct gateway *g, struct http_exchange *x)
+void feed_start(struct gateway *g, struct http_exchange *x, bool is_served)
 {
-    static const struct http_header headers[] = {
-        {{(const uint8_t *)"content-type", 12}, {(const uint8_t *)"text/event-stream", 17}},
-        {{(const uint8_t *)"cache-control", 13}, {(const uint8_t *)"no-cache", 8}},
+    const struct http_header headers[] = {
+        {BYTES_LIT("content-type"), BYTES_LIT("text/event-stream")},
+        {BYTES_LIT("cache-control"), BYTES_LIT("no-cache")},
+        {BYTES_LIT(GATEWAY_SERVES_FIELD), BYTES_LIT("no")},
     };
     struct http_response r = {.status = 200,
                               .headers = headers,
-                              .header_count = ARRAY_LEN(headers),
+                              .header_count = ARRAY_LEN(headers) - (is_served ? 1 : 0),
                               .content_length = HTTP_LENGTH_UNKNOWN};
     struct buf b;
     if (g->is_closed || g->watching >= LIMIT_FEED_WATCHERS) {

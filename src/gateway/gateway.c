@@ -139,12 +139,19 @@ static void models(struct gateway *g, struct http_exchange *x, const struct http
     buf_fini(&b);
 }
 
+bool gateway_admits(const struct gateway *g, const struct principal *who,
+                    const struct http_head *head)
+{
+    struct bytes found = http_header_get(head, GATEWAY_FOUND_FIELD);
+    return !g->cfg.admits || g->cfg.admits(g->cfg.node, who, bytes_eq_str(found, "lan"));
+}
+
 static void offers(struct gateway *g, struct http_exchange *x, const struct http_head *head,
                    bool is_peer)
 {
     char scope[16] = "";
     if (http_list_has(http_header_get(head, "accept"), "text/event-stream")) {
-        feed_start(g, x);
+        feed_start(g, x, !is_peer || gateway_admits(g, http_exchange_principal(x), head));
         return;
     }
     bool network = !is_peer && http_query_get(head->query, "scope", scope, sizeof scope) > 0 &&

@@ -62,6 +62,8 @@ struct gateway_config {
     /* Minutes of the local day, for the schedule; and pages. */
     unsigned (*minute_of_day)(void *ctx);
     int (*render)(void *ctx, enum gateway_page page, struct buf *out);
+    /* Does this node serve that peer, which says that it found us on the LAN only, or does not? NULL: all. */
+    bool (*admits)(void *node, const struct principal *who, bool says_lan);
     void *node;
     /* After the gateway's own, for local clients and for peers; may be NULL. */
     const struct gateway_route *local_routes, *peer_routes;
@@ -73,6 +75,11 @@ struct gateway *gateway_new(const struct gateway_config *cfg);
  * a moment longer than its gateway). Again: harmless. */
 void gateway_close(struct gateway *g);
 void gateway_free(struct gateway *g);
+
+/* Fields between nodes (docs/PROTOCOL-HTTP.md): how the asker found the one it asks, "lan"; and in answer to
+ * GET /conduit/v1/offers, "no": look, but do not ask. */
+#define GATEWAY_FOUND_FIELD  "x-conduit-found"
+#define GATEWAY_SERVES_FIELD "x-conduit-serves"
 
 /* For http_server_config: ctx is the gateway. */
 const struct http_handler *gateway_local_handler(void);

@@ -25,9 +25,13 @@ void exchange_start(struct gateway *g, struct http_exchange *x, const struct htt
                     enum request_kind kind, bool is_peer);
 void exchange_cancel_all(struct gateway *g);
 
-/* Somebody watches our offers (GET /conduit/v1/offers, text/event-stream). */
-void feed_start(struct gateway *g, struct http_exchange *x);
+/* Somebody watches our offers (GET /conduit/v1/offers, text/event-stream). `is_served`: may use them, too. */
+void feed_start(struct gateway *g, struct http_exchange *x, bool is_served);
 void feed_end_all(struct gateway *g);
+
+/* May this peer have its requests served? */
+bool gateway_admits(const struct gateway *g, const struct principal *who,
+                    const struct http_head *head);
 
 /* A failure as a whole response, with CORS fields. */
 void respond_failure(struct gateway *g, struct http_exchange *x, const struct http_head *head,

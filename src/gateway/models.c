@@ -30,7 +30,7 @@ struct row {
 
 static bool is_model(const struct catalogue_offer *o)
 {
-    return strcmp(o->offer.protocol, "openai") == 0;
+    return strcmp(o->offer.protocol, "openai") == 0 && o->peer->bar == CATALOGUE_USED;
 }
 
 static void add(struct row *r, const struct catalogue_offer *o)

@@ -31,6 +31,7 @@ const struct config_row config_table[] = {
     ROW(PORT, p2p_port, "p2p_port", "dht_port", "PORT", "8000", "libp2p port; 0 takes a free one"),
     ROW(STR, p2p_host, "p2p_host", NULL, "IP", NULL, "listen for peers on this address only; default: all, IPv4 and IPv6"),
     ROW(STR, psk, "psk", NULL, "FILE", NULL, "be in the private network of this key (a swarm.key as kubo's); conduit key psk FILE makes one"),
+    ROW(BOOL, mdns, "mdns", NULL, NULL, "true", "find the nodes of the LAN and be found there: listed, and used and served only when named, invited or --open"),
     ROW(BOOL, open, "open", NULL, NULL, NULL, "serve and use strangers found on the LAN"),
     GROUP("The local HTTP address"),
     ROW(PORT, http_port, "http_port", "port", "PORT", "8888", "OpenAI-compatible API; 0 takes a free port"),
@@ -331,6 +332,11 @@ int config_read_flags(struct config *c, int argc, char *const *argv, char why[st
         size_t n = strcspn(flag, "=");
         const struct config_row *row = row_of_flag(flag, n);
         const char *value = flag[n] == '=' ? flag + n + 1 : NULL;
+        if (!row && !value && n > 3 && strncmp(flag, "no-", 3) == 0) { /* --no-mdns */
+            row = row_of_flag(flag + 3, n - 3);
+            row = row && row->type == OPT_BOOL ? row : NULL;
+            value = row ? "false" : NULL;
+        }
         if (!row)
             return unknown_flag(why, flag, n);
         if (!value && row->type == OPT_BOOL)
@@ -492,9 +498,11 @@ int config_load(struct config *c, int argc, char *const *argv, char *const *env,
 
 /* --- the table, printed --- */
 
+/* What is on is switched off: --no-mdns. */
 static void flag_name(const struct config_row *row, char out[static 64])
 {
-    snprintf(out, 64, "--%s", row->key);
+    bool is_on = row->type == OPT_BOOL && row->def && strcmp(row->def, "true") == 0;
+    snprintf(out, 64, "--%s%s", is_on ? "no-" : "", row->key);
     for (char *p = out; *p; p++)
         *p = *p == '_' || *p == '.' ? '-' : *p;
 }

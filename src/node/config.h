@@ -40,7 +40,7 @@ struct config {
     struct strlist bootstrap;
     uint32_t p2p_port, http_port;
     char *p2p_host, *http_host, *psk;
-    bool open;
+    bool open, mdns;
     /* the HTTP address */
     bool no_auth;
     char *access_key;

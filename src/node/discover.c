@@ -73,7 +73,8 @@ static bool is_known(const struct discover_search *s)
     bool any = catalogue_is_any(model);
     for (const struct catalogue_offer *o = catalogue_next(s->d->offers, NULL); o;
          o = catalogue_next(s->d->offers, o))
-        if (any ? (o->offer.abilities & OFFER_CHAT) != 0 : catalogue_is_named(&o->offer, model))
+        if (o->peer->bar == CATALOGUE_USED &&
+            (any ? (o->offer.abilities & OFFER_CHAT) != 0 : catalogue_is_named(&o->offer, model)))
             return true;
     return false;
 }
@@ -167,6 +168,7 @@ static void on_provider(void *ctx, const struct dht_peer *peer)
     struct discover *d = s->d;
     if (s->found_count == FOUND_MAX || peer_id_eq(&peer->id, p2p_host_id(d->host)))
         return;
+    d->told(d->ctx, &peer->id);
     struct found *f = &s->found[s->found_count++];
     f->s = s;
     f->peer = peer->id;

@@ -6,6 +6,7 @@
 #include "base/trace.h"
 #include "codec/json.h"
 #include "codec/multibase.h"
+#include "gateway/gateway.h"
 #include "http/sse.h"
 #include "route/choose.h"
 
@@ -19,6 +20,7 @@ struct feed {
     struct peer_id peer;
     struct p2p_open open;
     bool is_opening, is_known;
+    bool says_lan; /* was asked for as one who knows it from the LAN only */
     struct http_call *call;
     struct sse sse;
     struct timer retry;
@@ -149,8 +151,14 @@ static void give_up(struct feed *w)
 static void on_head(void *ctx, const struct http_head *head)
 {
     struct bytes type = bytes_first(http_header_get(head, "content-type"), 17);
-    if (head->status != 200 || !bytes_eq_nocase(type, BYTES_LIT("text/event-stream")))
-        give_up(ctx);
+    struct feed *w = ctx;
+    if (head->status != 200 || !bytes_eq_nocase(type, BYTES_LIT("text/event-stream"))) {
+        give_up(w);
+        return;
+    }
+    struct bytes serves = http_header_get(head, GATEWAY_SERVES_FIELD);
+    trust_refuses(w->f->trust, &w->peer, bytes_eq_str(serves, "no"));
+    catalogue_review(w->f->offers, &w->peer);
 }
 
 static void on_body(void *ctx, struct bytes piece)
@@ -187,18 +195,22 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
 {
     struct feed *w = CONTAINER_OF(r, struct feed, open);
     char host[PEER_ID_TEXT];
-    struct http_header accept = {BYTES_LIT("accept"), BYTES_LIT("text/event-stream")};
+    const struct http_header headers[] = {
+        {BYTES_LIT("accept"), BYTES_LIT("text/event-stream")},
+        {BYTES_LIT(GATEWAY_FOUND_FIELD), BYTES_LIT("lan")},
+    };
     w->is_opening = false;
     if (err) {
         again(w);
         return;
     }
+    w->says_lan = trust_is_from_lan(w->f->trust, &w->peer);
     struct http_request req = {
         .method = "GET",
         .target = BYTES_LIT("/conduit/v1/offers"),
         .host = bytes_str(peer_id_text(&w->peer, host, sizeof host)),
-        .headers = &accept,
-        .header_count = 1,
+        .headers = headers,
+        .header_count = w->says_lan ? 2 : 1,
         .must_close = true,
         .first_byte_us = 20 * US_PER_S,
         .stall_us = STALL_US,
@@ -298,10 +310,14 @@ static void on_disconnected(struct p2p_watch *watch, const struct peer_id *peer,
 
 void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,
                 struct http_client *client, struct catalogue *offers, struct measures *measures,
-                uint64_t seed)
+                struct trust *trust, uint64_t seed)
 {
-    *f = (struct feeds){
-        .host = host, .sched = sched, .client = client, .offers = offers, .measures = measures};
+    *f = (struct feeds){.host = host,
+                        .sched = sched,
+                        .client = client,
+                        .offers = offers,
+                        .measures = measures,
+                        .trust = trust};
     map_init(&f->by_peer, seed);
     list_init(&f->waiters);
     f->watch = (struct p2p_watch){.disconnected = on_disconnected, .identified = on_identified};
@@ -314,6 +330,18 @@ void feeds_fini(struct feeds *f)
     for (struct map_entry *e = map_first(&f->by_peer); e; e = map_next(&f->by_peer, e))
         feed_free(e->value);
     map_fini(&f->by_peer);
+}
+
+void feeds_review(struct feeds *f, const struct peer_id *peer)
+{
+    struct feed *w = map_get(&f->by_peer, peer_id_bytes(peer));
+    if (!w || !w->call || !w->says_lan || trust_is_from_lan(f->trust, peer))
+        return;
+    trust_refuses(f->trust, peer, false); /* that was said to a stranger */
+    catalogue_review(f->offers, peer);
+    http_call_cancel(w->call);
+    w->call = NULL;
+    feed_open(w);
 }
 
 void feeds_wait(struct feeds *f, struct feeds_waiter *w)

@@ -7,6 +7,7 @@
 #ifndef CONDUIT_NODE_FEEDS_H
 #define CONDUIT_NODE_FEEDS_H
 
+#include "guard/trust.h"
 #include "http/client.h"
 #include "offer/catalogue.h"
 #include "p2p/host.h"
@@ -20,6 +21,7 @@ struct feeds {
     struct http_client *client;
     struct catalogue *offers;
     struct measures *measures;
+    struct trust *trust;
     struct map by_peer; /* peer id -> struct feed */
     struct p2p_watch watch;
     struct list waiters; /* struct feeds_waiter */
@@ -33,10 +35,12 @@ struct feeds_waiter {
 
 void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,
                 struct http_client *client, struct catalogue *offers, struct measures *measures,
-                uint64_t seed);
+                struct trust *trust, uint64_t seed);
 void feeds_fini(struct feeds *f);
 void feeds_wait(struct feeds *f, struct feeds_waiter *w);
 void feeds_unwait(struct feeds_waiter *w);
+/* More is known of a peer: a feed that was asked for as a stranger's is asked for again. */
+void feeds_review(struct feeds *f, const struct peer_id *peer);
 /* A connected peer whose offers are searched for: the least recently used provider makes room for its feed. */
 void feeds_want(struct feeds *f, const struct peer_id *peer);
 /* Its first snapshot has come (or will never: the feed has failed since). */

@@ -66,6 +66,7 @@ static void on_connect(struct p2p_connect *r, int err, const struct peer_id *pee
     e->is_connected = true;
     e->pause_us = PAUSE_FIRST_US;
     p2p_host_protect(e->j->host, &e->peer, true);
+    e->j->named(e->j->ctx, &e->peer);
 }
 
 static void on_retry(struct timer *t)
@@ -114,15 +115,17 @@ static int add(struct join *j, const char *text, char *why)
     e->pause_us = PAUSE_FIRST_US;
     e->connect.done = on_connect;
     timer_init(&e->retry, on_retry);
-    (void)multiaddr_peer(multiaddr_bytes(&e->addr), &e->peer);
+    if (multiaddr_peer(multiaddr_bytes(&e->addr), &e->peer) == 0)
+        j->named(j->ctx, &e->peer);
     list_append(&j->entries, &e->link);
     return 0;
 }
 
 int join_init(struct join *j, struct p2p_host *host, struct dht *dht, struct sched *sched,
-              const struct strlist *addrs, char why[static CONFIG_WHY])
+              const struct strlist *addrs, void (*named)(void *ctx, const struct peer_id *peer),
+              void *ctx, char why[static CONFIG_WHY])
 {
-    *j = (struct join){.host = host, .dht = dht, .sched = sched};
+    *j = (struct join){.host = host, .dht = dht, .sched = sched, .named = named, .ctx = ctx};
     list_init(&j->entries);
     j->watch = (struct p2p_watch){.disconnected = on_disconnected, .identified = on_identified};
     p2p_host_watch(host, &j->watch);

@@ -16,11 +16,15 @@ struct join {
     struct list entries;
     struct p2p_watch watch;
     bool has_tried_all; /* each address was tried once */
+    /* That peer is what an address names: known from the address, or by having answered. */
+    void (*named)(void *ctx, const struct peer_id *peer);
+    void *ctx;
 };
 
 /* 0, or E_INVALID with a sentence about the address that is wrong. */
 int join_init(struct join *j, struct p2p_host *host, struct dht *dht, struct sched *sched,
-              const struct strlist *addrs, char why[static CONFIG_WHY]);
+              const struct strlist *addrs, void (*named)(void *ctx, const struct peer_id *peer),
+              void *ctx, char why[static CONFIG_WHY]);
 void join_fini(struct join *j);
 /* In the network (or there is none to join): searches are worth believing. */
 bool join_is_in(const struct join *j);

@@ -296,7 +296,8 @@ static void take_peer(struct kad_port *k, const struct known_peer *peer)
 {
     struct bytes addrs[LIMIT_PEER_ADDRS];
     int n = 0;
-    if (!known_peer_has_protocol(peer, KAD_PROTOCOL))
+    if (!known_peer_has_protocol(peer, KAD_PROTOCOL) ||
+        (k->is_stranger && k->is_stranger(k->ctx, &peer->id)))
         return;
     for (; n < peer->addr_count; n++)
         addrs[n] = bytes_of(peer->addrs[n].p, peer->addrs[n].n);
@@ -307,6 +308,13 @@ static void take_peer(struct kad_port *k, const struct known_peer *peer)
 static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
 {
     take_peer(CONTAINER_OF(w, struct kad_port, watch), peer);
+}
+
+void kad_port_review(struct kad_port *k, const struct peer_id *peer)
+{
+    const struct known_peer *record = p2p_host_record(k->host, peer);
+    if (record && record->is_identified && p2p_host_is_connected(k->host, peer))
+        take_peer(k, record);
 }
 
 /* The table ran empty, though we may well be connected: bootstrap nodes first of all. */
@@ -361,9 +369,8 @@ int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched
         .own_addrs = own_addrs,
     };
     k->dht = dht_new(&cfg);
-    k->watch = (struct p2p_watch){.disconnected = on_disconnected,
-                                 .identified = on_identified,
-                                 .reach_changed = on_reach};
+    k->watch = (struct p2p_watch){
+        .disconnected = on_disconnected, .identified = on_identified, .reach_changed = on_reach};
     p2p_host_watch(host, &k->watch);
     return p2p_host_handle(host, KAD_PROTOCOL, on_stream, k);
 }

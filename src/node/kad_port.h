@@ -19,10 +19,15 @@ struct kad_port {
     size_t served_count;
     struct p2p_watch watch;
     struct bytes own[8]; /* what own_addrs gave last */
+    /* Kept out of the table: found on the LAN only. NULL: nobody. */
+    bool (*is_stranger)(void *ctx, const struct peer_id *peer);
+    void *ctx;
 };
 
 /* Makes the DHT on this host, serves the protocol, and feeds the routing table from identify. */
 int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched, struct rng *rng);
 void kad_port_fini(struct kad_port *k);
+/* More is known of a peer: it may be no stranger any more. */
+void kad_port_review(struct kad_port *k, const struct peer_id *peer);
 
 #endif

@@ -48,6 +48,7 @@ static void make_state(struct node *n)
     measures_init(&n->measures, rng_u64(n->rng));
     guard_init(&n->guard, &g, sched_now(n->sched), rng_u64(n->rng));
     n->has_guard = true;
+    node_trust_init(n);
 }
 
 static int make_http(struct node *n, char *why)
@@ -121,18 +122,32 @@ static bool is_loading(void *ctx, struct bytes model)
     return false;
 }
 
+static bool is_stranger(void *ctx, const struct peer_id *peer)
+{
+    return trust_is_stranger(&((struct node *)ctx)->trust, peer);
+}
+
+static void make_lan(struct node *n)
+{
+    char print[PNET_FINGERPRINT_TEXT];
+    struct lan_cfg cfg = {
+        .loop = n->loop,
+        .host = n->host,
+        .trust = &n->trust,
+        .has_mdns = node_has_mdns(n),
+        .network = n->has_network ? pnet_fingerprint(&n->network, print) : NULL,
+        .learnt = node_on_learnt,
+        .ctx = n,
+    };
+    lan_init(&n->lan, &cfg);
+}
+
 static int make_network(struct node *n, char *why)
 {
     struct p2p_host_cfg cfg = p2p_host_cfg_default(&n->key);
     snprintf(n->agent, sizeof n->agent, "conduit/%s", n->version);
     cfg.agent = n->agent;
     cfg.protocol_version = "/conduit/1.0.0";
-    if (n->cfg->psk) {
-        int bad = network_key_load(n->cfg->psk, &n->network, why);
-        if (bad)
-            return bad;
-        n->has_network = true;
-    }
     cfg.network = n->has_network ? &n->network : NULL;
     n->host = p2p_host_new(&cfg, n->loop);
     if (!n->host) {
@@ -141,15 +156,22 @@ static int make_network(struct node *n, char *why)
     }
     int err = kad_port_init(&n->kad, n->host, n->sched, n->rng);
     n->has_kad = true;
-    feeds_init(&n->feeds, n->host, n->sched, n->client, &n->offers, &n->measures, rng_u64(n->rng));
+    n->kad.is_stranger = is_stranger;
+    n->kad.ctx = n;
+    feeds_init(&n->feeds, n->host, n->sched, n->client, &n->offers, &n->measures, &n->trust,
+               rng_u64(n->rng));
     n->has_feeds = true;
     discover_init(&n->discover, n->host, n->kad.dht, n->sched, &n->feeds, &n->offers,
                   rng_u64(n->rng));
     n->discover.has_joined = has_joined;
     n->discover.is_loading = is_loading;
+    n->discover.told = node_on_told;
     n->discover.ctx = n;
     n->has_discover = true;
-    return err ? err : listen_p2p(n, why);
+    if (err || (err = listen_p2p(n, why)))
+        return err;
+    make_lan(n);
+    return 0;
 }
 
 /* --- what is served --- */
@@ -234,6 +256,7 @@ static int make_engine(struct node *n, char *why)
                             .engine = n->engine,
                             .host = n->host,
                             .discover = &n->discover,
+                            .trust = &n->trust,
                             .default_slots = c->max_concurrent ? c->max_concurrent : 64,
                             .load_changed = on_load_changed,
                             .ctx = n};
@@ -300,6 +323,7 @@ static int make_gateway(struct node *n)
         .max_attempts = 4,
         .minute_of_day = minute_of_day,
         .render = node_render,
+        .admits = node_admits,
         .node = n,
         .local_routes = node_local_routes,
         .local_route_count = node_local_route_count,
@@ -329,11 +353,15 @@ static int start(struct node *n, char *why)
     if (err || (err = identity_load(n->dir.path, n->rng, &n->key, why)))
         return err;
     peer_id_text(&n->key.id, n->peer, sizeof n->peer);
+    if (n->cfg->psk && (err = network_key_load(n->cfg->psk, &n->network, why)))
+        return err;
+    n->has_network = n->cfg->psk != NULL;
     make_state(n);
     if ((err = make_http(n, why)) || (err = make_network(n, why)) || (err = make_engine(n, why)) ||
         (err = make_gateway(n)) || (err = node_listen(n, why)))
         return err;
-    err = join_init(&n->join, n->host, n->kad.dht, n->sched, &n->cfg->bootstrap, why);
+    err = join_init(&n->join, n->host, n->kad.dht, n->sched, &n->cfg->bootstrap, node_on_named, n,
+                    why);
     n->has_join = true;
     return err;
 }
@@ -390,6 +418,7 @@ static void close_down(struct node *n)
         TRACE(NODE, WARN, "%zu answers did not finish in time -> ended with an error",
               gateway_running(n->gateway));
     gateway_close(n->gateway); /* freed with the servers that call it */
+    lan_fini(&n->lan);
     join_fini(&n->join);
     n->has_join = false;
     discover_fini(&n->discover);
@@ -430,6 +459,7 @@ void node_free(struct node *n)
     doctor_end_all(n);
     timer_clear(n->sched, &n->drain);
     node_unlisten(n);
+    lan_fini(&n->lan);
     if (n->has_join)
         join_fini(&n->join);
     if (n->gateway) {
@@ -464,6 +494,7 @@ void node_free(struct node *n)
         http_client_free(n->client);
     if (n->has_guard) {
         guard_fini(&n->guard);
+        trust_fini(&n->trust);
         measures_fini(&n->measures);
         catalogue_fini(&n->offers);
     }

@@ -26,6 +26,8 @@ const char *node_peer(const struct node *n); /* "12D3KooW…" */
 const char *node_api(const struct node *n);  /* "http://127.0.0.1:8888/v1" */
 /* The i-th address for people, most useful first; "" past the end. */
 const char *node_address(struct node *n, size_t i, char *out, size_t size);
+/* What it does on its LAN, as a line for people; "" when mDNS is off. */
+const char *node_lan(const struct node *n, char *out, size_t size);
 /* Names of models being shared, or why none, one line each. */
 void node_describe(struct node *n, void (*line)(void *ctx, const char *text), void *ctx);
 

@@ -12,6 +12,7 @@
 #include "node/feeds.h"
 #include "node/join.h"
 #include "node/kad_port.h"
+#include "node/lan.h"
 #include "node/network_key.h"
 #include "node/node.h"
 #include "node/ways.h"
@@ -32,6 +33,7 @@ struct node {
     struct catalogue offers;
     struct measures measures;
     struct guard guard;
+    struct trust trust;
     /* http */
     struct http_client *client;
     struct http_net *net;
@@ -44,6 +46,7 @@ struct node {
     struct feeds feeds;
     struct discover discover;
     struct join join;
+    struct lan lan;
     /* serving */
     struct engine *engine;
     struct ways ways;
@@ -72,5 +75,13 @@ int identity_load(const char *dir, struct rng *rng, struct key_pair *out, char *
 /* listen.c: the local HTTP address and the control socket. */
 int node_listen(struct node *n, char *why);
 void node_unlisten(struct node *n);
+
+/* trusting.c: what is known of a peer becomes what is done. */
+bool node_has_mdns(const struct node *n);
+bool node_admits(void *node, const struct principal *who, bool says_lan);
+void node_trust_init(struct node *n);
+void node_on_learnt(void *node, const struct peer_id *peer);
+void node_on_named(void *node, const struct peer_id *peer);
+void node_on_told(void *node, const struct peer_id *peer);
 
 #endif

@@ -106,6 +106,43 @@ static uint64_t offers_of(const struct node *n, const struct peer_id *peer)
     return count;
 }
 
+static void put_peer_models(struct node *n, struct json_writer *w, const struct peer_id *peer)
+{
+    json_key(w, "models");
+    json_open_array(w);
+    for (const struct catalogue_offer *o = catalogue_next(&n->offers, NULL); o;
+         o = catalogue_next(&n->offers, o))
+        if (peer_id_eq(&o->offer.peer, peer) && *o->offer.model)
+            json_put_str(w, o->offer.model);
+    json_close_array(w);
+}
+
+/* How it was found, and what follows. */
+static void put_trust(struct node *n, struct json_writer *w, const struct peer_id *peer)
+{
+    json_member_str(w, "found", trust_source(&n->trust, peer));
+    json_member_str(w, "trust", trust_verdict(&n->trust, peer));
+    json_member_bool(w, "used",
+                     trust_may_use(&n->trust, peer) && !trust_does_refuse(&n->trust, peer));
+    put_peer_models(n, w, peer);
+}
+
+/* Heard of on the LAN, and not connected. */
+static void put_unmet(struct node *n, struct json_writer *w, const struct mdns_peer *p)
+{
+    char text[512];
+    json_open_object(w);
+    json_member_str(w, "peer", peer_id_text(&p->id, text, sizeof text));
+    json_key(w, "addresses");
+    json_open_array(w);
+    for (size_t i = 0; i < p->addr_count; i++)
+        json_put_str(w, multiaddr_text(multiaddr_bytes(&p->addrs[i]), text, sizeof text));
+    json_close_array(w);
+    json_member_bool(w, "connected", false);
+    put_trust(n, w, &p->id);
+    json_close_object(w);
+}
+
 static void put_peer(struct node *n, struct json_writer *w, const struct p2p_peer_view *v)
 {
     char text[512];
@@ -126,6 +163,8 @@ static void put_peer(struct node *n, struct json_writer *w, const struct p2p_pee
     json_member_u64(w, "protocols", v->record ? v->record->protocol_count : 0);
     json_member_u64(w, "offers", offers_of(n, v->id));
     json_member_bool(w, "inbound", v->is_inbound);
+    json_member_bool(w, "connected", true);
+    put_trust(n, w, v->id);
     json_close_object(w);
 }
 
@@ -139,6 +178,10 @@ static int peers_page(struct node *n, struct buf *out)
     json_open_array(&w);
     while (p2p_host_peers(n->host, &cursor, &v))
         put_peer(n, &w, &v);
+    struct map_entry *at = NULL;
+    for (const struct mdns_peer *p; (p = lan_next(&n->lan, &at));)
+        if (!p2p_host_is_connected(n->host, &p->id))
+            put_unmet(n, &w, p);
     json_close_array(&w);
     json_close_object(&w);
     return w.err;

@@ -115,11 +115,13 @@ static void add_peer(struct text_table *t, const struct json *p)
         text_table_addf(t, "%.1f ms", rtt_ms);
     else
         text_table_add(t, (struct bytes){0});
-    add_number(t, p, "offers", true);
+    text_table_add(t, json_get_str(p, "found"));
+    text_table_add(t, json_get_str(p, "trust"));
+    add_strings(t, json_get(p, "models"));
     if (json_kind_of(json_get(p, "connected_s")) == JSON_NUMBER)
         text_table_add(t, bytes_str(report_duration(number(p, "connected_s"), since)));
     else
-        text_table_add(t, (struct bytes){0});
+        text_table_add(t, bytes_str(json_bool(json_get(p, "connected"), true) ? "" : "no"));
     text_table_add(t, bytes_str(!inbound ? "" : json_bool(inbound, false) ? "they" : "we"));
     text_table_add(t, json_get_str(p, "agent"));
 }
@@ -130,7 +132,7 @@ int report_peers(struct bytes text, struct buf *out)
     if (!doc)
         return E_MALFORMED;
     struct text_table t;
-    text_table_init(&t, "PEER,ADDRESS,>RTT,>OFFERS,>CONNECTED,DIALLED,AGENT");
+    text_table_init(&t, "PEER,ADDRESS,>RTT,FOUND,TRUST,MODELS,>CONNECTED,DIALLED,AGENT");
     for (struct json_iter it = json_iter(json_get(json_root(doc), "peers")); json_next(&it);)
         add_peer(&t, it.value);
     print_and_fini(&t, out);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "gateway/fields.h"
+#include "gateway/gateway.h"
 #include "node/fixup_filter.h"
 
 #include <stdio.h>
@@ -215,8 +216,10 @@ static void open_own(struct way *y)
 
 static void on_stream(struct p2p_open *r, int err, struct stream *s)
 {
+    const struct http_header found = {BYTES_LIT(GATEWAY_FOUND_FIELD), BYTES_LIT("lan")};
     struct way *y = CONTAINER_OF(r, struct way, stream);
-    struct gateway_way way = {.stream = s, .host = bytes_str(y->host)};
+    struct gateway_way way = {.stream = s, .host = bytes_str(y->host), .headers = &found};
+    way.header_count = trust_is_from_lan(y->w->trust, &r->peer) ? 1 : 0;
     y->is_opening = false;
     y->o->ready(y->o, err, err ? NULL : &way);
 }

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "gateway/ports.h"
 #include "guard/queue.h"
+#include "guard/trust.h"
 #include "node/discover.h"
 
 struct ways {
@@ -15,6 +16,7 @@ struct ways {
     struct engine *engine;
     struct p2p_host *host;
     struct discover *discover;
+    const struct trust *trust;
     struct map queues;      /* model -> struct model_queue */
     uint32_t default_slots; /* for others, where the engine names none */
     /* Somebody entered or left a queue. */

@@ -59,6 +59,7 @@ static struct catalogue_peer *peer_for(struct catalogue *c, const struct peer_id
     p = MEM_NEW(struct catalogue_peer);
     p->id = *id;
     p->is_own = is_own;
+    p->bar = is_own || !c->bar ? CATALOGUE_USED : c->bar(c->ctx, id);
     peer_id_text(id, p->text, sizeof p->text);
     list_init(&p->offers);
     list_append(&c->by_use, &p->link);
@@ -153,6 +154,16 @@ void catalogue_touch(struct catalogue *c, const struct peer_id *peer)
         return;
     list_remove(&p->link);
     list_append(&c->by_use, &p->link);
+}
+
+void catalogue_review(struct catalogue *c, const struct peer_id *peer)
+{
+    struct catalogue_peer *p = map_get(&c->peers, id_bytes(peer));
+    if (!p || p->is_own || !c->bar)
+        return;
+    enum catalogue_bar bar = c->bar(c->ctx, peer);
+    c->changes += bar != p->bar;
+    p->bar = bar;
 }
 
 size_t catalogue_peer_count(const struct catalogue *c)

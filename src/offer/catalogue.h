@@ -11,11 +11,19 @@
 #include "base/map.h"
 #include "offer/offer.h"
 
+/* Why the offers of a peer are known and listed, but not used. */
+enum catalogue_bar {
+    CATALOGUE_USED = 0,
+    CATALOGUE_STRANGER, /* we do not trust it: found on the LAN only */
+    CATALOGUE_REFUSES,  /* it does not serve us */
+};
+
 struct catalogue_peer {
     struct list link; /* by use: the least recently used first */
     struct peer_id id;
     char text[64]; /* the peer id as text */
     bool is_own;
+    enum catalogue_bar bar;
     struct list offers;
     size_t offer_count;
 };
@@ -31,6 +39,9 @@ struct catalogue {
     struct map peers; /* peer id bytes -> struct catalogue_peer */
     struct list by_use;
     uint64_t changes;
+    /* Asked for each peer that comes, and by catalogue_review; NULL: all are used. */
+    enum catalogue_bar (*bar)(void *ctx, const struct peer_id *peer);
+    void *ctx;
 };
 
 void catalogue_init(struct catalogue *c, uint64_t seed);
@@ -48,6 +59,8 @@ void catalogue_drop_peer(struct catalogue *c, const struct peer_id *peer);
 /* Drops what has expired; returns the Unix time of the next expiry, UINT64_MAX for none. */
 uint64_t catalogue_expire(struct catalogue *c, uint64_t now_ms);
 void catalogue_touch(struct catalogue *c, const struct peer_id *peer); /* it was used */
+/* Something is known of this peer that may lift its bar, or set one. */
+void catalogue_review(struct catalogue *c, const struct peer_id *peer);
 size_t catalogue_peer_count(const struct catalogue *c);
 
 /* Walks all offers, own first, then peers by age in the catalogue: NULL starts, NULL ends. */

@@ -264,14 +264,12 @@ void mdns_heard(struct mdns *m, uint32_t key, const struct net_addr *from, struc
 
 /* --- life --- */
 
-static void make_names(struct mdns *m, const uint8_t *fingerprint)
+static void make_names(struct mdns *m, const char *network)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    char service[64], instance[NAME_MAX + 1 + sizeof service], hex[2 * MDNS_FINGERPRINT + 2] = "";
+    char service[64], instance[NAME_MAX + 1 + sizeof service];
     size_t n = NAME_MIN + rng_below(m->rng, NAME_MAX - NAME_MIN + 1);
-    for (size_t i = 0; fingerprint && i < MDNS_FINGERPRINT; i++)
-        snprintf(hex + 2 * i, 3, "%02x", fingerprint[i]);
-    snprintf(service, sizeof service, "_p2p%s%s._udp.local", fingerprint ? "-" : "", hex);
+    snprintf(service, sizeof service, "_p2p%s%.32s._udp.local", network ? "-" : "", network ?: "");
     for (size_t i = 0; i < n; i++)
         instance[i] = letters[rng_below(m->rng, sizeof letters - 1)];
     snprintf(instance + n, sizeof instance - n, ".%s", service);
@@ -279,11 +277,11 @@ static void make_names(struct mdns *m, const uint8_t *fingerprint)
     (void)dns_name_parse(bytes_str(instance), &m->instance);
 }
 
-void mdns_init(struct mdns *m, const struct peer_id *self, const uint8_t *fingerprint,
-               struct sched *sched, struct rng *rng, const struct mdns_port *port, void *ctx)
+void mdns_init(struct mdns *m, const struct peer_id *self, const char *network, struct sched *sched,
+               struct rng *rng, const struct mdns_port *port, void *ctx)
 {
     *m = (struct mdns){.self = *self, .sched = sched, .rng = rng, .port = port, .ctx = ctx};
-    make_names(m, fingerprint);
+    make_names(m, network);
     map_init(&m->peers, rng_u64(rng));
     rates_init(&m->rates, LIMIT_MDNS_RATE, 2 * LIMIT_MDNS_RATE, LIMIT_MDNS_RATED, rng_u64(rng));
     timer_init(&m->timer, on_timer);

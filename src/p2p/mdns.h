@@ -22,7 +22,7 @@
 #include "codec/multiaddr.h"
 #include "p2p/dns_message.h"
 
-enum { MDNS_PORT = 5353, MDNS_TTL_S = 120, MDNS_FINGERPRINT = 16 };
+enum { MDNS_PORT = 5353, MDNS_TTL_S = 120 };
 
 struct mdns_peer {
     struct peer_id id;
@@ -76,9 +76,9 @@ struct mdns {
     struct mdns_counts counts;
 };
 
-/* `fingerprint`: of the private network's key, MDNS_FINGERPRINT bytes; NULL: the public name. */
-void mdns_init(struct mdns *m, const struct peer_id *self, const uint8_t *fingerprint,
-               struct sched *sched, struct rng *rng, const struct mdns_port *port, void *ctx);
+/* `network`: the fingerprint of the private network's key as text (pnet_fingerprint); NULL: the public name. */
+void mdns_init(struct mdns *m, const struct peer_id *self, const char *network, struct sched *sched,
+               struct rng *rng, const struct mdns_port *port, void *ctx);
 /* Says goodbye on every link and forgets all; calls neither found nor lost. */
 void mdns_fini(struct mdns *m);
 /* A link appeared, or has other addresses. E_LIMIT. */

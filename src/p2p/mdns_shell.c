@@ -216,7 +216,7 @@ struct mdns_shell *mdns_open(struct loop *l, const struct mdns_shell_cfg *cfg)
     struct mdns_shell *s = MEM_NEW(struct mdns_shell);
     s->cfg = *cfg;
     s->loop = l;
-    mdns_init(&s->mdns, &cfg->self, cfg->fingerprint, loop_sched(l), loop_rng(l), &port, s);
+    mdns_init(&s->mdns, &cfg->self, cfg->network, loop_sched(l), loop_rng(l), &port, s);
     timer_init(&s->scan, on_scan);
     scan(s);
     return s;

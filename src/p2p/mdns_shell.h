@@ -10,7 +10,7 @@ struct loop;
 struct mdns_shell;
 struct mdns_shell_cfg {
     struct peer_id self;
-    const uint8_t *fingerprint; /* see mdns_init; borrowed for the call */
+    const char *network; /* see mdns_init; borrowed for the call */
     /* All addresses by which we can be dialled, as p2p_host_addrs gives them. */
     size_t (*addrs)(void *ctx, const struct bytes **out);
     /* As in struct mdns_port. */

@@ -46,6 +46,8 @@ struct route_choice {
     unsigned tried;      /* … left out because they failed for this request */
     unsigned broken;     /* … because their breaker is open */
     unsigned unfit;      /* … because an ability or the context is missing */
+    unsigned barred;     /* … because their peers are only listed; not counted in `named` */
+    const struct catalogue_peer *barred_peer; /* one of those; borrowed from the catalogue */
     double latency_us, success;
     uint32_t waiting;
     bool was_drawn; /* one of several equals */

@@ -61,6 +61,7 @@ static void configure(struct sim_box *b)
 {
     config_init(&b->cfg);
     set(b, "data_dir", b->dir);
+    set(b, "mdns", "false"); /* no two of them are on one LAN */
     set_bootstraps(b);
     if (b->is_provider) {
         char backend[96], name[32];

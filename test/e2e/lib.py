@@ -58,6 +58,7 @@ class Node:
             base += ["--p2p-port", "0", "--http-port", "0", "--p2p-host", "127.0.0.1"]
         clean = {k: v for k, v in os.environ.items() if not k.startswith("CONDUIT_") or k in ("CONDUIT_LLAMA_SERVER",)}
         clean["XDG_CONFIG_HOME"] = os.path.join(self.dir, "config")
+        clean["CONDUIT_MDNS"] = "0"  # nodes of other tests, and of the LAN this machine is on
         clean.update(env or {})
         self.log_path = os.path.join(self.dir, "log")
         self.log = open(self.log_path, "ab")
@@ -167,7 +168,7 @@ class Node:
 
 def cli(*args, timeout=60, env=None, input=None):
     return subprocess.run([CONDUIT, *args], capture_output=True, text=True, timeout=timeout,
-                          env={**os.environ, **(env or {})}, input=input)
+                          env={"CONDUIT_MDNS": "0", **os.environ, **(env or {})}, input=input)
 
 
 def events_of(raw):

@@ -108,7 +108,7 @@ static void run_to(struct desk *d, uint64_t us)
     sched_set_now(&d->sched, us, 0);
 }
 
-static struct desk *desk_new(const uint8_t *fingerprint)
+static struct desk *desk_new(const char *network)
 {
     struct desk *d = MEM_NEW(struct desk);
     struct peer_id self = id_of(0);
@@ -116,7 +116,7 @@ static struct desk *desk_new(const uint8_t *fingerprint)
     sched_init(&d->sched, US_PER_S, 0);
     rng_init_seeded(&d->rng, 7);
     own_addr(d, "/ip4/192.168.1.2/tcp/8000");
-    mdns_init(&d->m, &self, fingerprint, &d->sched, &d->rng, &port, d);
+    mdns_init(&d->m, &self, network, &d->sched, &d->rng, &port, d);
     assert_int_equal(mdns_link_up(&d->m, LINK, at, 2), 0);
     return d;
 }
@@ -435,8 +435,7 @@ static void stopping_says_goodbye(void **state)
 
 static void private_networks_have_a_name_of_their_own(void **state)
 {
-    uint8_t print[MDNS_FINGERPRINT] = {0x00, 0x1f, 0xa0, [15] = 0xff};
-    struct desk *d = desk_new(print);
+    struct desk *d = desk_new("001fa0000000000000000000000000ff");
     char text[DNS_NAME_TEXT];
     assert_string_equal(dns_name_text(&d->m.service, text, sizeof text),
                         "_p2p-001fa0000000000000000000000000ff._udp.local.");

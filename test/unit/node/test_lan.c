@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: MIT
+/* Whole nodes on one LAN, in virtual time: they list each other by themselves, and use and serve each other only
+ * where the owner said so. "a" is the one that serves (echo:), "b" the one that asks.
+ *
+ *      a 10.0.0.1 ══╗
+ *      b 10.0.0.2 ══╬══ LAN 1            x 20.0.0.1: elsewhere, reached by address only
+ *      c 10.0.0.3 ══╝ */
+#include "base/buf.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "node/node.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MS 1000u
+#define S  1000000u
+
+struct machine {
+    struct loop *loop;
+    struct config cfg;
+    struct node *node;
+    char dir[64];
+};
+
+struct world {
+    struct loop_virtual *v;
+    struct machine a, b, c, x;
+};
+
+static char *const no_env[] = {"HOME=/nonexistent", NULL};
+
+static const char psk[] = "/key/swarm/psk/1.0.0/\n/base16/\n"
+                          "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
+
+/* `options`: "key=value key=value". Values without spaces. */
+static void machine_up(struct world *w, struct machine *m, const char *ip, const char *options,
+                       bool on_lan)
+{
+    struct net_addr at;
+    char why[CONFIG_WHY] = "", copy[512], path[96], *save, *word;
+    if (!m->loop) {
+        snprintf(m->dir, sizeof m->dir, "/tmp/conduit-lan-XXXXXX");
+        assert_non_null(mkdtemp(m->dir));
+        assert_int_equal(net_addr_parse_ip(ip, 0, &at), 0);
+        m->loop = loop_virtual_machine(w->v, &at);
+    }
+    loop_virtual_set_lan(w->v, m->loop, on_lan);
+    config_init(&m->cfg);
+    assert_int_equal(config_set(&m->cfg, "data_dir", m->dir, RANK_FLAG, why), 0);
+    assert_int_equal(config_set(&m->cfg, "p2p_host", ip, RANK_FLAG, why), 0);
+    snprintf(copy, sizeof copy, "%s", options);
+    for (word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        char *value = strchr(word, '=');
+        *value++ = 0;
+        if (strcmp(word, "psk") == 0) {
+            snprintf(path, sizeof path, "%s/swarm.key", m->dir);
+            FILE *f = fopen(path, "w");
+            fputs(psk, f);
+            fclose(f);
+            value = path;
+        }
+        if (config_set(&m->cfg, word, value, RANK_FLAG, why))
+            fail_msg("%s", why);
+    }
+    if (node_start(m->loop, &m->cfg, no_env, "0.0.0", &m->node, why))
+        fail_msg("%s", why);
+}
+
+static void machine_off(struct machine *m)
+{
+    if (!m->node)
+        return;
+    node_free(m->node);
+    m->node = NULL;
+    config_fini(&m->cfg);
+}
+
+static struct world *world_new(uint64_t seed)
+{
+    struct world *w = MEM_NEW(struct world);
+    w->v = loop_virtual_new(seed);
+    return w;
+}
+
+static void run_for(struct world *w, uint64_t us)
+{
+    loop_virtual_run(w->v, loop_virtual_now(w->v) + us, NULL, NULL);
+}
+
+static void world_free(struct world *w)
+{
+    struct machine *all[] = {&w->a, &w->b, &w->c, &w->x};
+    char command[96];
+    for (size_t i = 0; i < 4; i++) {
+        machine_off(all[i]);
+        snprintf(command, sizeof command, "rm -rf %s", all[i]->dir);
+        assert_int_equal(all[i]->loop ? system(command) : 0, 0);
+    }
+    run_for(w, S); /* what was cancelled completes */
+    loop_virtual_free(w->v);
+    free(w);
+}
+
+/* --- a client on a node's machine --- */
+
+struct client {
+    struct loop_dial dial;
+    struct stream *s;
+    struct buf out, in;
+    bool is_over;
+};
+
+static void client_readable(void *ctx)
+{
+    struct client *c = ctx;
+    uint8_t chunk[4096];
+    ssize_t n;
+    while ((n = stream_read(c->s, chunk, sizeof chunk)) > 0)
+        (void)buf_append(&c->in, chunk, (size_t)n);
+    c->is_over |= n != E_AGAIN;
+}
+
+static void client_writable(void *ctx)
+{
+}
+
+static void client_closed(void *ctx, int err)
+{
+    ((struct client *)ctx)->is_over = true;
+}
+
+static const struct stream_events client_events = {client_readable, client_writable, client_closed};
+
+static void client_dialled(struct loop_dial *d, int err, struct stream *s)
+{
+    struct client *c = CONTAINER_OF(d, struct client, dial);
+    assert_int_equal(err, 0);
+    c->s = s;
+    stream_listen(s, &client_events, c);
+    stream_want_read(s, true);
+    assert_int_equal(stream_write(s, buf_view(&c->out)), buf_len(&c->out));
+}
+
+static bool client_is_over(void *ctx)
+{
+    return ((struct client *)ctx)->is_over;
+}
+
+/* The whole response as text, heap. */
+static char *call(struct world *w, struct machine *m, const char *method, const char *path,
+                  const char *fields, const char *body)
+{
+    struct client c = {.dial.done = client_dialled};
+    struct net_addr at;
+    buf_init(&c.out, 0);
+    buf_init(&c.in, 0);
+    (void)buf_printf(&c.out,
+                     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s"
+                     "Content-Length: %zu\r\n\r\n%s",
+                     method, path, fields, strlen(body), body);
+    assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at), 0);
+    loop_dial(m->loop, &c.dial, &at, NULL, 5 * S);
+    loop_virtual_run(w->v, loop_virtual_now(w->v) + 30 * S, client_is_over, &c);
+    assert_true(c.is_over);
+    stream_close(c.s);
+    buf_fini(&c.out);
+    return buf_take_str(&c.in);
+}
+
+static char *peers_of(struct world *w, struct machine *m)
+{
+    return call(w, m, "GET", "/conduit/v1/peers", "", "");
+}
+
+static char *ask(struct world *w, struct machine *m)
+{
+    return call(w, m, "POST", "/v1/chat/completions", "x-conduit-found: forged\r\n",
+                "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}");
+}
+
+static void assert_has(char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("no %s in %s", part, text);
+}
+
+/* What a's node says that it served. */
+static bool has_served(struct world *w, struct machine *m)
+{
+    char *s = call(w, m, "GET", "/conduit/v1/status", "", "");
+    bool served = !strstr(s, "\"ok\":0,");
+    free(s);
+    return served;
+}
+
+static bool lists(struct world *w, struct machine *m, struct machine *other, const char *found,
+                  const char *trust)
+{
+    char *s = peers_of(w, m), want[256];
+    const char *at = strstr(s, node_peer(other->node));
+    bool is_listed = at != NULL;
+    if (at && found) {
+        const char *end = strstr(at, "\"models\"");
+        snprintf(want, sizeof want, "\"found\":\"%s\",\"trust\":\"%s\"", found, trust);
+        const char *hit = strstr(at, want);
+        if (!hit || hit > end)
+            fail_msg("not %s in %s", want, at);
+    }
+    free(s);
+    return is_listed;
+}
+
+/* --- stories --- */
+
+static void nodes_of_a_lan_list_each_other_within_two_seconds(void **state)
+{
+    struct world *w = world_new(1);
+    machine_up(w, &w->a, "10.0.0.1", "backend=echo:", true);
+    machine_up(w, &w->b, "10.0.0.2", "http_port=8888", true);
+    machine_up(w, &w->x, "20.0.0.1", "http_port=8888", false);
+    run_for(w, 1500 * MS);
+    assert_true(lists(w, &w->a, &w->b, "lan", "listed"));
+    assert_true(lists(w, &w->b, &w->a, "lan", "listed"));
+    assert_false(lists(w, &w->b, &w->x, NULL, NULL));
+    assert_false(lists(w, &w->x, &w->b, NULL, NULL));
+    char *s = peers_of(w, &w->b); /* connected, and its models are shown */
+    assert_has(s, "\"connected\":true");
+    assert_has(s, "\"models\":[\"echo\"]");
+    assert_has(s, "\"used\":false");
+    free(s);
+    s = call(w, &w->b, "GET", "/v1/models", "", "");
+    assert_has(s, "\"data\":[]"); /* but not as something to be used */
+    free(s);
+    machine_off(&w->a);
+    run_for(w, 2 * S);
+    s = peers_of(w, &w->b);
+    assert_has(s, "\"peers\":[]");
+    free(s);
+    world_free(w);
+}
+
+static void with_no_mdns_nobody_is_seen(void **state)
+{
+    for (int who = 0; who < 2; who++) {
+        struct world *w = world_new(2);
+        machine_up(w, &w->a, "10.0.0.1", who == 0 ? "mdns=false" : "open=true", true);
+        machine_up(w, &w->b, "10.0.0.2", who == 1 ? "mdns=false" : "open=true", true);
+        run_for(w, 5 * S);
+        assert_false(lists(w, &w->a, &w->b, NULL, NULL));
+        assert_false(lists(w, &w->b, &w->a, NULL, NULL));
+        world_free(w);
+    }
+}
+
+/* Each combination of who is open and who is named: what b's user gets, and whether a answered anybody. */
+static void who_is_used_and_who_is_served(void **state)
+{
+    static const struct {
+        const char *a, *b; /* besides a's backend */
+        int status;
+        const char *says;
+    } rows[] = {
+        {"", "", 403, "use strangers with --open"},
+        {"open=true", "", 403, "use strangers with --open"},
+        {"", "open=true", 403, "does not serve strangers found on its LAN"},
+        {"open=true", "open=true", 200, "hello"},
+        {"", "bootstrap=10.0.0.1:8000", 200, "hello"},
+        {"open=true", "bootstrap=10.0.0.1:8000", 200, "hello"},
+        {"", "open=true bootstrap=10.0.0.1:8000", 200, "hello"},
+        {"open=true", "open=true bootstrap=10.0.0.1:8000", 200, "hello"},
+        /* a names b: a would serve it, but b does not send prompts to who just comes */
+        {"bootstrap=10.0.0.2:8000", "", 403, "use strangers with --open"},
+        {"bootstrap=10.0.0.2:8000", "open=true", 200, "hello"},
+        {"psk=x", "psk=x", 200, "hello"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct world *w = world_new(10 + i);
+        char options[256], status[32];
+        snprintf(options, sizeof options, "backend=echo: %s", rows[i].a);
+        machine_up(w, &w->a, "10.0.0.1", options, true);
+        machine_up(w, &w->b, "10.0.0.2", *rows[i].b ? rows[i].b : "http_port=8888", true);
+        run_for(w, 3 * S);
+        char *r = ask(w, &w->b);
+        snprintf(status, sizeof status, "HTTP/1.1 %d", rows[i].status);
+        if (!strstr(r, status) || !strstr(r, rows[i].says))
+            fail_msg("a: '%s', b: '%s': not %d, %s: %s", rows[i].a, rows[i].b, rows[i].status,
+                     rows[i].says, r);
+        if (rows[i].status == 403) {
+            assert_has(r, node_peer(w->a.node)); /* who has it */
+            assert_has(r, "lan_stranger");
+        }
+        free(r);
+        assert_int_equal(has_served(w, &w->a), rows[i].status == 200);
+        world_free(w);
+    }
+}
+
+/* A stranger that dials us by address and says that it names us gets answers, as anybody who names us, but
+ * none of our questions. */
+static void a_stranger_that_dials_us_gets_no_prompts(void **state)
+{
+    struct world *w = world_new(30);
+    machine_up(w, &w->b, "10.0.0.2", "http_port=8888", true);
+    machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000 mdns=false", true);
+    run_for(w, 20 * S); /* long enough for its records to be in our DHT */
+    char *r = ask(w, &w->b);
+    assert_has(r, "HTTP/1.1 403");
+    assert_has(r, node_peer(w->a.node));
+    free(r);
+    assert_true(lists(w, &w->b, &w->a, "lan", "served"));
+    assert_false(has_served(w, &w->a));
+    world_free(w);
+}
+
+/* Two that name a third find each other through its DHT: then they are of one network, LAN or not. */
+static void a_common_bootstrap_makes_a_network(void **state)
+{
+    struct world *w = world_new(40);
+    machine_up(w, &w->x, "20.0.0.1", "http_port=8888", false);
+    machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=20.0.0.1:8000", true);
+    machine_up(w, &w->b, "10.0.0.2", "bootstrap=20.0.0.1:8000", true);
+    run_for(w, 10 * S);
+    char *r = ask(w, &w->b);
+    assert_has(r, "HTTP/1.1 200");
+    free(r);
+    assert_true(lists(w, &w->b, &w->a, "lan", "used and served"));
+    /* The third is gone, and the site has no way out: what they know of each other remains. */
+    loop_virtual_crash(w->v, w->x.loop, false);
+    run_for(w, 60 * S);
+    r = ask(w, &w->b);
+    assert_has(r, "HTTP/1.1 200");
+    free(r);
+    world_free(w);
+}
+
+/* The way out is cut from the beginning: the LAN works, nothing waits for what is not there, and when the route
+ * comes back the rest is joined. */
+static void a_site_without_a_way_out(void **state)
+{
+    struct world *w = world_new(50);
+    struct loop_virtual_link cut = {.is_cut = true}, link = {.delay_us = 20 * MS};
+    machine_up(w, &w->x, "20.0.0.1", "backend=echo:", false);
+    machine_up(w, &w->a, "10.0.0.1", "backend=local=echo: open=true bootstrap=20.0.0.1:8000", true);
+    loop_virtual_set_link(w->v, w->a.loop, w->x.loop, &cut);
+    machine_up(w, &w->b, "10.0.0.2", "open=true bootstrap=20.0.0.1:8000", true);
+    loop_virtual_set_link(w->v, w->b.loop, w->x.loop, &cut);
+    run_for(w, 1500 * MS);
+    assert_true(lists(w, &w->b, &w->a, "lan", "used and served"));
+    char *r = call(w, &w->b, "POST", "/v1/chat/completions", "",
+                   "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}");
+    assert_has(r, "HTTP/1.1 200");
+    assert_has(r, node_peer(w->a.node));
+    free(r);
+    run_for(w, 120ull * S);
+    loop_virtual_set_link(w->v, w->a.loop, w->x.loop, &link);
+    loop_virtual_set_link(w->v, w->b.loop, w->x.loop, &link);
+    run_for(w, 70ull * S); /* the longest pause between two tries is a minute */
+    assert_true(lists(w, &w->b, &w->x, "bootstrap", "used and served"));
+    world_free(w);
+}
+
+static void another_networks_nodes_are_not_even_seen(void **state)
+{
+    struct world *w = world_new(60);
+    machine_up(w, &w->a, "10.0.0.1", "psk=x open=true", true);
+    machine_up(w, &w->b, "10.0.0.2", "open=true", true);
+    machine_up(w, &w->c, "10.0.0.3", "psk=x", true);
+    run_for(w, 5 * S);
+    assert_false(lists(w, &w->b, &w->a, NULL, NULL));
+    assert_false(lists(w, &w->a, &w->b, NULL, NULL));
+    assert_true(lists(w, &w->a, &w->c, "lan", "used and served"));
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nodes_of_a_lan_list_each_other_within_two_seconds),
+        cmocka_unit_test(with_no_mdns_nobody_is_seen),
+        cmocka_unit_test(who_is_used_and_who_is_served),
+        cmocka_unit_test(a_stranger_that_dials_us_gets_no_prompts),
+        cmocka_unit_test(a_common_bootstrap_makes_a_network),
+        cmocka_unit_test(a_site_without_a_way_out),
+        cmocka_unit_test(another_networks_nodes_are_not_even_seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
