@@ -59,6 +59,17 @@
 #define LIMIT_YAMUX_SEND_QUEUE  (64 * KIB)  /* bytes one stream may queue for sending */
 #define LIMIT_YAMUX_CONN        (32 * MIB)  /* grown windows and unread bytes of one connection */
 #define LIMIT_HOST_STREAMS      (256 * MIB) /* windows and unread bytes of all connections */
+#define LIMIT_HOST_MEMORY       (384 * MIB) /* the same with queues, buffers and structs */
+#define LIMIT_HOST_IN           65536      /* streams that all peers have open to us; ~1 KiB each */
+#define LIMIT_HOST_OUT          65536      /* … and that we have open */
+#define LIMIT_PROTOCOL_STREAMS  32768      /* of one protocol, each way: no protocol takes all */
+#define LIMIT_PEER_STREAMS      8192       /* of one peer over all its connections, each way */
+#define LIMIT_PEER_MEMORY       (96 * MIB) /* windows, queues and buffers of one peer */
+#define LIMIT_IP_CONNS          512        /* proved connections of one IP group; an office */
+#define LIMIT_IP_STREAMS        16384      /* of one IP group, each way */
+#define LIMIT_IP_MEMORY         (192 * MIB) /* of one IP group */
+#define LIMIT_CONN_MEMORY       (64 * MIB)  /* of one connection, with queues and buffers */
+#define LIMIT_SCOPES            16384       /* IP groups and protocols with something counted */
 #define LIMIT_CONNS             4096        /* connections of a host */
 #define LIMIT_CONNS_PEER        8           /* of one peer; as go */
 #define LIMIT_CONNS_PENDING     256         /* inbound, not yet proved who they are */

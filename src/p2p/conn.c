@@ -108,12 +108,18 @@ static void wake(void *ctx)
     conn_mark(ctx);
 }
 
+static bool may_grow(const void *ctx, uint64_t bytes)
+{
+    return conn_scope_may_grow(ctx, bytes);
+}
+
 static void become_open(struct conn *c)
 {
     struct yamux_cfg cfg = yamux_cfg_default(c->is_dialer, c->env->sched, c->env->rng);
     cfg.max_inbound = c->env->cfg.max_inbound_stranger;
     cfg.max_outbound = c->env->cfg.max_outbound_unknown;
     cfg.budget = c->env->budget;
+    cfg.may_grow = may_grow;
     cfg.wake = wake;
     cfg.wake_ctx = c;
     yamux_init(&c->yamux, &cfg);
@@ -439,6 +445,8 @@ static void run(struct task *t)
         fail(c, err);
     if (c->state == CONN_CLOSED)
         bury(c);
+    else
+        conn_scope_measure(c);
 }
 
 /* --- beginning and end --- */
@@ -467,7 +475,8 @@ struct conn *conn_new(struct conn_env *env, struct stream *transport, bool is_di
     conn_io_init(&c->io);
     if (expect)
         c->peer = *expect;
-    int err = upgrade_init(c->upgrade, is_dialer, env->self, expect, env->rng, &c->io.out);
+    int err = conn_scope_begin(&c->scope, env->ledger, &c->remote);
+    err = err ? err : upgrade_init(c->upgrade, is_dialer, env->self, expect, env->rng, &c->io.out);
     arm(c);
     stream_listen(transport, &transport_events, c);
     stream_want_read(transport, true);
@@ -481,8 +490,12 @@ void conn_free(struct conn *c)
 {
     c->state = CONN_CLOSED;
     conn_stream_break_all(c, E_CLOSED);
-    if (c->has_yamux)
+    conn_scope_end(&c->scope);
+    if (c->has_yamux) {
+        c->env->counts.streams_refused += c->yamux.counts.refused_streams;
+        c->env->counts.streams_shed += c->yamux.counts.resets_over_budget;
         yamux_fini(&c->yamux);
+    }
     if (c->upgrade)
         upgrade_fini(c->upgrade);
     free(c->upgrade);

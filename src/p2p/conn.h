@@ -22,6 +22,7 @@
 #include "base/stream.h"
 #include "codec/peer_id.h"
 #include "p2p/conn_io.h"
+#include "p2p/conn_scope.h"
 #include "p2p/keepalive.h"
 #include "p2p/pnet_key.h"
 #include "p2p/upgrade.h"
@@ -59,12 +60,15 @@ struct conn_env {
     const struct noise_self *self;
     const struct pnet_key *network; /* of the private network; NULL: everybody's */
     struct yamux_budget *budget;
+    struct resource_ledger *ledger; /* NULL: nothing is counted */
     struct conn_scratch scratch;
     struct conn_cfg cfg;
     const struct conn_events *on;
     void *ctx;
     struct {
         uint64_t bytes_in, bytes_out, frames_in, frames_out, streams_in, streams_out;
+        uint64_t streams_refused, streams_shed; /* by yamux, on connections that are gone */
+        uint64_t streams_denied;                /* of the refused: by the ledger */
     } counts;
 };
 
@@ -87,6 +91,7 @@ struct conn {
     struct principal principal;
     struct net_addr remote;
     struct upgrade *upgrade; /* gone when open */
+    struct conn_scope scope;
     struct conn_io io;
     struct yamux yamux;
     bool has_yamux;

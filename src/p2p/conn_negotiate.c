@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "p2p/conn.h"
+#include "p2p/conn_scope.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,8 @@ static int accept_protocol(void *ctx, struct bytes protocol)
     struct conn_stream *cs = ctx;
     struct conn *c = cs->conn;
     int handler = c->env->on->protocol(c->env->ctx, c, protocol);
+    if (handler >= 0 && c->scope.ledger)
+        cs->protocol_scope = resource_hold(c->scope.ledger, RESOURCE_PROTOCOL, protocol);
     if (handler < 0)
         TRACE(P2P, DEBUG, "stream from %s: %.*s is not served -> na", c->principal.name,
               BYTES_FMT(bytes_first(protocol, 64)));
@@ -35,9 +38,16 @@ static int say(struct conn_stream *cs, struct buf *out)
 
 int conn_stream_dial(struct conn *c, struct conn_open *r)
 {
-    struct conn_stream *cs = conn_stream_new(c);
-    int err = yamux_open(&c->yamux, &cs->y);
+    struct resource_scope *protocol;
+    if (c->yamux.outbound >= c->yamux.cfg.max_outbound)
+        return E_BUSY; /* its turn comes; what the ledger refuses is an error */
+    int err = conn_scope_stream(c, false, bytes_str(r->protocol), &protocol);
+    if (err)
+        return err;
+    struct conn_stream *cs = conn_stream_new(c, false, protocol);
+    err = yamux_open(&c->yamux, &cs->y);
     if (err) { /* it never was: nothing to release, and no reason for the task to look again */
+        conn_scope_stream_end(cs);
         list_remove(&cs->link);
         free(cs);
         return err;
@@ -63,7 +73,12 @@ int conn_stream_dial(struct conn *c, struct conn_open *r)
 
 void conn_stream_accept(struct conn *c)
 {
-    struct conn_stream *cs = conn_stream_new(c);
+    struct resource_scope *none;
+    if (conn_scope_stream(c, true, (struct bytes){0}, &none) != 0) {
+        c->env->counts.streams_denied++;
+        return; /* not accepted: yamux refuses it */
+    }
+    struct conn_stream *cs = conn_stream_new(c, true, NULL);
     yamux_accept(&c->yamux, &cs->y);
     cs->phase = CS_ASKED;
     mss_listen(&cs->mss, accept_protocol, cs);
@@ -118,12 +133,24 @@ static void agreed(struct conn_stream *cs)
     }
 }
 
+static bool refuse(struct conn_stream *cs, int err)
+{
+    TRACE(P2P, DEBUG, "stream of %s: %s: %s -> reset", cs->conn->principal.name,
+          cs->protocol ? cs->protocol : "inbound", err_text(err));
+    yamux_reset(&cs->y, YAMUX_CODE_NONE);
+    conn_mark(cs->conn);
+    conn_stream_break(cs, err);
+    return false;
+}
+
 bool conn_negotiate_step(struct conn_stream *cs)
 {
     if (cs->phase == CS_BROKEN)
         return false;
     int r = feed(cs);
     if (r == MSS_AGREED) {
+        if (cs->phase == CS_ASKED && conn_scope_protocol(cs) != 0)
+            return refuse(cs, E_LIMIT);
         agreed(cs);
         if (cs->phase == CS_BROKEN && !cs->has_user && !cs->request) {
             conn_stream_free(cs);
@@ -133,12 +160,7 @@ bool conn_negotiate_step(struct conn_stream *cs)
     }
     if (r == MSS_MORE)
         return false;
-    TRACE(P2P, DEBUG, "stream of %s: %s: %s -> reset", cs->conn->principal.name,
-          cs->protocol ? cs->protocol : "inbound", err_text(r));
-    yamux_reset(&cs->y, YAMUX_CODE_NONE);
-    conn_mark(cs->conn);
-    conn_stream_break(cs, r);
-    return false;
+    return refuse(cs, r);
 }
 
 void conn_negotiate_report(struct conn_stream *cs)

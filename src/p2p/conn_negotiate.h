@@ -12,7 +12,9 @@ bool conn_negotiate_step(struct conn_stream *cs);
 void conn_negotiate_report(struct conn_stream *cs);
 
 /* of conn_stream.c */
-struct conn_stream *conn_stream_new(struct conn *c);
+/* Counted in the ledger before (conn_scope_stream); `protocol` is held, or NULL. */
+struct conn_stream *conn_stream_new(struct conn *c, bool is_inbound,
+                                    struct resource_scope *protocol);
 void conn_stream_free(struct conn_stream *cs);
 void conn_stream_break(struct conn_stream *cs, int err);
 void conn_stream_due(struct conn_stream *cs);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "p2p/conn.h"
 #include "p2p/conn_negotiate.h"
+#include "p2p/conn_scope.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -63,6 +64,7 @@ void conn_stream_free(struct conn_stream *cs)
         return;
     assert(!cs->has_user && !cs->request);
     struct conn *c = cs->conn;
+    conn_scope_stream_end(cs);
     yamux_release(&cs->y);
     mss_fini(&cs->mss);
     list_remove(&cs->link);
@@ -298,13 +300,18 @@ static void deadline_passed(struct timer *t)
     conn_stream_break(cs, E_TIMEOUT);
 }
 
-struct conn_stream *conn_stream_new(struct conn *c)
+struct conn_stream *conn_stream_new(struct conn *c, bool is_inbound,
+                                    struct resource_scope *protocol)
 {
     struct conn_stream *cs = MEM_NEW(struct conn_stream);
     cs->s.ops = &stream_ops_p2p;
     cs->s.remote = c->remote;
     cs->s.principal = c->principal;
     cs->conn = c;
+    cs->is_inbound = is_inbound;
+    cs->is_counted = true;
+    cs->protocol_scope = protocol;
+    cs->in_protocol = protocol != NULL;
     timer_init(&cs->deadline, deadline_passed);
     list_append(&c->streams, &cs->link);
     list_init(&cs->due);
@@ -355,6 +362,7 @@ void conn_stream_break_all(struct conn *c, int err)
         bool was_broken = cs->phase == CS_BROKEN;
         cs->phase = CS_BROKEN;
         cs->err = was_broken ? cs->err : err;
+        conn_scope_stream_end(cs);
         yamux_release(&cs->y);
         cs->conn = NULL;
         if (cs->request || cs->has_user)

@@ -17,6 +17,7 @@
 #include "base/sched.h"
 #include "base/stream.h"
 #include "p2p/mss.h"
+#include "p2p/resource.h"
 #include "p2p/yamux.h"
 
 struct conn;
@@ -34,9 +35,11 @@ struct conn_stream {
     struct conn_open *request;
     const char *protocol; /* borrowed by mss while asking */
     enum conn_stream_phase phase;
-    int err; /* why BROKEN */
+    int err;                               /* why BROKEN */
+    struct resource_scope *protocol_scope; /* held; see conn_scope.h */
     uint8_t has_user : 1, is_told : 1, in_call : 1, holds_fin : 1, has_room : 1, is_busy : 1,
         is_finished : 1, is_lingering : 1;
+    uint8_t is_inbound : 1, is_counted : 1, in_protocol : 1; /* in the ledger */
 };
 _Static_assert(sizeof(struct conn_stream) <= 1024, "an idle stream is small");
 

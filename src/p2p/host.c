@@ -10,6 +10,7 @@
 #include "p2p/conn_stream.h"
 #include "p2p/host_impl.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,6 +25,7 @@ struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key)
         .conn = conn_cfg_default(),
         .connmgr = connmgr_cfg_default(),
         .dial = dial_cfg_default(),
+        .limits = resource_limits_default(),
         .stream_budget = LIMIT_HOST_STREAMS,
         .idle_us = 120 * US_PER_S,
     };
@@ -139,7 +141,13 @@ static void init_parts(struct p2p_host *h)
     task_init(&h->close_task, report_closed);
     task_init(&h->reach_task, tell_reach);
     yamux_budget_init(&h->budget, h->cfg.stream_budget);
+    uint64_t(*max)[RESOURCE_KINDS] = h->cfg.limits.max;
+    max[RESOURCE_SYSTEM][RESOURCE_PENDING] = h->cfg.connmgr.max_pending;
+    max[RESOURCE_IP][RESOURCE_PENDING] = h->cfg.connmgr.max_pending_per_ip;
+    max[RESOURCE_SYSTEM][RESOURCE_CONNS] = h->cfg.connmgr.max_total;
+    max[RESOURCE_PEER][RESOURCE_CONNS] = h->cfg.connmgr.max_per_peer;
     connmgr_init(&h->connmgr, &h->cfg.connmgr, h->rng);
+    resource_init(&h->ledger, &h->cfg.limits, h->connmgr.groups.seed + 1);
     peerstore_init(&h->store, h->rng);
     map_init(&h->peers_by_id, rng_u64(h->rng));
     rates_init(&h->pushes, LIMIT_PUSH_RATE, LIMIT_PUSH_BURST, LIMIT_PUSH_GROUPS, rng_u64(h->rng));
@@ -152,6 +160,7 @@ static void init_parts(struct p2p_host *h)
         h->env.network = h->cfg.network = &h->network;
     }
     h->env.budget = &h->budget;
+    h->env.ledger = &h->ledger;
     h->env.cfg = h->cfg.conn;
     h->env.on = &host_conn_events;
     h->env.ctx = h;
@@ -283,6 +292,8 @@ void p2p_host_free(struct p2p_host *h)
     timer_clear(h->sched, &h->push_timer);
     task_cancel(&h->close_task);
     task_cancel(&h->reach_task);
+    assert(resource_is_zero(&h->ledger)); /* every scope ends with its work */
+    resource_fini(&h->ledger);
     peerstore_fini(&h->store);
     connmgr_fini(&h->connmgr);
     map_fini(&h->peers_by_id);

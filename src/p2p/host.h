@@ -26,6 +26,7 @@
 #include "p2p/dial.h"
 #include "p2p/host_port.h"
 #include "p2p/peerstore.h"
+#include "p2p/resource.h"
 
 struct p2p_host;
 struct loop;
@@ -38,8 +39,9 @@ struct p2p_host_cfg {
     struct conn_cfg conn;
     struct connmgr_cfg connmgr;
     struct dial_cfg dial;
-    uint64_t stream_budget; /* bytes all connections' streams may hold together */
-    uint64_t idle_us;       /* a connection without streams is closed after; 0: never */
+    struct resource_limits limits; /* of the ledger; what connmgr has a figure for follows that */
+    uint64_t stream_budget;        /* bytes all connections' streams may hold together */
+    uint64_t idle_us;              /* a connection without streams is closed after; 0: never */
 };
 /* The defaults of limits.h. */
 struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key);
@@ -210,6 +212,13 @@ struct p2p_counts {
     uint64_t peers, conns, conns_pending, streams_in, streams_out, bytes_in, bytes_out;
     uint64_t dials, dials_failed, accepted, refused_limit, upgrade_failed, trimmed;
 };
+/* Every limit of the host with what is used of it: at most `max` rows, in a fixed order (system, IP group,
+ * peer, connection, protocols). */
+size_t p2p_host_limits(struct p2p_host *h, struct resource_row *out, size_t max);
+/* Do the books agree with what there is? NULL, or a sentence about the first thing that does not. For
+ * tests and the simulator, at any moment between two calls. */
+const char *p2p_host_check(struct p2p_host *h);
+
 struct p2p_counts p2p_host_counts(const struct p2p_host *h);
 
 #endif

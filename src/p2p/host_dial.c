@@ -472,6 +472,7 @@ void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r)
     bool is_self = peer && peer_id_eq(peer, &h->id);
     bool is_connected = p && (r->is_direct ? host_peer_direct(p) : host_peer_conn(p));
     bool is_full = !d && h->dial_count >= LIMIT_DIALS;
+    h->dials_refused += is_full;
     if (h->is_closing || is_self || is_connected || is_full || (!d && must_wait(h, r, peer))) {
         answer_soon(r, h->is_closing  ? E_CANCELLED
                        : is_self      ? E_INVALID

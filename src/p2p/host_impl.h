@@ -9,6 +9,7 @@
  *   host_identify.c  who we are, who they are
  *   host_ping.c      the ping server
  *   host_probe.c     one address tried layer by layer, to say why it fails
+ *   host_limits.c    every limit in one view; do the books agree?
  *
  * Who owns what: the host its connections (until `closed`), peers (while they have a connection, a
  * protection or inbound work), dials (while somebody waits or an attempt is not yet reported). */
@@ -32,6 +33,7 @@ struct host_peer {
     uint32_t conn_count, protections, holds; /* holds: of callbacks that run */
     uint32_t pings, identifies;              /* inbound streams of these now */
     bool is_conduit, is_announced;
+    struct resource_scope scope;
     struct multiaddr observed; /* of us, by it */
     uint64_t ask_us;           /* identify again */
     struct known_peer *record; /* pinned */
@@ -60,6 +62,7 @@ struct p2p_host {
     struct noise_self self;
     struct pnet_key network; /* when cfg.network */
     struct yamux_budget budget;
+    struct resource_ledger ledger;
     struct conn_env env;
     struct connmgr connmgr;
     struct peerstore store;
@@ -90,7 +93,7 @@ struct p2p_host {
     void (*closed)(void *ctx);
     void *closed_ctx;
     uint32_t dial_count;
-    uint64_t dialled, dials_failed, accepted, upgrade_failed;
+    uint64_t dialled, dials_failed, dials_refused, accepted, upgrade_failed;
 };
 
 /* host_peer.c */

@@ -27,6 +27,7 @@ struct host_peer *host_peer_make(struct p2p_host *h, const struct peer_id *id)
     p->host = h;
     p->id = *id;
     list_init(&p->conns);
+    resource_scope_init(&p->scope, RESOURCE_PEER);
     list_append(&h->peers, &p->link);
     map_put(&h->peers_by_id, peer_id_bytes(id), p);
     p->record = peerstore_touch(&h->store, id);
@@ -97,6 +98,8 @@ static struct conn *take_inbound(struct p2p_host *h, struct stream *s)
     h->accepted++;
     struct conn *c = conn_new(&h->env, s, false, NULL);
     c->is_accepted = true;
+    if (conn_scope_pending(&c->scope) != 0)
+        conn_close(c, E_LIMIT, "too many connections wait to be proved");
     list_append(&h->pending, &c->by_owner);
     return c;
 }
@@ -134,6 +137,13 @@ static int secured(void *ctx, struct conn *c)
     int err = connmgr_admit(&h->connmgr, p->conn_count);
     if (err) {
         TRACE(P2P, INFO, "%s: too many connections -> closed", c->principal.name);
+        host_peer_put(p);
+        return err;
+    }
+    err = conn_scope_proved(&c->scope, &p->scope);
+    if (err) {
+        TRACE(P2P, INFO, "%s: too many connections of its address -> closed", c->principal.name);
+        connmgr_drop(&h->connmgr);
         host_peer_put(p);
         return err;
     }
@@ -194,6 +204,7 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
         TRACE(P2P, DEBUG, "%s: %s -> closed before it was open", net_addr_format(&c->remote, text),
               why);
     host_identify_conn_gone(h, c);
+    conn_scope_end(&c->scope);
     list_remove(&c->by_owner);
     if (p) {
         c->owner = NULL;

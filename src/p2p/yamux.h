@@ -116,7 +116,8 @@ struct yamux_cfg {
     uint32_t send_queue;         /* bytes one stream may queue: 64 KiB */
     uint64_t conn_budget;        /* bytes this connection's streams may hold together */
     struct yamux_budget *budget; /* shared; NULL for none */
-    void (*wake)(void *ctx);     /* an event or a frame came up outside of the session's calls */
+    bool (*may_grow)(const void *ctx, uint64_t bytes); /* a window; NULL: always. With wake_ctx */
+    void (*wake)(void *ctx); /* an event or a frame came up outside of the session's calls */
     void *wake_ctx;
 };
 
@@ -146,7 +147,8 @@ struct yamux {
     struct list noted;          /* streams with pending events */
     struct yamux_frame offered; /* INBOUND was returned for this SYN; type 0xff: none */
     /* session */
-    uint64_t held; /* charged to conn_budget */
+    uint64_t held;   /* charged to conn_budget */
+    uint64_t queued; /* bytes that streams have queued for sending */
     struct list in_budget;
     uint64_t rtt_us;       /* smoothed; 0 unknown */
     uint64_t ping_sent_us; /* 0: none outstanding */

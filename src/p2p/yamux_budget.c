@@ -56,7 +56,8 @@ bool yamux_budget_allows_growth(const struct yamux *y, uint64_t bytes)
 {
     const struct yamux_budget *b = y->cfg.budget;
     return has_room(y->held, y->cfg.conn_budget, bytes) &&
-           (!b || has_room(b->used, b->limit, bytes));
+           (!b || has_room(b->used, b->limit, bytes)) &&
+           (!y->cfg.may_grow || y->cfg.may_grow(y->cfg.wake_ctx, bytes));
 }
 
 static struct yamux_stream *greediest_stream(struct yamux *y)
@@ -90,6 +91,27 @@ static bool evict_from(struct yamux *y)
           (unsigned long long)s->recv.charged);
     y->counts.resets_over_budget++;
     yamux_abort(s, E_LIMIT);
+    return true;
+}
+
+bool yamux_budget_shed(struct yamux *y)
+{
+    struct yamux_stream *most = NULL;
+    uint64_t held = 0;
+    LIST_FOREACH (&y->streams, it) {
+        struct yamux_stream *s = LIST_ENTRY(it, struct yamux_stream, all);
+        uint64_t n = s->recv.charged + buf_len(&s->send.queue);
+        if (!s->is_reset && n > held) {
+            most = s;
+            held = n;
+        }
+    }
+    if (!most)
+        return false;
+    TRACE(P2P, INFO, "stream %u holds %llu bytes, over the limit of its peer -> reset", most->id,
+          (unsigned long long)held);
+    y->counts.resets_over_budget++;
+    yamux_abort(most, E_LIMIT);
     return true;
 }
 

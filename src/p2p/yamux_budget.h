@@ -17,6 +17,9 @@ void yamux_budget_charge(struct yamux_stream *s);
 void yamux_budget_discharge(struct yamux_stream *s);
 /* May the stream's window grow by `bytes`? */
 bool yamux_budget_allows_growth(const struct yamux *y, uint64_t bytes);
+/* Resets the stream that holds most, what it queued included: somebody else's limit is passed. False when
+ * none holds anything. */
+bool yamux_budget_shed(struct yamux *y);
 /* Resets streams until both budgets hold. */
 void yamux_budget_enforce(struct yamux *y);
 

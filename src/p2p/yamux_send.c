@@ -57,6 +57,7 @@ ssize_t yamux_write(struct yamux_stream *s, struct bytes data)
     int err = buf_append_bytes(&s->send.queue, part);
     if (err)
         return err;
+    s->session->queued += part.n;
     schedule(s);
     return (ssize_t)part.n;
 }
@@ -96,6 +97,7 @@ static size_t put_data(struct yamux_stream *s, uint8_t *out, size_t room)
     yamux_frame_encode(out, (struct yamux_frame){0, YAMUX_T_DATA, 0, s->id, (uint32_t)part.n});
     memcpy(out + YAMUX_HEAD, part.p, part.n);
     buf_consume(&w->queue, part.n);
+    s->session->queued -= part.n;
     w->credit -= (uint32_t)part.n;
     if (buf_len(&w->queue) == 0 && w->queue.cap > KEEP_QUEUE)
         buf_trim(&w->queue);

@@ -164,6 +164,7 @@ void yamux_kill(struct yamux_stream *s, int err, uint32_t code)
     s->recv.window = YAMUX_INITIAL_WINDOW;
     s->recv.withheld = 0;
     buf_fini(&s->recv.unread);
+    y->queued -= buf_len(&s->send.queue);
     buf_fini(&s->send.queue);
     yamux_budget_discharge(s);
 }

@@ -92,8 +92,35 @@ static inline void hosts_run(struct hosts *h, uint64_t us)
     loop_virtual_run(h->world, loop_virtual_now(h->world) + us, NULL, NULL);
 }
 
+/* The books of every host agree with what there is. */
+static inline void hosts_check(struct hosts *h)
+{
+    for (int i = 0; i < h->count; i++) {
+        const char *why = h->m[i].host ? p2p_host_check(h->m[i].host) : NULL;
+        if (why)
+            fail_msg("machine %d: %s", i, why);
+    }
+}
+
+/* Nobody is connected any more: nothing may be left in any book, with the hosts alive. */
+static inline void hosts_are_at_zero(struct hosts *h)
+{
+    hosts_check(h);
+    for (int i = 0; i < h->count; i++) {
+        const struct p2p_host *host = h->m[i].host;
+        if (!host)
+            continue;
+        assert_true(resource_is_zero(&host->ledger));
+        assert_int_equal(host->budget.used, 0);
+        assert_int_equal(host->connmgr.total, 0);
+        assert_int_equal(host->connmgr.pending, 0);
+        assert_int_equal(host->dial_count, 0);
+    }
+}
+
 static inline void hosts_fini(struct hosts *h)
 {
+    hosts_check(h);
     for (int i = 0; i < h->count; i++)
         if (h->m[i].host)
             p2p_host_free(h->m[i].host);

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/* What a connection and its streams hold of the ledger (resource.h).
+ *
+ *   conn_new: conn_scope_begin (IP group, its own bytes); the host: conn_scope_pending, if it was accepted
+ *     -> conn_scope_proved (peer; pending no more) -> streams come and go, memory follows
+ *     -> conn_scope_end: everything is given back
+ *
+ * Memory is measured once a turn of the connection, and what is over a limit costs the stream that holds
+ * most its life, as the windows' budget does (yamux_budget.h). */
+#ifndef CONDUIT_P2P_CONN_SCOPE_H
+#define CONDUIT_P2P_CONN_SCOPE_H
+
+#include "base/net.h"
+#include "p2p/resource.h"
+
+struct conn;
+struct conn_stream;
+
+struct conn_scope {
+    struct resource_ledger *ledger; /* NULL: nothing is counted */
+    struct resource_scope own;
+    struct resource_scope *ip, *peer; /* held by us; embedded in the host's peer. NULL: none */
+    uint64_t charged;                 /* memory, in all of them */
+    bool is_pending, is_proved;
+};
+
+/* A new connection: 0, or E_LIMIT: it ends with its first turn. Loopback and what has no address is in no IP group. */
+int conn_scope_begin(struct conn_scope *s, struct resource_ledger *l,
+                     const struct net_addr *remote);
+/* It was accepted, and waits to be proved: 0, or E_LIMIT: close it. */
+int conn_scope_pending(struct conn_scope *s);
+/* The peer behind it has proved itself: 0, or E_LIMIT: close it. */
+int conn_scope_proved(struct conn_scope *s, struct resource_scope *peer);
+/* Again: harmless. No stream may be left. */
+void conn_scope_end(struct conn_scope *s);
+
+/* A stream, before it is made. */
+int conn_scope_stream(struct conn *c, bool is_inbound, struct bytes protocol,
+                      struct resource_scope **held);
+/* The protocol of an inbound one is agreed upon: 0 (it is held), or E_LIMIT. */
+int conn_scope_protocol(struct conn_stream *cs);
+void conn_scope_stream_end(struct conn_stream *cs);
+
+/* Brings the memory up to date, and sheds streams while a limit is passed. */
+void conn_scope_measure(struct conn *c);
+/* May a window of it grow? */
+bool conn_scope_may_grow(const struct conn *c, uint64_t bytes);
+
+#endif
