@@ -201,33 +201,6 @@ static int network_page(const struct node *n, struct buf *out)
     return err ? err : buf_append_str(out, "]}");
 }
 
-static int metrics_page(struct node *n, struct buf *b)
-{
-    struct p2p_counts p = p2p_host_counts(n->host);
-    struct dht_stats d = dht_stats(n->kad.dht);
-    const struct {
-        const char *name, *type, *help;
-        uint64_t v;
-    } rows[] = {
-        {"conduit_peers", "gauge", "connected peers", p.peers},
-        {"conduit_p2p_connections", "gauge", "libp2p connections", p.conns},
-        {"conduit_p2p_bytes_received_total", "counter", "bytes from peers", p.bytes_in},
-        {"conduit_p2p_bytes_sent_total", "counter", "bytes to peers", p.bytes_out},
-        {"conduit_p2p_dials_total", "counter", "dials", p.dials},
-        {"conduit_p2p_dials_failed_total", "counter", "dials that failed", p.dials_failed},
-        {"conduit_p2p_refused_total", "counter", "connections over a limit", p.refused_limit},
-        {"conduit_dht_peers", "gauge", "peers in the routing table", d.table_peers},
-        {"conduit_dht_requests_served_total", "counter", "DHT requests answered", d.served},
-        {"conduit_http_connections", "gauge", "local HTTP connections",
-         http_server_conn_count(n->local_server)},
-    };
-    int err = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && !err; i++)
-        err = buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", rows[i].name, rows[i].help,
-                         rows[i].name, rows[i].type, rows[i].name, (unsigned long long)rows[i].v);
-    return err;
-}
-
 int node_render(void *node, enum gateway_page page, struct buf *out)
 {
     struct node *n = node;
@@ -241,7 +214,7 @@ int node_render(void *node, enum gateway_page page, struct buf *out)
     case GATEWAY_PAGE_OFFERS_NETWORK:
         return network_page(n, out);
     case GATEWAY_PAGE_METRICS:
-        return metrics_page(n, out);
+        return node_metrics(n, out);
     case GATEWAY_PAGE_FEED:
         return announce_snapshot(&n->announce, out);
     }

@@ -209,6 +209,52 @@ static void add_model(struct text_table *t, const struct json *m)
     text_table_add(t, bytes_str(!shared ? "" : json_bool(shared, false) ? "yes" : "no"));
 }
 
+/* Resources are named for machines; bytes are shown as people read them. */
+static void add_amount(struct text_table *t, const struct json *o, const char *key, bool is_bytes)
+{
+    if (json_kind_of(json_get(o, key)) != JSON_NUMBER) {
+        text_table_add(t, (struct bytes){0});
+        return;
+    }
+    double v = json_number(json_get(o, key), 0);
+    if (is_bytes && v >= 1024 * 1024)
+        text_table_addf(t, "%.1f MiB", v / (1024 * 1024));
+    else if (is_bytes && v > 0)
+        text_table_addf(t, "%.1f KiB", v / 1024);
+    else
+        text_table_addf(t, "%llu", (unsigned long long)number(o, key));
+}
+
+static void add_limit(struct text_table *t, const struct json *l)
+{
+    struct bytes resource = json_get_str(l, "resource");
+    bool is_bytes = resource.n > 6 && bytes_eq_str(bytes_skip(resource, resource.n - 6), "_bytes");
+    struct buf b;
+    text_table_add(t, json_get_str(l, "scope"));
+    buf_init(&b, LIMIT_CLI_CELL);
+    append_words(&b, is_bytes ? bytes_first(resource, resource.n - 6) : resource);
+    text_table_add(t, buf_view(&b));
+    buf_fini(&b);
+    add_amount(t, l, "used", is_bytes);
+    add_amount(t, l, "limit", is_bytes);
+    add_number(t, l, "refused", true);
+    text_table_add(t, json_get_str(l, "name"));
+}
+
+int report_limits(struct bytes text, struct buf *out)
+{
+    struct json_doc *doc = read_document(text, "limits");
+    if (!doc)
+        return E_MALFORMED;
+    struct text_table t;
+    text_table_init(&t, "SCOPE,RESOURCE,>USED,>LIMIT,>REFUSED,WHICH");
+    for (struct json_iter it = json_iter(json_get(json_root(doc), "limits")); json_next(&it);)
+        add_limit(&t, it.value);
+    print_and_fini(&t, out);
+    json_free(doc);
+    return 0;
+}
+
 int report_status(struct bytes text, struct buf *out)
 {
     struct json_doc *doc = read_document(text, NULL);

@@ -10,6 +10,7 @@
 int report_models(struct bytes json, struct buf *out);
 int report_peers(struct bytes json, struct buf *out);
 int report_status(struct bytes json, struct buf *out);
+int report_limits(struct bytes json, struct buf *out);
 
 /* "4 s", "12 min", "3 h 5 min", "2 d 3 h". Returns out. */
 const char *report_duration(uint64_t seconds, char out[static 32]);

@@ -19,10 +19,23 @@ static void serve_hello(void *node, struct http_exchange *x, const struct http_h
     http_exchange_reply(x, 200, "application/json", NULL, 0, bytes_of(text, (size_t)len));
 }
 
+static void serve_limits(void *node, struct http_exchange *x, const struct http_head *head,
+                         const struct router_match *match, struct bytes body)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    if (node_limits_json(node, &b) == 0)
+        http_exchange_reply(x, 200, "application/json", NULL, 0, buf_view(&b));
+    else
+        http_exchange_error(x, 503, "out_of_memory", 1, "this node is out of memory");
+    buf_fini(&b);
+}
+
 /* clang-format off */
 const struct gateway_route node_local_routes[] = {
     {HTTP_GET, "/conduit/v1/hello", false, serve_hello},
     {HTTP_GET, "/conduit/v1/doctor", true, doctor_serve},
+    {HTTP_GET, "/conduit/v1/limits", false, serve_limits},
 };
 const struct gateway_route node_peer_routes[] = {
     {HTTP_GET, "/conduit/v1/hello", false, serve_hello},

@@ -5,7 +5,7 @@ when the backend is wrong in each way of the field. The numbers are rows of the 
 conventions sheet: 1 tool index, 2 unasked usage, 3 base64 embeddings, 4 finish reason, 5 mid-stream
 failure, 6 error shape, 7 CORS, 8 roles and limits, 9 reasoning, 10 UTF-8, 11 meta frames, 12 cancel,
 14 missing fields, 16 model list, 17 Retry-After, 18 buffering, 19 null, 20 two hosts."""
-import base64, http.client, json, os, socket, struct, sys, threading, time
+import base64, http.client, json, os, re, socket, struct, sys, threading, time
 from lib import *
 
 B = Backend()
@@ -314,6 +314,30 @@ def completions_work_too():
         assert ev[-1] == "[DONE]" and "".join(c["text"] for e in ev[:-1] for c in e["choices"]).startswith("Paris")
 
 
+def prometheus(text):
+    """{series: value}; an AssertionError where the text format's rules or the conventions on names are broken."""
+    kinds, values, done, now = {}, {}, set(), None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            name = line.split()[2]
+            assert name not in done and len(line.split()) > 3, ("twice, or without a word", line)
+            if now:
+                done.add(now)
+            now = name
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            assert name == now and kind in ("counter", "gauge"), line
+            assert (kind == "counter") == name.endswith("_total"), ("counters end in _total", line)
+            kinds[name] = kind
+        else:
+            m = re.fullmatch(r'([a-z_:][a-z0-9_:]*)(\{[a-z_]+="[^"\n]*"(?:,[a-z_]+="[^"\n]*")*\})? (\d+)', line)
+            assert m and m[1] == now and now in kinds, line
+            series = m[1] + (m[2] or "")
+            assert series not in values, ("the same twice", line)
+            values[series] = int(m[3])
+    return values
+
+
 @test
 def health_head_and_metrics():
     assert C.get("/health") == (200, {"status": "ok"})
@@ -321,7 +345,14 @@ def health_head_and_metrics():
         s, h, b = C.request("HEAD", path)
         assert s == 200 and b == b"", (path, s)
     s, h, b = C.request("GET", "/metrics")
-    assert s == 200 and b"# TYPE conduit_" in b
+    assert s == 200 and h["content-type"].startswith("text/plain; version=0.0.4")
+    values = prometheus(b.decode())
+    for name in ("conduit_peers", "conduit_p2p_connections", "conduit_p2p_dials_total", "conduit_dht_peers",
+                 'conduit_offers{whose="own"}', 'conduit_requests_finished_total{outcome="ok"}',
+                 'conduit_limit{scope="system",resource="connections"}',
+                 'conduit_limit_used{scope="peer",resource="streams_in"}',
+                 'conduit_limit_refused_total{scope="ip",resource="pending_connections"}'):
+        assert name in values, (name, b.decode())
     s, h, b = C.request("DELETE", "/v1/models")
     assert s == 405 and "GET" in h["allow"]
     assert C.request("GET", "/nowhere")[0] == 404

@@ -137,6 +137,23 @@ static void status(void **state)
         "echo\n");
 }
 
+static void limits(void **state)
+{
+    assert_report(
+        report_limits,
+        "{\"limits\":[{\"scope\":\"system\",\"resource\":\"streams_in\",\"used\":7,"
+        "\"limit\":65536,\"refused\":0},"
+        "{\"scope\":\"peer\",\"name\":\"12D3\",\"resource\":\"memory_bytes\",\"used\":1048576,"
+        "\"limit\":100663296,\"refused\":2},"
+        "{\"scope\":\"ip\",\"resource\":\"memory_bytes\",\"used\":2048,\"limit\":4096},"
+        "{\"scope\":\"guard\",\"resource\":\"requests\",\"used\":0,\"refused\":1}]}",
+        "SCOPE   RESOURCE       USED     LIMIT  REFUSED  WHICH\n"
+        "system  streams in        7     65536        0\n"
+        "peer    memory      1.0 MiB  96.0 MiB        2  12D3\n"
+        "ip      memory      2.0 KiB   4.0 KiB\n"
+        "guard   requests          0                  1\n");
+}
+
 static void numbers_that_lie_are_no_harm(void **state)
 {
     struct buf b;
@@ -159,6 +176,7 @@ static void other_documents_are_refused(void **state)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         assert_int_equal(report_models(bytes_str(others[i]), &b), E_MALFORMED);
         assert_int_equal(report_peers(bytes_str(others[i]), &b), E_MALFORMED);
+        assert_int_equal(report_limits(bytes_str(others[i]), &b), E_MALFORMED);
     }
     assert_int_equal(report_status(BYTES_LIT("[]"), &b), E_MALFORMED);
     assert_int_equal(buf_len(&b), 0);
@@ -186,6 +204,7 @@ int main(void)
         cmocka_unit_test(models),
         cmocka_unit_test(peers),
         cmocka_unit_test(status),
+        cmocka_unit_test(limits),
         cmocka_unit_test(numbers_that_lie_are_no_harm),
         cmocka_unit_test(other_documents_are_refused),
         cmocka_unit_test(durations),
