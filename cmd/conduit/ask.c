@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/sched.h"
+#include "codec/json.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -28,7 +29,7 @@ static const char help[] =
     "Exit: 0 answered, 1 failed, 2 usage, 130 interrupted.\n"
     "Example: conduit ask \"What is the capital of France?\" --model conduit-tiny\n";
 
-enum { APPEAR_S = 20, RETRY_MS = 250 };
+enum { APPEAR_S = 20, RETRY_MS = 250, JOIN_S = 6, JOIN_POLL_MS = 40 };
 
 static int read_stdin(struct buf *question)
 {
@@ -107,6 +108,55 @@ static bool may_still_appear(const struct talk_answer *a, time_t until)
     return r->err == 0 && (r->status == 404 || r->status == 503) && time(NULL) < until;
 }
 
+/* What the node of ours says of its bootstrap addresses: joined, or failed with a sentence, or not yet. */
+enum joining { JOINING, JOINED, JOIN_FAILED };
+
+static enum joining read_joining(struct bytes status, char *why, size_t size)
+{
+    struct json_doc *doc;
+    enum joining now = JOINING;
+    if (json_parse(status, LIMIT_CLI_DOCUMENT, &doc, NULL) != 0)
+        return JOINING;
+    const struct json *all = json_get(json_root(doc), "bootstrap");
+    size_t failed = 0;
+    for (struct json_iter it = json_iter(all); json_next(&it);) {
+        struct bytes at = json_get_str(it.value, "address"), said = json_get_str(it.value, "why");
+        if (json_is_str(json_get(it.value, "state"), "connected"))
+            now = JOINED;
+        failed += json_is_str(json_get(it.value, "state"), "failed");
+        if (it.i <= 1 || said.n)
+            snprintf(why, size, "--bootstrap %.*s: %.*s", BYTES_FMT(at),
+                     BYTES_FMT(said.n ? said : BYTES_LIT("no answer")));
+    }
+    if (now == JOINING && failed == json_count(all))
+        now = JOIN_FAILED;
+    json_free(doc);
+    return now;
+}
+
+/* Nobody can answer before the node is in the network; when that cannot be, it is said which address it was.
+ * 0, or an exit code. */
+static int wait_joined(const struct api *api)
+{
+    const struct api_request req = {
+        .method = "GET", .path = "/conduit/v1/status", .total_us = 5 * US_PER_S};
+    char why[512] = "--bootstrap: no answer";
+    for (int waited = 0; waited < JOIN_S * 1000; waited += JOIN_POLL_MS) {
+        struct api_response r;
+        api_call(api, &req, &r);
+        int rc = api_complain(api, &r);
+        enum joining now = rc ? JOIN_FAILED : read_joining(buf_view(&r.body), why, sizeof why);
+        api_response_fini(&r);
+        if (rc || now == JOINED)
+            return rc;
+        if (now == JOIN_FAILED)
+            break;
+        if (borrow_pause(JOIN_POLL_MS))
+            return EXIT_INTERRUPTED;
+    }
+    return api_failf("ask", "%s", why);
+}
+
 static int ask_borrowed(struct talk *t, const char *bootstrap, struct bytes messages)
 {
     struct borrowed node;
@@ -115,6 +165,8 @@ static int ask_borrowed(struct talk *t, const char *bootstrap, struct bytes mess
     int rc = borrow_start(&node, "ask", bootstrap);
     if (rc == 0)
         rc = api_init_socket(&api, "ask", node.socket);
+    if (rc == 0 && (rc = wait_joined(&api)) != 0)
+        api_fini(&api);
     if (rc == 0) {
         time_t until = time(NULL) + APPEAR_S;
         bool again = true;

@@ -23,6 +23,7 @@ struct entry {
     struct p2p_connect connect;
     struct timer retry;
     uint64_t pause_us;
+    char why[160]; /* the last try failed; "": it did not, or there was none */
 };
 
 static void try_connect(struct entry *e)
@@ -53,9 +54,10 @@ static void on_connect(struct p2p_connect *r, int err, const struct peer_id *pee
     char who[PEER_ID_TEXT];
     e->is_connecting = false;
     e->was_tried = true;
+    snprintf(e->why, sizeof e->why, "%s", !err ? "" : why && *why ? why : err_text(err));
     if (err) {
-        TRACE(NODE, WARN, "bootstrap %s: %s -> trying again in %llu s", e->text,
-              why && *why ? why : err_text(err), (unsigned long long)(e->pause_us / US_PER_S));
+        TRACE(NODE, WARN, "bootstrap %s: %s -> trying again in %llu s", e->text, e->why,
+              (unsigned long long)(e->pause_us / US_PER_S));
         retry_later(e);
         return;
     }
@@ -149,6 +151,24 @@ void join_fini(struct join *j)
         free(e->text);
         free(e);
     }
+}
+
+void join_json(const struct join *j, struct json_writer *w)
+{
+    json_open_array(w);
+    LIST_FOREACH ((struct list *)&j->entries, it) {
+        const struct entry *e = LIST_ENTRY(it, struct entry, link);
+        json_open_object(w);
+        json_member_str(w, "address", e->text);
+        json_member_str(w, "state",
+                        e->is_connected ? "connected"
+                        : e->was_tried  ? "failed"
+                                        : "connecting");
+        if (!e->is_connected && *e->why)
+            json_member_str(w, "why", e->why);
+        json_close_object(w);
+    }
+    json_close_array(w);
 }
 
 bool join_is_in(const struct join *j)

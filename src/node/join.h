@@ -5,6 +5,7 @@
 #ifndef CONDUIT_NODE_JOIN_H
 #define CONDUIT_NODE_JOIN_H
 
+#include "codec/json.h"
 #include "dht/dht.h"
 #include "node/config.h"
 #include "p2p/host.h"
@@ -26,6 +27,8 @@ int join_init(struct join *j, struct p2p_host *host, struct dht *dht, struct sch
               const struct strlist *addrs, void (*named)(void *ctx, const struct peer_id *peer),
               void *ctx, char why[static CONFIG_WHY]);
 void join_fini(struct join *j);
+/* [{"address", "state": "connecting", "connected" or "failed", "why"}]: each address as it was given. */
+void join_json(const struct join *j, struct json_writer *w);
 /* In the network (or there is none to join): searches are worth believing. */
 bool join_is_in(const struct join *j);
 /* The i-th address as it stands; false past the end. Borrowed until the next turn of the loop. */

@@ -81,6 +81,8 @@ static int status_page(struct node *n, struct buf *out)
     put_addresses(n, &w);
     json_member_u64(&w, "peers", p2p_host_counts(n->host).peers);
     json_member_bool(&w, "joined", join_is_in(&n->join));
+    json_key(&w, "bootstrap");
+    join_json(&n->join, &w);
     json_member_str(&w, "sharing",
                     n->guard.is_paused                                       ? "paused"
                     : guard_is_open(&n->guard, n->announce.minute_of_day(n)) ? "open"

@@ -177,6 +177,22 @@ static void line_object(struct text_table *t, const char *name, const struct jso
     buf_fini(&b);
 }
 
+/* "192.0.2.1:8000: connected", "…: failed: connection refused" */
+static void line_bootstrap(struct text_table *t, const char *name, const struct json *o)
+{
+    struct buf b;
+    struct bytes why = json_get_str(o, "why");
+    buf_init(&b, LIMIT_CLI_CELL);
+    (void)buf_append_bytes(&b, json_get_str(o, "address"));
+    (void)buf_append_str(&b, ": ");
+    (void)buf_append_bytes(&b, json_get_str(o, "state"));
+    if (why.n)
+        (void)buf_append_str(&b, ": ");
+    (void)buf_append_bytes(&b, why);
+    line(t, name, buf_view(&b));
+    buf_fini(&b);
+}
+
 static void status_lines(const struct json *root, struct text_table *t)
 {
     char since[32];
@@ -191,6 +207,8 @@ static void status_lines(const struct json *root, struct text_table *t)
     line(t, "private network", json_get_str(root, "private_network"));
     for (struct json_iter it = json_iter(json_get(root, "addresses")); json_next(&it);)
         line(t, it.i <= 1 ? "addresses" : " ", json_str(it.value));
+    for (struct json_iter it = json_iter(json_get(root, "bootstrap")); json_next(&it);)
+        line_bootstrap(t, it.i <= 1 ? "bootstrap" : " ", it.value);
     line(t, "peers", json_number_text(json_get(root, "peers")));
     line(t, "DHT peers", json_number_text(json_get(json_get(root, "dht"), "peers")));
     line(t, "sharing", json_get_str(root, "sharing"));

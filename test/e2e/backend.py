@@ -108,6 +108,12 @@ def b_paced(r):
     r.stream(int(r.req["body"].get("max_tokens") or 100), 0.01)
 
 
+def b_slow_once(r):
+    """The first word after two seconds."""
+    time.sleep(2)
+    b_ok(r)
+
+
 def b_never_ends(r):
     r.head()
     r.event(chunk_of(r.model, {"role": "assistant", "content": ""}))
@@ -271,7 +277,7 @@ def b_error_mid(r):
 
 
 BEHAVIOURS = {
-    "ok": b_ok, "echo-request": b_echo_request, "slow": b_slow, "paced": b_paced, "never-ends": b_never_ends,
+    "ok": b_ok, "echo-request": b_echo_request, "slow": b_slow, "paced": b_paced, "never-ends": b_never_ends, "slow-once": b_slow_once,
     "stall": b_stall, "stall-before-head": b_stall_before_head, "split-emoji": b_split_emoji, "no-done": b_no_done,
     "no-finish": b_no_finish, "tools": lambda r: tools(r, True, "tool_calls"),
     "tools-no-index": lambda r: tools(r, False, "tool_calls"), "tools-stop": lambda r: tools(r, True, "stop"),

@@ -33,6 +33,122 @@ def a_second_backend_takes_over_when_the_first_dies():
         second.stop()
 
 
+def peers_of(n):
+    return [p["peer"] for p in n.get("/conduit/v1/peers")[1]["peers"]]
+
+
+@test
+def a_killed_process_is_noticed_in_under_a_second():
+    with Node("--backend", "echo:") as n:
+        others = [Node("--bootstrap", n.address).wait_model("echo") for _ in range(3)]
+        n.kill()
+        _, took = clock(wait_for, "everyone has noticed", lambda: not any(
+            n.peer in peers_of(o) or "echo" in o.models() for o in others), 10, 0.01)
+        print(f"     noticed by three after {took * 1000:.0f} ms")
+        assert took < 1.5, took  # half a second of slack for a shared machine
+        [o.stop() for o in others]
+
+
+def in_flight(how, model, stream):
+    """A request on its way to one of two providers, which then gets the signal; its answer and how long it took."""
+    backends = [Backend(), Backend()]
+    nodes = [Node("--backend", b.url) for b in backends]
+    c = Node("--bootstrap", ",".join(n.address for n in nodes)).wait_model(model)
+    wait_for("offers of both", lambda: len(c.get("/conduit/v1/offers?scope=network")[1]["offers"]) >= 2 * len(nodes[0].models()), 10)
+    got = []
+    before = [len(b.seen()) for b in backends]
+    t = threading.Thread(target=lambda: got.append(c.stream(model, timeout=60) if stream else c.chat(model, timeout=60)))
+    t.start()
+    end = time.monotonic() + 10
+    while (now := [len(b.seen()) for b in backends]) == before and time.monotonic() < end:
+        time.sleep(0.01)
+    i = next(i for i in (0, 1) if now[i] > before[i])
+    time.sleep(0.3)
+    os.kill(nodes[i].proc.pid, how)
+    start = time.monotonic()
+    t.join(40)
+    took = time.monotonic() - start
+    gone = wait_for("its offers are gone", lambda: nodes[i].peer not in peers_of(c) or None, 5)
+    if how == signal.SIGSTOP:
+        os.kill(nodes[i].proc.pid, signal.SIGCONT)
+    assert got, "the request hangs"
+    c.stop()
+    for n in nodes:
+        n.proc.poll() is None and n.stop()
+    [b.stop() for b in backends]
+    return got[0], took, nodes[1 - i].peer
+
+
+@test
+def a_request_in_flight_moves_on_when_its_provider_is_killed():
+    (s, h, body), took, other = in_flight(signal.SIGKILL, "slow-once", False)
+    assert s == 200 and h["x-conduit-peer"] == other, (s, h, body)
+    assert took < 3, took
+
+
+@test
+def a_request_in_flight_moves_on_when_its_provider_is_frozen():
+    (s, h, body), took, other = in_flight(signal.SIGSTOP, "slow-once", False)
+    print(f"     answered by the other one {took:.2f} s after SIGSTOP")
+    assert s == 200 and h["x-conduit-peer"] == other, (s, h, body)
+    assert took < 3, took
+
+
+@test
+def an_answer_in_flight_ends_with_an_error_when_its_provider_is_frozen():
+    (s, h, events, raw, orderly), took, other = in_flight(signal.SIGSTOP, "never-ends", True)
+    assert orderly and error_of(events) and events[-1] != "[DONE]", events[-3:]
+    print(f"     told {took:.2f} s after SIGSTOP")
+    assert took < 3, took
+
+
+@test
+def a_graceful_stop_loses_no_request():
+    """SIGTERM in the middle of a stream of requests: those under way are finished, the others go elsewhere."""
+    backends = [Backend(), Backend()]
+    nodes = [Node("--backend", b.url) for b in backends]
+    with Node("--bootstrap", ",".join(n.address for n in nodes)) as c:
+        c.wait_model("paced")
+        results = []
+
+        def one(i):
+            try:
+                s, h, events, raw, orderly = c.stream("paced", max_tokens=40)
+                results.append((s, h.get("x-conduit-peer"), events[-1] == "[DONE]"))
+            except Exception as e:
+                results.append((0, None, repr(e)))
+        ts = []
+        for i in range(60):
+            ts.append(threading.Thread(target=one, args=(i,)))
+            ts[-1].start()
+            time.sleep(0.04)
+            if i == 20:
+                nodes[0].proc.terminate()
+        [t.join(20) for t in ts]
+        bad = [r for r in results if r[0] != 200 or r[2] is not True]
+        assert len(results) == 60 and not bad, bad
+        by = [sum(r[1] == n.peer for r in results) for n in nodes]
+        print(f"     {by[0]} answered by the one that stopped, {by[1]} by the other; it stopped with {nodes[0].proc.wait(15)}")
+        assert by[0] > 0 and nodes[0].proc.returncode == 0
+    nodes[1].stop()
+    [b.stop() for b in backends]
+
+
+@test
+def a_bootstrap_address_that_does_not_answer_is_named_at_once():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        closed = s.getsockname()[1]
+    r, took = clock(cli, "ask", "hello?", "--bootstrap", f"127.0.0.1:{closed}")
+    assert r.returncode == 1 and f"127.0.0.1:{closed}" in r.stderr and "refused" in r.stderr, r
+    assert took < 3, took
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, says nothing
+        port = silent.getsockname()[1]
+        r, took = clock(cli, "ask", "hello?", "--bootstrap", f"127.0.0.1:{port}")
+        assert r.returncode == 1 and f"127.0.0.1:{port}" in r.stderr, r
+        assert took < 9, took
+
+
 @test
 def limits_are_shown():
     with Node("--backend", "echo:") as n, Node("--bootstrap", n.address) as c:

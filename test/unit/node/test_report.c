@@ -117,7 +117,10 @@ static void status(void **state)
         report_status,
         "{\"peer\":\"12D3\",\"version\":\"0.1.0\",\"uptime_s\":3725,\"api\":\"http://"
         "127.0.0.1:8888/v1\","
-        "\"addresses\":[\"/a\",\"/b\"],\"peers\":2,\"dht\":{\"peers\":5},\"sharing\":\"open\","
+        "\"addresses\":[\"/a\",\"/"
+        "b\"],\"bootstrap\":[{\"address\":\"x:1\",\"state\":\"connected\"},"
+        "{\"address\":\"y:2\",\"state\":\"failed\",\"why\":\"connection "
+        "refused\"}],\"peers\":2,\"dht\":{\"peers\":5},\"sharing\":\"open\","
         "\"requests\":{\"served\":12,\"from_peers\":0,\"list\":[1]},"
         "\"models\":[{\"name\":\"tiny\",\"state\":\"ready\",\"slots\":4,\"busy\":0,\"queued\":1,"
         "\"shared\":true,\"context\":1024},{\"name\":\"echo\",\"slots\":0}]}",
@@ -127,6 +130,8 @@ static void status(void **state)
         "API          http://127.0.0.1:8888/v1\n"
         "addresses    /a\n"
         "             /b\n"
+        "bootstrap    x:1: connected\n"
+        "             y:2: failed: connection refused\n"
         "peers        2\n"
         "DHT peers    5\n"
         "sharing      open\n"
