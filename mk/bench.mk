@@ -7,6 +7,13 @@
 $(B)/bench-%: $(B)/test/bench/%.o $(B)/test/bench/wire.o
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
+$(B)/bench-idle: $(B)/test/bench/idle.o $(call libs,p2p loop codec base)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(call libs,p2p loop codec base) -Wl,--end-group $(LIBS)
+
+.PHONY: bench-idle
+bench-idle: $(B)/bench-idle build/conduit ## memory of 10,000 idle peers (COUNT=…)
+	@test/bench/idle.py $(if $(COUNT),--count $(COUNT))
+
 .PHONY: bench bench-build
 bench-build: $(B)/bench-mock $(B)/bench-load build/conduit $(if $(wildcard test/interop/c/*.c),$(B)/interop-peer)
 bench: ## figures beside nginx, HAProxy and other libp2ps (QUICK=1, BENCH="--only …")

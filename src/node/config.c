@@ -59,6 +59,7 @@ const struct config_row config_table[] = {
     ROW(U32, requests_per_minute, "rate_limit.requests_per_minute", NULL, "N", "0", "requests from all peers together; 0: no limit"),
     ROW(U32, requests_per_minute_per_peer, "rate_limit.per_peer", NULL, "N", "0", "requests from one peer; 0: no limit"),
     ROW(U32, max_concurrent, "max_concurrent", NULL, "N", "0", "requests at once per model of a backend; 0: 64 (a GGUF's is --parallel)"),
+    ROW(U32, max_connections, "max_connections", NULL, "N", "4096", "connections to peers; over three quarters of it idle ones are closed"),
     ROW(U32, max_context, "max_context", NULL, "N", "0", "longest prompt taken from peers, in tokens as estimated; 0: the model's"),
     ROW(SIZE, max_body, "max_body", NULL, "BYTES", "33554432", "largest request body"),
     ROW(STR, schedule_start, "schedule.start", NULL, "HH:MM", NULL, "share from this local time on"),

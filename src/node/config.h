@@ -54,7 +54,7 @@ struct config {
     bool allow_extra_fields;
     /* limits for others */
     uint32_t max_context;
-    uint32_t requests_per_minute, requests_per_minute_per_peer, max_concurrent;
+    uint32_t requests_per_minute, requests_per_minute_per_peer, max_concurrent, max_connections;
     uint64_t max_body;
     char *schedule_start, *schedule_end;
     /* timing */

@@ -147,6 +147,8 @@ static int make_network(struct node *n, char *why)
     struct p2p_host_cfg cfg = p2p_host_cfg_default(&n->key);
     snprintf(n->agent, sizeof n->agent, "conduit/%s", n->version);
     cfg.agent = n->agent;
+    if (n->cfg->max_connections)
+        p2p_host_cfg_connections(&cfg, n->cfg->max_connections);
     cfg.protocol_version = "/conduit/1.0.0";
     cfg.network = n->has_network ? &n->network : NULL;
     n->host = p2p_host_new(&cfg, n->loop);

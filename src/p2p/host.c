@@ -25,10 +25,21 @@ struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key)
         .conn = conn_cfg_default(),
         .connmgr = connmgr_cfg_default(),
         .dial = dial_cfg_default(),
+        .max_peers = LIMIT_PEERS,
         .limits = resource_limits_default(),
         .stream_budget = LIMIT_HOST_STREAMS,
         .idle_us = 120 * US_PER_S,
     };
+}
+
+void p2p_host_cfg_connections(struct p2p_host_cfg *cfg, uint32_t most)
+{
+    uint64_t more = most > LIMIT_CONNS ? most - LIMIT_CONNS : 0;
+    cfg->connmgr.max_total = most;
+    cfg->connmgr.high = most / 4 * 3;
+    cfg->connmgr.low = most / 2;
+    cfg->max_peers = LIMIT_PEERS + 2 * more;
+    cfg->limits.max[RESOURCE_SYSTEM][RESOURCE_MEMORY] += more * 16 * KIB;
 }
 
 /* --- tending --- */
@@ -149,6 +160,7 @@ static void init_parts(struct p2p_host *h)
     connmgr_init(&h->connmgr, &h->cfg.connmgr, h->rng);
     resource_init(&h->ledger, &h->cfg.limits, h->connmgr.groups.seed + 1);
     peerstore_init(&h->store, h->rng);
+    h->store.max = h->cfg.max_peers;
     map_init(&h->peers_by_id, rng_u64(h->rng));
     rates_init(&h->pushes, LIMIT_PUSH_RATE, LIMIT_PUSH_BURST, LIMIT_PUSH_GROUPS, rng_u64(h->rng));
     conn_scratch_init(&h->env.scratch);

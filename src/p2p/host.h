@@ -39,12 +39,16 @@ struct p2p_host_cfg {
     struct conn_cfg conn;
     struct connmgr_cfg connmgr;
     struct dial_cfg dial;
+    size_t max_peers;              /* in the address book */
     struct resource_limits limits; /* of the ledger; what connmgr has a figure for follows that */
     uint64_t stream_budget;        /* bytes all connections' streams may hold together */
     uint64_t idle_us;              /* a connection without streams is closed after; 0: never */
 };
 /* The defaults of limits.h. */
 struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key);
+
+/* More connections, or fewer: what depends on their number follows. */
+void p2p_host_cfg_connections(struct p2p_host_cfg *cfg, uint32_t most);
 
 /* On a loop (host_shell.c); on any other network (tests, the simulator) p2p_host_new_on. NULL when
  * the key cannot sign. */

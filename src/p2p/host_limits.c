@@ -126,7 +126,7 @@ static void add_system(struct view *v)
     add_kind(v, RESOURCE_SYSTEM, RESOURCE_OUT, resource_used(s, RESOURCE_OUT), 0);
     add_kind(v, RESOURCE_SYSTEM, RESOURCE_MEMORY, s->memory, 0);
     add(v, system, "window_bytes", h->budget.used, h->budget.limit, stream_sums(h).shed);
-    add(v, system, "known_peers", map_count(&h->store.by_id), LIMIT_PEERS, 0);
+    add(v, system, "known_peers", map_count(&h->store.by_id), h->store.max, 0);
     add(v, system, "scopes", map_count(&h->ledger.by_ip) + map_count(&h->ledger.by_protocol),
         LIMIT_SCOPES, h->ledger.refused_names);
 }

@@ -14,7 +14,7 @@ enum { BACKOFF_DOUBLINGS = 6 };
 
 void peerstore_init(struct peerstore *ps, struct rng *rng)
 {
-    *ps = (struct peerstore){.rng = rng};
+    *ps = (struct peerstore){.rng = rng, .max = LIMIT_PEERS};
     map_init(&ps->by_id, rng_u64(rng));
     list_init(&ps->by_use);
 }
@@ -51,7 +51,7 @@ struct known_peer *peerstore_get(struct peerstore *ps, const struct peer_id *id)
 
 static bool make_room(struct peerstore *ps)
 {
-    if (map_count(&ps->by_id) < LIMIT_PEERS)
+    if (map_count(&ps->by_id) < ps->max)
         return true;
     LIST_FOREACH (&ps->by_use, it) {
         struct known_peer *r = LIST_ENTRY(it, struct known_peer, by_use);

@@ -50,6 +50,7 @@ struct peerstore {
     struct map by_id;
     struct list by_use;
     struct rng *rng;
+    size_t max; /* peers; LIMIT_PEERS unless raised */
 };
 
 void peerstore_init(struct peerstore *ps, struct rng *rng);

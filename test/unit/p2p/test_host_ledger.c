@@ -146,6 +146,35 @@ static void connections_of_an_address(void **state)
     hosts_fini(&h);
 }
 
+/* As many connections as the owner says, and what depends on their number. */
+static void connections_of_all(void **state)
+{
+    struct hosts h;
+    struct asked a[3];
+    int open = 0;
+    hosts_init(&h, 13, 0);
+    struct p2p_host_cfg cfg = p2p_host_cfg_default(NULL);
+    p2p_host_cfg_connections(&cfg, 2);
+    hosts_add(&h, &cfg);
+    for (int i = 0; i < 3; i++) {
+        struct machine *m = hosts_add(&h, NULL);
+        ask_connect(&a[i], m, &h.m[0].key.id, &h.m[0].addr_view, 1);
+        hosts_run(&h, US_PER_S);
+    }
+    for (int i = 1; i < 4; i++)
+        open += p2p_host_is_connected(h.m[0].host, &h.m[i].key.id);
+    assert_int_equal(open, 2);
+    const struct resource_row *r = row(&h, 0, "system", "connections", NULL);
+    assert_int_equal(r->used, 2);
+    assert_int_equal(r->limit, 2);
+    assert_true(r->refused > 0);
+    p2p_host_cfg_connections(&cfg, 2 * LIMIT_CONNS);
+    assert_true(cfg.max_peers > LIMIT_PEERS);
+    assert_true(cfg.limits.max[RESOURCE_SYSTEM][RESOURCE_MEMORY] > LIMIT_HOST_MEMORY);
+    all_disconnect(&h);
+    hosts_fini(&h);
+}
+
 static void memory_for_a_connection(void **state)
 {
     struct hosts h;
@@ -298,6 +327,7 @@ int main(void)
         cmocka_unit_test(streams_of_a_peer_an_address_and_all),
         cmocka_unit_test(streams_that_we_open),
         cmocka_unit_test(connections_of_an_address),
+        cmocka_unit_test(connections_of_all),
         cmocka_unit_test(memory_for_a_connection),
         cmocka_unit_test(bytes_that_nobody_reads),
         cmocka_unit_test(a_random_life_leaves_nothing),
