@@ -10,7 +10,8 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/conduit
 
 build="gcc make pkg-config libuv1-dev libsodium-dev libssl-dev libsecp256k1-dev libsqlite3-dev
        libc-ares-dev libyaml-dev ca-certificates xz-utils"
-testing="libcmocka-dev python3 python3-venv clang-14|clang libclang-rt-14-dev|libclang-rt-dev npm|nodejs curl git procps"
+testing="libcmocka-dev python3 python3-venv clang-14|clang libclang-rt-14-dev|libclang-rt-dev npm|nodejs curl git procps
+         iproute2 nftables"
 bench="nginx haproxy wrk"
 want=$build
 case $level in

@@ -97,6 +97,11 @@ bool net_addr_is_any(const struct net_addr *a)
            (a->kind == NET_IP6 && memcmp(a->ip, zero, 16) == 0);
 }
 
+bool net_addr_is_link_local6(const struct net_addr *a)
+{
+    return a->kind == NET_IP6 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80;
+}
+
 bool net_addr_is_private(const struct net_addr *a)
 {
     const uint8_t *v4 = as_ip4(a);

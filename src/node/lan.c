@@ -144,9 +144,10 @@ static void on_connected(struct p2p_watch *w, const struct peer_id *peer)
     struct p2p_peer_view v;
     if (!p2p_host_peer(l->host, peer, &v))
         return;
-    enum trust_path path = net_addr_is_loopback(&v.remote) ? TRUST_FROM_SELF
-                           : is_near(l, &v.remote)         ? TRUST_FROM_LAN
-                                                           : TRUST_FROM_AFAR;
+    enum trust_path path = v.is_relayed                      ? TRUST_FROM_AFAR
+                           : net_addr_is_loopback(&v.remote) ? TRUST_FROM_SELF
+                           : is_near(l, &v.remote)           ? TRUST_FROM_LAN
+                                                             : TRUST_FROM_AFAR;
     trust_connected(l->trust, peer, path, v.is_inbound);
     if (l->mdns)
         mdns_met(mdns_of(l->mdns), peer);

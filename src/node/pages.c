@@ -166,6 +166,7 @@ static void put_peer(struct node *n, struct json_writer *w, const struct p2p_pee
     json_member_u64(w, "offers", offers_of(n, v->id));
     json_member_bool(w, "inbound", v->is_inbound);
     json_member_bool(w, "connected", true);
+    json_member_bool(w, "relayed", v->is_relayed);
     put_trust(n, w, v->id);
     json_close_object(w);
 }

@@ -122,7 +122,9 @@ static void add_peer(struct text_table *t, const struct json *p)
         text_table_add(t, bytes_str(report_duration(number(p, "connected_s"), since)));
     else
         text_table_add(t, bytes_str(json_bool(json_get(p, "connected"), true) ? "" : "no"));
-    text_table_add(t, bytes_str(!inbound ? "" : json_bool(inbound, false) ? "they" : "we"));
+    const char *who = !inbound ? "" : json_bool(inbound, false) ? "they" : "we";
+    bool is_relayed = json_bool(json_get(p, "relayed"), false);
+    text_table_addf(t, "%s%s", who, is_relayed ? ", by relay" : "");
     text_table_add(t, json_get_str(p, "agent"));
 }
 

@@ -323,6 +323,37 @@ void dns_put_txt(struct dns_writer *w, enum dns_section s, const struct dns_name
     settle(w, &before, 1u + s);
 }
 
+static void put_data(struct dns_writer *w, size_t data, const void *p, size_t n)
+{
+    if (!reserve(w, n))
+        return;
+    memcpy(w->b + w->n, p, n);
+    w->n += n;
+    put16(w->b + data - 2, (unsigned)(w->n - data));
+}
+
+void dns_put_srv(struct dns_writer *w, enum dns_section s, const struct dns_name *name,
+                 uint32_t ttl_s, uint16_t port, const struct dns_name *host)
+{
+    struct dns_writer before = *w;
+    uint8_t fixed[6] = {0};
+    size_t data = put_head(w, name, DNS_TYPE_SRV, ttl_s);
+    put16(fixed + 4, port);
+    put_data(w, data, fixed, sizeof fixed);
+    put_data(w, data, host->b, host->n);
+    settle(w, &before, 1u + s);
+}
+
+void dns_put_addr(struct dns_writer *w, enum dns_section s, const struct dns_name *name,
+                  uint32_t ttl_s, const struct net_addr *ip)
+{
+    struct dns_writer before = *w;
+    bool is_four = ip->kind == NET_IP4;
+    size_t data = put_head(w, name, is_four ? DNS_TYPE_A : DNS_TYPE_AAAA, ttl_s);
+    put_data(w, data, ip->ip, is_four ? 4 : 16);
+    settle(w, &before, 1u + s);
+}
+
 struct bytes dns_written(struct dns_writer *w)
 {
     for (size_t i = 0; w->size >= DNS_HEADER && i < ARRAY_LEN(w->counts); i++)

@@ -10,9 +10,17 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "base/net.h"
 
 enum { DNS_NAME_MAX = 255, DNS_LABEL_MAX = 63, DNS_NAME_TEXT = 1024, DNS_HEADER = 12 };
-enum { DNS_TYPE_A = 1, DNS_TYPE_PTR = 12, DNS_TYPE_TXT = 16, DNS_TYPE_ANY = 255 };
+enum {
+    DNS_TYPE_A = 1,
+    DNS_TYPE_PTR = 12,
+    DNS_TYPE_TXT = 16,
+    DNS_TYPE_AAAA = 28,
+    DNS_TYPE_SRV = 33,
+    DNS_TYPE_ANY = 255,
+};
 enum { DNS_CLASS_IN = 1, DNS_CLASS_ANY = 255 };
 enum { DNS_FLAG_RESPONSE = 0x8000, DNS_FLAG_AUTHORITATIVE = 0x0400, DNS_FLAG_TRUNCATED = 0x0200 };
 enum dns_section { DNS_ANSWER = 0, DNS_AUTHORITY, DNS_ADDITIONAL };
@@ -82,6 +90,12 @@ void dns_put_ptr(struct dns_writer *w, enum dns_section s, const struct dns_name
 /* One string of at most 255 bytes. */
 void dns_put_txt(struct dns_writer *w, enum dns_section s, const struct dns_name *name,
                  uint32_t ttl_s, struct bytes text);
+/* Where a service is: host and port (RFC 2782; the host's name is not compressed). */
+void dns_put_srv(struct dns_writer *w, enum dns_section s, const struct dns_name *name,
+                 uint32_t ttl_s, uint16_t port, const struct dns_name *host);
+/* A or AAAA. */
+void dns_put_addr(struct dns_writer *w, enum dns_section s, const struct dns_name *name,
+                  uint32_t ttl_s, const struct net_addr *ip);
 /* The message; what did not fit is left out. */
 struct bytes dns_written(struct dns_writer *w);
 

@@ -38,6 +38,19 @@ static void send_query(struct mdns *m, struct mdns_link *l)
     m->port->send(m->ctx, l->key, dns_written(&w));
 }
 
+/* Nobody of libp2p needs it to connect; but go's resolver drops a service without an address. */
+static void put_host(struct mdns *m, struct dns_writer *w, const struct mdns_link *l,
+                     struct bytes addr, uint32_t ttl_s)
+{
+    struct net_addr at;
+    if (multiaddr_to_net(addr, &at) != 0)
+        return;
+    dns_put_srv(w, DNS_ADDITIONAL, &m->instance, ttl_s, at.port, &m->host);
+    for (size_t i = 0; i < l->addr_count; i++)
+        if (!net_addr_is_link_local6(&l->addrs[i]))
+            dns_put_addr(w, DNS_ADDITIONAL, &m->host, ttl_s, &l->addrs[i]);
+}
+
 /* What we are, with a time to live; 0 is the goodbye. */
 static void send_answer(struct mdns *m, struct mdns_link *l, uint32_t ttl_s)
 {
@@ -58,6 +71,7 @@ static void send_answer(struct mdns *m, struct mdns_link *l, uint32_t ttl_s)
         if (strlen(text) <= 255)
             dns_put_txt(&w, DNS_ADDITIONAL, &m->instance, ttl_s, bytes_str(text));
     }
+    put_host(m, &w, l, multiaddr_bytes(&addrs[0]), ttl_s);
     m->counts.answers++;
     m->port->send(m->ctx, l->key, dns_written(&w));
     l->answer_us = SCHED_NEVER;
@@ -275,6 +289,8 @@ static void make_names(struct mdns *m, const char *network)
     snprintf(instance + n, sizeof instance - n, ".%s", service);
     (void)dns_name_parse(bytes_str(service), &m->service);
     (void)dns_name_parse(bytes_str(instance), &m->instance);
+    snprintf(instance + n, sizeof instance - n, ".local");
+    (void)dns_name_parse(bytes_str(instance), &m->host);
 }
 
 void mdns_init(struct mdns *m, const struct peer_id *self, const char *network, struct sched *sched,

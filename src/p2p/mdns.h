@@ -6,6 +6,8 @@
  *   question of others ──20..120 ms, at most one answer a second and link──> answer, always multicast:
  *        PTR  _p2p._udp.local -> <name>._p2p._udp.local        (answers)
  *        TXT  <name>._p2p._udp.local  dnsaddr=<multiaddr>/p2p/<id>   (additionals, one per address)
+ *        SRV  <name>._p2p._udp.local -> <name>.local, with its A and AAAA: go and Avahi ask no further
+ *                                                                     only when they have these
  *   answer of others ──> found(peer) … not renewed within its time to live ──> lost(peer)
  *
  * A link is one interface and IP version. Nothing that is heard is proved: who a peer is shows when it is
@@ -67,7 +69,7 @@ struct mdns {
     struct rng *rng;
     const struct mdns_port *port;
     void *ctx;
-    struct dns_name service, instance;
+    struct dns_name service, instance, host;
     struct mdns_link links[LIMIT_MDNS_LINKS];
     struct map peers; /* peer id -> struct mdns_peer, oldest first */
     struct rates rates;

@@ -31,8 +31,7 @@ static bool is_near(const struct mdns_link *l, const struct net_addr *at,
 {
     if (net_addr_is_any(at) || at->port == 0)
         return false;
-    bool is_link_local6 = at->kind == NET_IP6 && at->ip[0] == 0xfe && (at->ip[1] & 0xc0) == 0x80;
-    if (is_link_local6) /* means nothing without its interface */
+    if (net_addr_is_link_local6(at))
         return false;
     if (same_ip(at, from) || (net_addr_is_private(at) && !net_addr_is_loopback(at)))
         return true;

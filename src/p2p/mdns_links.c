@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static bool is_link_local6(const struct net_addr *a)
-{
-    return a->kind == NET_IP6 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80;
-}
-
 static bool pick_one(const struct mdns_interface *v, size_t n, const struct mdns_interface *on,
                      enum net_kind kind, struct mdns_pick *p)
 {
@@ -19,7 +14,7 @@ static bool pick_one(const struct mdns_interface *v, size_t n, const struct mdns
     for (size_t i = 0; i < n; i++) {
         if (v[i].index != on->index)
             continue;
-        can_be_dialled |= !is_link_local6(&v[i].addr);
+        can_be_dialled |= !net_addr_is_link_local6(&v[i].addr);
         has_version |= v[i].addr.kind == kind;
         if (p->addr_count < LIMIT_MDNS_ADDRS)
             p->addrs[p->addr_count++] = v[i].addr;

@@ -48,7 +48,7 @@ def spawn(argv, **kw):
 class Node:
     """`conduit up` with a data directory of its own; ports are free ones unless given."""
 
-    def __init__(self, *args, dir=None, env=None, wait=True, ports=True, json_out=True):
+    def __init__(self, *args, dir=None, env=None, wait=True, ports=True, json_out=True, wrapper=()):
         self.own_dir = dir is None
         self.dir = dir or tempfile.mkdtemp(prefix="conduit-e2e-")
         base = ["--data-dir", os.path.join(self.dir, "data")]
@@ -62,7 +62,7 @@ class Node:
         clean.update(env or {})
         self.log_path = os.path.join(self.dir, "log")
         self.log = open(self.log_path, "ab")
-        self.proc = spawn([CONDUIT, "up", *base, *args], stdout=subprocess.PIPE, stderr=self.log,
+        self.proc = spawn([*wrapper, CONDUIT, "up", *base, *args], stdout=subprocess.PIPE, stderr=self.log,
                           stdin=subprocess.DEVNULL, env=clean, cwd=self.dir)
         self.ready = None
         if wait:

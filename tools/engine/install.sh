@@ -82,7 +82,12 @@ Acquire::Languages "none";
 APT::Sandbox::User "root";
 END
         say "reading the list of packages of Debian $suite from $mirror"
-        APT_CONFIG="$conf" apt-get update -qq >&2 </dev/null || { say "$suite cannot be read"; continue; }
+        APT_CONFIG="$conf" apt-get update -qq >"$work/why" 2>&1 </dev/null || { say "$suite cannot be read"; continue; }
+        # Without a network apt warns and is content: nothing came, and the next suite would be no nearer.
+        if [ -z "$(find "$work/lists" -name '*_Packages*' -print -quit)" ]; then
+            unreached=$mirror
+            return 1
+        fi
         want="llama.cpp-tools libllama0 libggml0 libc6 libgcc-s1 libssl3t64 libstdc++6 libgomp1 libzstd1 zlib1g"
         [ -n "$gpu" ] && want="$want libggml0-backend-vulkan libvulkan1"
         say "fetching 12 MB of signed packages"
@@ -132,6 +137,11 @@ source_build() {
     mkdir -p "$cache/bin" && cp out/bin/llama-server "$cache/bin/llama-server" && good "$cache/bin/llama-server"
 }
 if source_build; then say "$cache/bin/llama-server (b$b, from source)"; exit 0; fi
+if [ -n "${unreached:-}" ]; then
+    say "$unreached cannot be reached: is there a network? Once it has been there, no network is needed again."
+    say "Without one: copy $cache from another machine, name a llama-server with --llama-server PATH, or use another engine with --backend URL; what needs no GGUF works without a network"
+    exit 1
+fi
 say "no way worked. Install llama.cpp (b$FLOOR or newer) yourself and name it with --llama-server PATH,"
 say "or use another engine with --backend URL"
 exit 1

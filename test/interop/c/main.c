@@ -275,6 +275,7 @@ static const struct {
     {"find_node", false, cmd_find_node},
     {"provide", false, cmd_provide},
     {"find_providers", false, cmd_find_providers},
+    {"mdns_peers", false, cmd_mdns_peers},
     {"quit", false, cmd_quit},
 };
 
@@ -385,7 +386,8 @@ int main(int argc, char **argv)
     static struct app a;
     char why[128];
     const char *listen = "/ip4/127.0.0.1/tcp/0";
-    const char *psk = NULL;
+    const char *psk = NULL, *mdns = "off";
+    char print[PNET_FINGERPRINT_TEXT];
     a.kad_protocol = "/conduit/kad/1.0.0";
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--listen") == 0)
@@ -394,6 +396,8 @@ int main(int argc, char **argv)
             a.kad_protocol = argv[i + 1];
         else if (strcmp(argv[i], "--psk") == 0)
             psk = argv[i + 1];
+        else if (strcmp(argv[i], "--mdns") == 0)
+            mdns = argv[i + 1];
     }
     trace_set_all(TRACE_WARN);
     if (getenv("CONDUIT_LOG") && trace_configure(getenv("CONDUIT_LOG"), why) != 0)
@@ -417,6 +421,8 @@ int main(int argc, char **argv)
     streams_serve(&a);
     web_serve(&a);
     kad_serve(&a);
+    if (strcmp(mdns, "on") == 0)
+        lan_serve(&a, psk ? pnet_fingerprint(&a.network, print) : NULL);
     print_ready(&a);
     input.app = &a;
     input.work.run = read_line;

@@ -5,7 +5,8 @@
  *   main.c     start, lines in and out, the table of commands, dial, close, ping, identify
  *   streams.c  echo, bulk, connect1; serves echo and perf
  *   web.c      http, sse; serves /http/1.1
- *   kad.c      the commands of the DHT; serves it */
+ *   kad.c      the commands of the DHT; serves it
+ *   lan.c      mDNS */
 #ifndef CONDUIT_INTEROP_PEER_H
 #define CONDUIT_INTEROP_PEER_H
 
@@ -34,6 +35,7 @@ struct app {
     struct list waiting; /* job.link: for a peer to go, or to be identified */
     struct web *web;
     struct kad *kad;
+    struct mdns_shell *mdns; /* NULL: off */
 };
 
 enum job_wait { WAIT_NOTHING, WAIT_GONE, WAIT_IDENTIFIED };
@@ -85,5 +87,8 @@ void cmd_kad_add(struct job *j);
 void cmd_find_node(struct job *j);
 void cmd_provide(struct job *j);
 void cmd_find_providers(struct job *j);
+/* lan.c; `network`: the fingerprint of the private network's key, or NULL */
+void lan_serve(struct app *a, const char *network);
+void cmd_mdns_peers(struct job *j);
 
 #endif

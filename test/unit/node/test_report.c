@@ -97,17 +97,18 @@ static void peers(void **state)
         report_peers,
         "{\"peers\":[{\"peer\":\"12D3KooWA\",\"addresses\":[\"/ip4/10.0.0.1/tcp/8000\",\"/x\"],"
         "\"agent\":\"conduit/0.1\",\"rtt_ms\":1.25,\"connected_s\":75,\"offers\":3,"
-        "\"found\":\"bootstrap\",\"trust\":\"used and served\",\"models\":[\"a\",\"b\"],"
+        "\"relayed\":true,\"found\":\"bootstrap\",\"trust\":\"used and "
+        "served\",\"models\":[\"a\",\"b\"],"
         "\"inbound\":false},{\"peer\":\"12D3KooWB\",\"rtt_ms\":0,\"addresses\":[],"
         "\"remote\":\"10.0.0.2:8000\",\"found\":\"lan\",\"trust\":\"listed\",\"connected\":false},"
         "{\"peer\":\"C\",\"agent\":\"a\\u001b]0;x\\u0007b\",\"inbound\":true,\"rtt_ms\":null}]}",
         "PEER       ADDRESS                    RTT  FOUND      TRUST            MODELS  CONNECTED  "
-        "DIALLED  AGENT\n"
+        "DIALLED       AGENT\n"
         "12D3KooWA  /ip4/10.0.0.1/tcp/8000  1.2 ms  bootstrap  used and served  a b         1 min  "
-        "we       conduit/0.1\n"
+        "we, by relay  conduit/0.1\n"
         "12D3KooWB  10.0.0.2:8000                   lan        listed                          no\n"
         "C                                                                                         "
-        "they     a]0;xb\n");
+        "they          a]0;xb\n");
 }
 
 static void status(void **state)

@@ -250,7 +250,7 @@ static void the_answer_as_it_lies_on_the_wire(void **state)
     assert_int_equal(answers(d), 1);
     const struct sent *s = &d->sent[0];
     assert_int_equal(s->link, LINK);
-    assert_memory_equal(s->b, "\xbe\xef\x84\0\0\0\0\1\0\0\0\2", 12);
+    assert_memory_equal(s->b, "\xbe\xef\x84\0\0\0\0\1\0\0\0\5", 12);
     assert_int_equal(dns_name_parse(BYTES_LIT("_p2p._udp.local"), &service), 0);
     assert_int_equal(dns_read(&r, bytes_of(s->b, s->n)), 0);
     assert_int_equal(dns_read_record(&r, &rec), 1);
@@ -270,6 +270,21 @@ static void the_answer_as_it_lies_on_the_wire(void **state)
              peer_id_text(&d->m.self, id, sizeof id));
     assert_true(bytes_eq_str(text, expected));
     assert_int_equal(dns_read_record(&r, &rec), 1);
+    /* SRV and the addresses, for those who want a host. */
+    assert_int_equal(dns_read_record(&r, &rec), 1);
+    assert_int_equal(rec.type, DNS_TYPE_SRV);
+    assert_true(dns_name_eq(&rec.name, &target));
+    assert_memory_equal(rec.data.p, "\0\0\0\0\x1f\x40", 6); /* 8000 */
+    assert_memory_equal(rec.data.p + 6, target.b, target.b[0] + 1);
+    assert_memory_equal(rec.data.p + rec.data.n - 7, "\5local", 7);
+    assert_int_equal(dns_read_record(&r, &rec), 1);
+    assert_int_equal(rec.type, DNS_TYPE_A);
+    assert_int_equal(rec.data.n, 4);
+    assert_memory_equal(rec.data.p, "\xc0\xa8\1\2", 4);
+    assert_int_equal(dns_read_record(&r, &rec), 1);
+    assert_int_equal(rec.type, DNS_TYPE_AAAA);
+    assert_int_equal(rec.data.n, 16);
+    assert_memory_equal(rec.data.p, "\x20\1\x0d\xb8", 4);
     assert_int_equal(dns_read_record(&r, &rec), 0);
 }
 
@@ -285,7 +300,7 @@ static void at_most_eight_addresses_are_told(void **state)
     assert_true(answers(d) > 0);
     for (size_t i = 0; i < d->sent_count; i++)
         if (!is_query(&d->sent[i])) {
-            assert_int_equal(d->sent[i].b[11], LIMIT_MDNS_ADDRS);
+            assert_int_equal(d->sent[i].b[11], LIMIT_MDNS_ADDRS + 3);
             assert_true(d->sent[i].n <= 1440);
         }
 }
