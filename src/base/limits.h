@@ -136,6 +136,8 @@
 #define LIMIT_DHT_GROUP        3          /* peers of one IPv4 /16 in the table; as go */
 #define LIMIT_DHT_GROUP_BUCKET 2          /* of them in one bucket */
 #define LIMIT_DHT_CANDIDATES   256        /* peers one lookup keeps in mind */
+#define LIMIT_DHT_PATHS        4          /* disjoint paths of one lookup; S/Kademlia */
+#define LIMIT_DHT_REGION       128        /* peers around a key that are asked, and told */
 #define LIMIT_DHT_QUERIES      256        /* lookups at a time */
 #define LIMIT_DHT_PROVIDERS    64         /* providers of one key */
 #define LIMIT_DHT_KEYS         65536      /* keys with providers */

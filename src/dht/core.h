@@ -77,7 +77,8 @@ struct dht_peer dht_contact_peer(const struct dht_contact *c,
 struct dht_query {
     struct list link;
     struct dht *d;
-    struct dht_lookup lookup;
+    struct dht_lookup paths[LIMIT_DHT_PATHS]; /* disjoint; storing: one */
+    int path_count;
     enum dht_type type; /* GET_PROVIDERS, or FIND_NODE */
     uint8_t key[LIMIT_DHT_KEY];
     size_t key_len;
@@ -97,7 +98,7 @@ struct dht_query {
     void *ctx;
 };
 
-/* The k nearest servers to a key; `nearest` looks at q->lookup, then the query is freed. */
+/* The k nearest servers to a key and its region; `nearest` looks at q->paths[0], then the query is freed. */
 struct dht_query *dht_query_nearest(struct dht *d, struct bytes key,
                                     void (*nearest)(struct dht_query *q, int err), void *ctx);
 void dht_query_free(struct dht_query *q); /* without a word */

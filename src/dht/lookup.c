@@ -12,7 +12,9 @@ void dht_lookup_init(struct dht_lookup *l, struct bytes target, const struct pee
 {
     *l = (struct dht_lookup){.target = dht_key_of(target),
                              .self = *self,
+                             .alpha = DHT_ALPHA,
                              .beta = beta,
+                             .max = LIMIT_DHT_CANDIDATES,
                              .waits_for_slow = waits_for_slow};
     l->sorted = mem_array(LIMIT_DHT_CANDIDATES, sizeof(struct dht_candidate *));
 }
@@ -49,7 +51,7 @@ static int place_of(const struct dht_lookup *l, const struct dht_key *distance, 
 /* A full table gives up its farthest peer, unless that one is being asked. */
 static bool make_room(struct dht_lookup *l, int at)
 {
-    if (l->count < LIMIT_DHT_CANDIDATES)
+    if (l->count < l->max)
         return true;
     struct dht_candidate *last = l->sorted[l->count - 1];
     if (at >= l->count || last->state == DHT_ASKED)
@@ -82,7 +84,7 @@ struct dht_candidate *dht_lookup_add(struct dht_lookup *l, const struct dht_peer
 
 struct dht_candidate *dht_lookup_next(struct dht_lookup *l)
 {
-    if (l->in_flight >= DHT_ALPHA || dht_lookup_is_done(l))
+    if (l->in_flight >= l->alpha || dht_lookup_is_done(l))
         return NULL;
     for (int i = 0; i < l->count; i++) {
         struct dht_candidate *c = l->sorted[i];
@@ -127,12 +129,41 @@ void dht_lookup_slow(struct dht_lookup *l, struct dht_candidate *c)
     l->slow++;
 }
 
+void dht_lookup_leave(struct dht_lookup *l, struct dht_candidate *c)
+{
+    end_question(l, c);
+    c->state = DHT_ELSEWHERE;
+}
+
+void dht_lookup_take_back(struct dht_lookup *l, struct dht_candidate *c)
+{
+    if (c->state == DHT_ELSEWHERE)
+        c->state = DHT_HEARD;
+}
+
+struct dht_candidate *dht_lookup_find(const struct dht_lookup *l, const struct peer_id *id)
+{
+    bool is_there;
+    struct dht_key key = dht_key_of(peer_id_bytes(id));
+    struct dht_key distance = dht_key_distance(&key, &l->target);
+    int at = place_of(l, &distance, &is_there);
+    return is_there ? l->sorted[at] : NULL;
+}
+
+/* Must this one have answered before all is done? The beta nearest, and the region. */
+static bool is_needed(const struct dht_lookup *l, const struct dht_candidate *c, int answered)
+{
+    return answered < l->beta || (l->has_region && answered < LIMIT_DHT_REGION &&
+                                  dht_key_cmp(&c->distance, &l->radius) <= 0);
+}
+
 bool dht_lookup_is_done(const struct dht_lookup *l)
 {
     int answered = 0;
-    for (int i = 0; i < l->count && answered < l->beta; i++) {
+    for (int i = 0; i < l->count && is_needed(l, l->sorted[i], answered); i++) {
         const struct dht_candidate *c = l->sorted[i];
-        if (c->state == DHT_FAILED || (c->is_slow && !l->waits_for_slow && answered > 0))
+        if (c->state == DHT_FAILED || c->state == DHT_ELSEWHERE ||
+            (c->is_slow && !l->waits_for_slow && answered > 0))
             continue;
         if (c->state != DHT_ANSWERED)
             return false;
@@ -140,6 +171,19 @@ bool dht_lookup_is_done(const struct dht_lookup *l)
     }
     /* all of the beta nearest, or nobody is left to ask or to wait for */
     return answered >= l->beta || (l->in_flight == 0 && l->slow == 0);
+}
+
+int dht_lookup_region(const struct dht_lookup *l, struct dht_candidate **out, int n)
+{
+    int count = 0;
+    for (int i = 0; i < l->count && count < n; i++) {
+        struct dht_candidate *c = l->sorted[i];
+        bool is_near =
+            count < DHT_K || (l->has_region && dht_key_cmp(&c->distance, &l->radius) <= 0);
+        if (c->state == DHT_ANSWERED && is_near)
+            out[count++] = c;
+    }
+    return count;
 }
 
 int dht_lookup_nearest(const struct dht_lookup *l, struct dht_candidate **out, int n)

@@ -8,7 +8,13 @@
  *   | 0x04…    FAILED
  *   | 0x09…    ASKED                      slow: asked, and past the time a live peer takes; it gives
  *   v 0x17…    HEARD   <- next            up its place among the alpha, and a read no longer waits
- *                                         for it; its answer is still welcome */
+ *                                         for it; its answer is still welcome
+ *
+ * A region makes it go on: whoever is heard of within `radius` of the target is asked too, up to
+ * LIMIT_DHT_REGION of them, so that a few names placed nearest to a key do not hide it.
+ *
+ * Several lookups of one target may be disjoint paths: whom one of them asks is ELSEWHERE for the others, and
+ * each hears only from those it asked itself. The caller sees to that. */
 #ifndef CONDUIT_DHT_LOOKUP_H
 #define CONDUIT_DHT_LOOKUP_H
 
@@ -21,7 +27,8 @@ enum dht_candidate_state {
     DHT_HEARD = 0,
     DHT_ASKED,
     DHT_ANSWERED,
-    DHT_FAILED, /* did not answer, or cannot be dialled */
+    DHT_FAILED,    /* did not answer, or cannot be dialled */
+    DHT_ELSEWHERE, /* another path asks it */
 };
 
 struct dht_candidate {
@@ -41,7 +48,10 @@ struct dht_lookup {
     int count;
     int in_flight; /* asked and not slow */
     int slow;
-    int beta;
+    int alpha, beta;
+    int max; /* candidates kept in mind */
+    bool has_region;
+    struct dht_key radius;
     bool waits_for_slow; /* storing: the true nearest matter more than time */
 };
 
@@ -57,8 +67,14 @@ struct dht_candidate *dht_lookup_next(struct dht_lookup *l);
 void dht_lookup_answered(struct dht_lookup *l, struct dht_candidate *c);
 void dht_lookup_failed(struct dht_lookup *l, struct dht_candidate *c);
 void dht_lookup_slow(struct dht_lookup *l, struct dht_candidate *c);
+/* Asked by another path, or no longer: `c` is one that dht_lookup_next gave, or was given up so. */
+void dht_lookup_leave(struct dht_lookup *l, struct dht_candidate *c);
+void dht_lookup_take_back(struct dht_lookup *l, struct dht_candidate *c);
+struct dht_candidate *dht_lookup_find(const struct dht_lookup *l, const struct peer_id *id);
 bool dht_lookup_is_done(const struct dht_lookup *l);
 
+/* Where a record belongs: the k nearest that answered, and whoever else did within the radius. */
+int dht_lookup_region(const struct dht_lookup *l, struct dht_candidate **out, int n);
 /* The nearest that answered, at most `n`; how many. */
 int dht_lookup_nearest(const struct dht_lookup *l, struct dht_candidate **out, int n);
 

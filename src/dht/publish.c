@@ -54,10 +54,10 @@ static void on_nearest(struct dht_query *q, int err)
 {
     struct dht_own *o = q->ctx;
     struct dht *d = o->d;
-    struct dht_candidate *near[DHT_K];
+    struct dht_candidate *near[LIMIT_DHT_REGION];
     struct dht_peer self;
     struct buf message;
-    int n = dht_lookup_nearest(&q->lookup, near, DHT_K);
+    int n = dht_lookup_region(&q->paths[0], near, ARRAY_LEN(near));
     o->query = NULL;
     o->was_told = n > 0 && own_peer(d, &self) > 0;
     buf_init(&message, LIMIT_DHT_REPLY);

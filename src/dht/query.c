@@ -2,7 +2,11 @@
 /* A lookup carried out. Every callback (an answer, a failure, a slow peer, the deadline) changes
  * the lookup's table and then calls `pump`, which asks whoever is next and notices the end; there is
  * no other control flow. A user's callback may cancel the query it belongs to, so freeing waits
- * while `busy`. */
+ * while `busy`.
+ *
+ * A read goes along up to four disjoint paths (S/Kademlia), each begun with its share of our own table:
+ * whom one path asks is nobody else's, and what it is told stays on it. So a peer that lies misleads its
+ * own path only. All paths are fed from the same ten or so questions under way. */
 #include "dht/core.h"
 
 #include "base/err.h"
@@ -11,6 +15,7 @@
 
 #include <stdlib.h>
 
+enum { PATH_PEERS = 4 };
 enum { READ_DEADLINE_US = 15 * 1000 * 1000, STORE_DEADLINE_US = 60 * 1000 * 1000 };
 
 static void pump(struct dht_query *q);
@@ -18,11 +23,13 @@ static void pump(struct dht_query *q);
 void dht_query_free(struct dht_query *q)
 {
     struct sched *s = q->d->cfg.sched;
-    for (int i = 0; i < q->lookup.count; i++) {
-        if (q->lookup.sorted[i]->asked)
-            dht_ask_cancel(q->lookup.sorted[i]->asked);
-        q->lookup.sorted[i]->asked = NULL;
-    }
+    for (int p = 0; p < q->path_count; p++)
+        for (int i = 0; i < q->paths[p].count; i++) {
+            struct dht_candidate *c = q->paths[p].sorted[i];
+            if (c->asked)
+                dht_ask_cancel(c->asked);
+            c->asked = NULL;
+        }
     timer_clear(s, &q->deadline);
     task_cancel(&q->step);
     if (!list_is_empty(&q->link))
@@ -31,7 +38,8 @@ void dht_query_free(struct dht_query *q)
     q->is_over = true;
     if (q->busy)
         return;
-    dht_lookup_fini(&q->lookup);
+    for (int p = 0; p < LIMIT_DHT_PATHS; p++)
+        dht_lookup_fini(&q->paths[p]);
     map_fini(&q->seen);
     buf_fini(&q->request);
     free(q);
@@ -55,8 +63,11 @@ void dht_query_finish(struct dht_query *q, int err)
 {
     dht_on_done done = q->done;
     void *ctx = q->ctx;
-    TRACE(DHT, DEBUG, "lookup of %zu bytes: %d peers heard of, %d found -> %s", q->key_len,
-          q->lookup.count, q->found, err ? err_name(err) : "done");
+    int heard = 0;
+    for (int p = 0; p < q->path_count; p++)
+        heard += q->paths[p].count;
+    TRACE(DHT, DEBUG, "lookup of %zu bytes: %d paths, %d peers heard of, %d found -> %s",
+          q->key_len, q->path_count, heard, q->found, err ? err_name(err) : "done");
     if (q->nearest) {
         enter(q);
         q->nearest(q, err);
@@ -88,15 +99,16 @@ static bool has_enough(const struct dht_query *q)
     return q->wanted && q->found >= q->wanted;
 }
 
-static void add_candidate(struct dht_query *q, const struct dht_peer *peer, int hops)
+static void add_candidate(struct dht_query *q, struct dht_lookup *path, const struct dht_peer *peer,
+                          int hops)
 {
     const struct dht_port *port = &q->d->cfg.port;
     if (peer->addr_count && (!port->can_dial || port->can_dial(port->ctx, peer)))
-        dht_lookup_add(&q->lookup, peer, hops);
+        dht_lookup_add(path, peer, hops);
 }
 
 /* What an answer says: who provides, who is nearer. False: the query is gone. */
-static bool take_reply(struct dht_query *q, const struct dht_candidate *c,
+static bool take_reply(struct dht_query *q, struct dht_lookup *path, const struct dht_candidate *c,
                        const struct dht_message *m)
 {
     struct dht_message_peer p;
@@ -113,34 +125,58 @@ static bool take_reply(struct dht_query *q, const struct dht_candidate *c,
                          bytes_eq(peer_id_bytes(&p.peer.id), bytes_of(q->key, q->key_len));
         if (is_target && !tell(q, &p.peer))
             return false;
-        add_candidate(q, &p.peer, c->hops + 1);
+        add_candidate(q, path, &p.peer, c->hops + 1);
     }
     return true;
 }
 
-static struct dht_candidate *candidate_of(struct dht_query *q, struct dht_ask *a)
+static struct dht_candidate *candidate_of(struct dht_query *q, struct dht_ask *a,
+                                          struct dht_lookup **path)
 {
-    for (int i = 0; i < q->lookup.count; i++)
-        if (q->lookup.sorted[i]->asked == a)
-            return q->lookup.sorted[i];
+    for (int p = 0; p < q->path_count; p++)
+        for (int i = 0; i < q->paths[p].count; i++)
+            if (q->paths[p].sorted[i]->asked == a) {
+                *path = &q->paths[p];
+                return q->paths[p].sorted[i];
+            }
     return NULL;
+}
+
+static bool has_same_addrs(const struct dht_candidate *a, const struct dht_candidate *b)
+{
+    return a->addrs.size == b->addrs.size &&
+           !memcmp(a->addrs.packed, b->addrs.packed, a->addrs.size);
+}
+
+/* One path could not reach it; another may have been told better addresses. */
+static void offer_to_others(struct dht_query *q, const struct dht_lookup *path,
+                            const struct dht_candidate *c)
+{
+    for (int p = 0; p < q->path_count; p++) {
+        struct dht_candidate *other =
+            &q->paths[p] != path ? dht_lookup_find(&q->paths[p], &c->id) : NULL;
+        if (other && !has_same_addrs(other, c))
+            dht_lookup_take_back(&q->paths[p], other);
+    }
 }
 
 static void on_answer(struct dht_ask *a, int err, struct bytes reply)
 {
     struct dht_query *q = a->ctx;
     struct dht *d = q->d;
-    struct dht_candidate *c = candidate_of(q, a);
+    struct dht_lookup *path;
+    struct dht_candidate *c = candidate_of(q, a, &path);
     struct dht_message m;
     if (!err)
         err = dht_message_decode(reply, &m);
     if (err) {
         dht_silent(d, &c->id, err);
-        dht_lookup_failed(&q->lookup, c);
+        dht_lookup_failed(path, c);
+        offer_to_others(q, path, c);
     } else {
         dht_heard_from(d, &a->rpc.peer);
-        dht_lookup_answered(&q->lookup, c);
-        if (!take_reply(q, c, &m))
+        dht_lookup_answered(path, c);
+        if (!take_reply(q, path, c, &m))
             return;
     }
     pump(q);
@@ -149,26 +185,57 @@ static void on_answer(struct dht_ask *a, int err, struct bytes reply)
 static void on_slow(struct dht_ask *a)
 {
     struct dht_query *q = a->ctx;
-    dht_lookup_slow(&q->lookup, candidate_of(q, a));
+    struct dht_lookup *path;
+    struct dht_candidate *c = candidate_of(q, a, &path);
+    dht_lookup_slow(path, c);
     pump(q);
+}
+
+static bool is_anothers(const struct dht_query *q, const struct dht_lookup *path,
+                        const struct dht_candidate *c)
+{
+    for (int p = 0; p < q->path_count; p++) {
+        const struct dht_candidate *other =
+            &q->paths[p] != path ? dht_lookup_find(&q->paths[p], &c->id) : NULL;
+        if (other && (other->state == DHT_ASKED || other->state == DHT_ANSWERED))
+            return true;
+    }
+    return false;
+}
+
+/* The next question of this path; false when it has none now. */
+static bool ask_next(struct dht_query *q, struct dht_lookup *path)
+{
+    struct dht_candidate *c;
+    while ((c = dht_lookup_next(path)) && is_anothers(q, path, c))
+        dht_lookup_leave(path, c);
+    if (!c)
+        return false;
+    struct bytes addrs[LIMIT_DHT_ADDRS];
+    struct dht_peer peer = {c->id, addrs, dht_addrs_get(&c->addrs, addrs)};
+    c->asked = dht_ask_send(q->d, &peer, buf_view(&q->request), true, on_answer, on_slow, q);
+    return true;
 }
 
 static void pump(struct dht_query *q)
 {
-    struct dht_candidate *c;
+    struct dht_candidate *one;
+    bool is_done = true, has_asked = true, nobody = true;
     if (has_enough(q)) {
         dht_query_finish(q, 0);
         return;
     }
-    while ((c = dht_lookup_next(&q->lookup))) {
-        struct bytes addrs[LIMIT_DHT_ADDRS];
-        struct dht_peer peer = {c->id, addrs, dht_addrs_get(&c->addrs, addrs)};
-        c->asked = dht_ask_send(q->d, &peer, buf_view(&q->request), true, on_answer, on_slow, q);
+    while (has_asked) { /* the paths take turns */
+        has_asked = false;
+        for (int p = 0; p < q->path_count; p++)
+            has_asked |= ask_next(q, &q->paths[p]);
     }
-    if (!dht_lookup_is_done(&q->lookup))
+    for (int p = 0; p < q->path_count; p++) {
+        is_done &= dht_lookup_is_done(&q->paths[p]);
+        nobody &= dht_lookup_nearest(&q->paths[p], &one, 1) == 0;
+    }
+    if (!is_done)
         return;
-    struct dht_candidate *one;
-    bool nobody = dht_lookup_nearest(&q->lookup, &one, 1) == 0;
     int err = nobody && !q->found ? E_UNAVAILABLE : q->wants_peer && !q->found ? E_NOT_FOUND : 0;
     dht_query_finish(q, err);
 }
@@ -182,11 +249,35 @@ static void on_deadline(struct timer *t)
 /* Nobody is in the table: those that were may be there again. */
 static void add_past(struct dht_query *q)
 {
+    int i = 0;
     LIST_FOREACH (&q->d->past.peers, it) {
         struct bytes addrs[LIMIT_DHT_ADDRS];
         const struct dht_past_peer *past = LIST_ENTRY(it, struct dht_past_peer, link);
         struct dht_peer peer = {past->id, addrs, dht_addrs_get(&past->addrs, addrs)};
-        add_candidate(q, &peer, 0);
+        add_candidate(q, &q->paths[i++ % q->path_count], &peer, 0);
+    }
+}
+
+static void path_init(struct dht_query *q, int p, bool is_store)
+{
+    dht_lookup_init(&q->paths[p], bytes_of(q->key, q->key_len), &q->d->cfg.self,
+                    is_store ? DHT_K : DHT_BETA_READ, is_store);
+    q->paths[p].has_region = dht_table_radius(&q->d->table, &q->paths[p].radius);
+}
+
+/* As many as `n` peers are enough for, three or more each. What is stored must come to the true nearest: one
+ * path, which asks them all. */
+static void make_paths(struct dht_query *q, int n)
+{
+    int count = n / PATH_PEERS < LIMIT_DHT_PATHS ? n / PATH_PEERS : LIMIT_DHT_PATHS;
+    if (q->paths[0].waits_for_slow || count < 2)
+        return;
+    for (int p = 1; p < count; p++)
+        path_init(q, p, false);
+    q->path_count = count;
+    for (int p = 0; p < count; p++) {
+        q->paths[p].alpha = (DHT_ALPHA + count - 1) / count;
+        q->paths[p].max = LIMIT_DHT_CANDIDATES / 2;
     }
 }
 
@@ -206,12 +297,13 @@ static bool take_own(struct dht_query *q)
         n = dht_providers_get(&d->providers, key, now, records); /* the user may have changed it */
     }
     struct dht_contact *near[DHT_K];
-    n = dht_table_nearest(&d->table, &q->lookup.target, NULL, near, DHT_K);
+    n = dht_table_nearest(&d->table, &q->paths[0].target, NULL, near, DHT_K);
+    make_paths(q, n);
     for (int i = 0; i < n; i++) {
         struct dht_peer peer = dht_contact_peer(near[i], addrs);
         if (q->wants_peer && bytes_eq(peer_id_bytes(&peer.id), key))
             return tell(q, &peer);
-        add_candidate(q, &peer, 0);
+        add_candidate(q, &q->paths[i % q->path_count], &peer, 0);
     }
     if (n == 0)
         add_past(q);
@@ -250,8 +342,8 @@ static struct dht_query *query_new(struct dht *d, enum dht_type type, struct byt
         dht_message_begin(&q->request, type, key);
         timer_after(d->cfg.sched, &q->deadline, is_store ? STORE_DEADLINE_US : READ_DEADLINE_US);
     }
-    dht_lookup_init(&q->lookup, bytes_of(q->key, q->key_len), &d->cfg.self,
-                    is_store ? DHT_K : DHT_BETA_READ, is_store);
+    q->path_count = 1;
+    path_init(q, 0, is_store);
     return q;
 }
 

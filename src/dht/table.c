@@ -244,6 +244,16 @@ int dht_table_nearest(const struct dht_table *t, const struct dht_key *key,
     return s.count;
 }
 
+bool dht_table_radius(const struct dht_table *t, struct dht_key *radius)
+{
+    struct dht_contact *near[LIMIT_DHT_BUCKET];
+    if (t->count < 3 * LIMIT_DHT_BUCKET)
+        return false;
+    int n = dht_table_nearest(t, &t->self_key, NULL, near, LIMIT_DHT_BUCKET);
+    *radius = dht_key_distance(&near[n - 1]->key, &t->self_key);
+    return true;
+}
+
 int dht_table_deepest(const struct dht_table *t)
 {
     for (int i = DHT_BUCKETS - 1; i >= 0; i--)

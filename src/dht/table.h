@@ -71,6 +71,9 @@ struct dht_contact *dht_table_find(const struct dht_table *t, const struct peer_
 /* The `n` nearest to a key, nearest first; how many there are. `except` may be NULL. */
 int dht_table_nearest(const struct dht_table *t, const struct dht_key *key,
                       const struct peer_id *except, struct dht_contact **out, int n);
+/* How far from a key the k nearest servers reach, judged by those around ourselves; false while the network is
+ * too small to tell. */
+bool dht_table_radius(const struct dht_table *t, struct dht_key *radius);
 /* Index of the deepest bucket with somebody in it; -1 when the table is empty. */
 int dht_table_deepest(const struct dht_table *t);
 

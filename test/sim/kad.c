@@ -15,8 +15,9 @@
  *   joined   its table is from its bootstrap after the silence
  *   bare     no table at all: it has just connected to the bootstrap node, and the question comes with that
  *
- * With SYBILS=s there are s more that have been placed nearest to the keys, before anything was provided:
- * they answer with each other, and keep nothing. */
+ * With SYBILS=s each key has s names that were chosen nearest to it, before anything was provided: they answer
+ * with each other, and keep nothing. NETS=n: they live in so many IPv4 /16 (0: each in its own). KEYS=5 makes
+ * that affordable. */
 #include "sim/kad_net.h"
 
 #include "base/err.h"
@@ -27,7 +28,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { KEYS = 50, GAP_MS = 20 };
+enum { KEYS_MAX = 50, GAP_MS = 20 };
 
 struct asker {
     struct sim_node *n;
@@ -49,10 +50,10 @@ struct row {
 
 struct sim {
     struct net *net;
-    int n, dead, sybils, lookups;
+    int n, dead, keys, sybils, nets, lookups;
     uint64_t seed;
-    uint8_t key[KEYS][DHT_KEY_TEXT];
-    struct sim_node *provider[KEYS];
+    uint8_t key[KEYS_MAX][DHT_KEY_TEXT];
+    struct sim_node *provider[KEYS_MAX];
     struct asker *askers;
     int asker_count;
 };
@@ -82,12 +83,12 @@ static void grow(struct sim *sim)
 static void add_sybils(struct sim *sim)
 {
     struct net *net = sim->net;
-    int per_key = (sim->sybils + KEYS - 1) / KEYS, bits = 2;
+    int bits = 2;
     net->sybil_first = net->count;
     while (1 << bits < 4 * sim->n)
         bits++; /* nearer than any honest node is likely to be */
-    for (int i = 0; i < sim->sybils; i++) {
-        struct dht_key target = dht_key_of(bytes_of(sim->key[i / per_key], DHT_KEY_TEXT)), k;
+    for (int i = 0; i < sim->sybils * sim->keys; i++) {
+        struct dht_key target = dht_key_of(bytes_of(sim->key[i / sim->sybils], DHT_KEY_TEXT)), k;
         uint8_t raw[34] = {0x12, 0x20};
         struct peer_id id;
         do {
@@ -98,6 +99,10 @@ static void add_sybils(struct sim *sim)
         } while (dht_key_common_bits(&target, &k) < bits);
         struct sim_node *n = net_add(net, &id, true);
         n->is_sybil = true;
+        if (sim->nets) {
+            n->addr[1] = 90;
+            n->addr[2] = (uint8_t)(i % sim->nets);
+        }
         net->sybil_count++;
         for (int j = 0; j < 3; j++)
             net_meet(n, net->nodes[rng_below(&net->rng, (uint64_t)sim->n)]);
@@ -109,7 +114,7 @@ static void add_sybils(struct sim *sim)
 static void provide(struct sim *sim)
 {
     struct net *net = sim->net;
-    for (int i = 0; i < KEYS; i++) {
+    for (int i = 0; i < sim->keys; i++) {
         sim->provider[i] = net->nodes[1 + rng_below(&net->rng, (uint64_t)sim->n - 1)];
         (void)dht_provide(sim->provider[i]->d, bytes_of(sim->key[i], DHT_KEY_TEXT));
     }
@@ -119,7 +124,7 @@ static void provide(struct sim *sim)
 static bool is_needed(const struct sim *sim, const struct sim_node *n)
 {
     bool needed = n->number == 0;
-    for (int i = 0; i < KEYS; i++)
+    for (int i = 0; i < sim->keys; i++)
         needed |= sim->provider[i] == n;
     return needed;
 }
@@ -168,7 +173,7 @@ static struct asker *asker_new(struct sim *sim)
     struct asker *a = &sim->askers[sim->asker_count++];
     a->n = net_add(sim->net, NULL, false);
     a->n->keeps_connections = true;
-    a->key = (int)rng_below(&sim->net->rng, KEYS);
+    a->key = (int)rng_below(&sim->net->rng, (uint64_t)sim->keys);
     return a;
 }
 
@@ -247,17 +252,21 @@ int main(void)
     sim.n = option("N", 1000);
     sim.dead = option("DEAD", 0);
     sim.sybils = option("SYBILS", 0);
+    sim.nets = option("NETS", 0);
+    sim.keys = option("KEYS", KEYS_MAX);
     sim.lookups = option("LOOKUPS", 300);
     sim.seed = (uint64_t)option("SEED", 1);
-    if (sim.n < 100 || sim.dead < 0 || sim.dead > 90 || sim.sybils < 0 || sim.lookups < 1) {
-        fprintf(stderr, "N >= 100, DEAD 0..90, SYBILS >= 0, LOOKUPS >= 1\n");
+    if (sim.n < 100 || sim.dead < 0 || sim.dead > 90 || sim.sybils < 0 || sim.lookups < 1 ||
+        sim.keys < 1 || sim.keys > KEYS_MAX || sim.nets < 0 || sim.nets > 250) {
+        fprintf(stderr,
+                "N >= 100, DEAD 0..90, SYBILS >= 0, NETS 0..250, KEYS 1..50, LOOKUPS >= 1\n");
         return 2;
     }
     trace_set_all(TRACE_OFF);
     double began = now_s();
-    sim.net = net_new(sim.seed, sim.n + sim.sybils + 3 * sim.lookups);
+    sim.net = net_new(sim.seed, sim.n + sim.sybils * sim.keys + 3 * sim.lookups);
     sim.askers = mem_array((size_t)(3 * sim.lookups), sizeof *sim.askers);
-    for (int i = 0; i < KEYS; i++) {
+    for (int i = 0; i < sim.keys; i++) {
         char text[32];
         int n = snprintf(text, sizeof text, "model:m%d", i);
         dht_key_text(bytes_of(text, (size_t)n), sim.key[i]);
@@ -272,8 +281,8 @@ int main(void)
     question_all(&sim, 0);
     question_all(&sim, sim.lookups);
     question_bare(&sim);
-    printf("%d nodes, %d %% silent, %d Sybils, %d lookups a row, seed %llu\n\n", sim.n, sim.dead,
-           sim.sybils, sim.lookups, (unsigned long long)sim.seed);
+    printf("%d nodes, %d %% silent, %d Sybils a key in %d nets, %d lookups a row, seed %llu\n\n",
+           sim.n, sim.dead, sim.sybils, sim.nets, sim.lookups, (unsigned long long)sim.seed);
     printf("| start  | found    | p50     | p95     | p99     | hops | asked | dials |\n"
            "|--------|----------|---------|---------|---------|------|-------|-------|\n");
     const char *const names[] = {"stale", "joined", "bare"};

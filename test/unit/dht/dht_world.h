@@ -27,6 +27,8 @@ struct node {
     struct bytes addr_v;
     bool is_silent;
     int number;
+    /* What it answers instead of the truth; NULL: it is honest. */
+    int (*lie)(struct node *n, const struct dht_message *m, struct buf *reply);
 };
 
 /* A request on its way there, or the answer on its way back. */
@@ -93,7 +95,11 @@ static inline void on_flight(struct timer *t)
     struct dht_peer from = peer_of(f->from);
     if (f->from->d->cfg.is_server)
         dht_peer_seen(f->to->d, &from); /* what identify would have said */
-    f->err = dht_serve(f->to->d, &f->from->id, NULL, f->rpc->request, &f->reply);
+    struct dht_message m;
+    if (f->to->lie && dht_message_decode(f->rpc->request, &m) == 0)
+        f->err = f->to->lie(f->to, &m, &f->reply);
+    else
+        f->err = dht_serve(f->to->d, &f->from->id, NULL, f->rpc->request, &f->reply);
     if (!f->rpc->wants_reply)
         buf_clear(&f->reply);
     f->is_back = true;

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/* Peers that lie: each misleads its own path of a lookup only; names placed nearest to a key do not hide what is
+ * provided under it (CVE-2023-26248); forged records are not kept, and a flood of them stays bounded. */
+#include "dht_world.h"
+
+#include "base/net.h"
+
+/* --- disjoint paths --- */
+
+enum { FAKES = 20 };
+
+static void fake_peer(int i, struct dht_peer *p)
+{
+    static struct bytes addr = BYTES_LIT("\x04\x0a\xff\x00\x01\x06\x0f\xa1");
+    uint8_t id[34] = {0x12, 0x20, 0xfe, (uint8_t)i};
+    *p = (struct dht_peer){.addrs = &addr, .addr_count = 1};
+    peer_id_decode(bytes_of(id, sizeof id), &p->id);
+}
+
+static int tells_of_nobody(struct node *n, const struct dht_message *m, struct buf *reply)
+{
+    struct dht_peer p;
+    dht_message_begin(reply, (enum dht_type)m->type, m->key);
+    for (int i = 0; i < FAKES; i++) {
+        fake_peer(i, &p);
+        dht_message_add(reply, DHT_CLOSER, &p, LIMIT_DHT_REPLY);
+    }
+    return 0;
+}
+
+static void what_a_liar_says_stays_on_its_path(void **state)
+{
+    struct world *w = world_new(60, 3);
+    struct told t = {0};
+    int with_fakes = 0;
+    w->fixed_rtt_us = 40000;
+    for (int i = 1; i < 17; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    run_for(w, 5 * US_PER_S);
+    for (int i = 1; i < 60; i++)
+        if (i == 5)
+            w->nodes[i].lie = tells_of_nobody;
+    struct dht_query *q =
+        dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    run_for(w, 45 * US_PER_MS); /* the first answers are in */
+    assert_int_equal(q->path_count, LIMIT_DHT_PATHS);
+    for (int p = 0; p < q->path_count; p++) {
+        int fakes = 0;
+        for (int i = 0; i < FAKES; i++) {
+            struct dht_peer f;
+            fake_peer(i, &f);
+            fakes += dht_lookup_find(&q->paths[p], &f.id) != NULL;
+        }
+        with_fakes += fakes > 0;
+    }
+    assert_int_equal(with_fakes, 1);
+    LIST_FOREACH (&w->flights, a) /* and nobody is asked by two of them */
+        LIST_FOREACH (&w->flights, b) {
+            struct flight *x = LIST_ENTRY(a, struct flight, link);
+            struct flight *y = LIST_ENTRY(b, struct flight, link);
+            assert_true(x == y || x->from != &w->nodes[0] || y->from != &w->nodes[0] ||
+                        !peer_id_eq(&x->rpc->peer.id, &y->rpc->peer.id));
+        }
+    run_for(w, 20 * US_PER_S);
+    assert_int_equal(t.done, 1);
+    world_free(w);
+}
+
+static void few_peers_make_few_paths(void **state)
+{
+    static const struct {
+        int peers, paths;
+    } cases[] = {{1, 1}, {7, 1}, {8, 2}, {12, 3}, {16, 4}, {25, 4}};
+    for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
+        struct world *w = world_new(30, 1);
+        struct told t = {0};
+        struct dht *d = w->nodes[0].d;
+        for (int i = 1; i <= cases[c].peers; i++) {
+            struct dht_peer p = peer_of(&w->nodes[i]);
+            dht_peer_seen(d, &p);
+        }
+        int n = (int)dht_stats(d).table_peers; /* a bucket may have been full */
+        struct dht_query *q = dht_find_providers(d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+        sched_run_tasks(&w->s);
+        assert_int_equal(q->path_count, n < 20 ? cases[c].paths : LIMIT_DHT_PATHS);
+        int begun = 0;
+        for (int p = 0; p < q->path_count; p++) {
+            begun += q->paths[p].count;
+            assert_in_range(q->paths[p].in_flight, 1, DHT_ALPHA);
+        }
+        assert_int_equal(begun, n < 20 ? n : 20);
+        world_free(w);
+    }
+}
+
+/* --- names placed nearest to a key --- */
+
+enum { HONEST = 100, SYBILS = 30, FINDERS = 40 };
+
+static struct world *censored;
+
+static int tells_of_its_own_kind(struct node *n, const struct dht_message *m, struct buf *reply)
+{
+    if (m->type == DHT_ADD_PROVIDER)
+        return 0; /* and keeps nothing */
+    dht_message_begin(reply, (enum dht_type)m->type, m->key);
+    for (int i = 0; i < 20; i++) {
+        int at = HONEST + (int)rng_below(&censored->rng, SYBILS);
+        struct dht_peer p = peer_of(&censored->nodes[at]);
+        dht_message_add(reply, DHT_CLOSER, &p, LIMIT_DHT_REPLY);
+    }
+    return 0;
+}
+
+/* Nearer to the key than any honest node is. */
+static void move_near(struct world *w, struct node *n, struct bytes key)
+{
+    struct dht_key target = dht_key_of(key), k;
+    uint8_t id[34] = {0x12, 0x20, 0xbb};
+    struct peer_id found;
+    do {
+        uint64_t r = rng_u64(&w->rng);
+        memcpy(id + 3, &r, sizeof r);
+        peer_id_decode(bytes_of(id, sizeof id), &found);
+        k = dht_key_of(peer_id_bytes(&found));
+    } while (dht_key_common_bits(&target, &k) < 10);
+    (void)map_take(&w->by_id, peer_id_bytes(&n->id));
+    n->id = found;
+    map_put(&w->by_id, peer_id_bytes(&n->id), n);
+    n->lie = tells_of_its_own_kind;
+}
+
+static void names_nearest_to_a_key_do_not_hide_it(void **state)
+{
+    struct world *w = censored = world_new(HONEST + SYBILS, 5);
+    struct bytes key = BYTES_LIT("\x12\x20the key of a model somebody dislikes");
+    int found = 0;
+    for (int i = 1; i < HONEST; i++) {
+        meet(&w->nodes[i], &w->nodes[rng_below(&w->rng, (uint64_t)i)]);
+        run_for(w, 100 * US_PER_MS);
+    }
+    for (int i = HONEST; i < HONEST + SYBILS; i++) {
+        move_near(w, &w->nodes[i], key);
+        for (int j = 0; j < HONEST; j++) { /* it makes itself known to all */
+            struct dht_peer p = peer_of(&w->nodes[i]);
+            dht_peer_seen(w->nodes[j].d, &p);
+        }
+    }
+    run_for(w, 60 * US_PER_S);
+    assert_int_equal(dht_provide(w->nodes[7].d, key), 0);
+    run_for(w, 30 * US_PER_S);
+    for (int i = 0; i < FINDERS; i++) {
+        struct told t = {0};
+        dht_find_providers(w->nodes[20 + i].d, key, 1, on_peer, on_done, &t);
+        run_for(w, 20 * US_PER_S);
+        assert_int_equal(t.done, 1);
+        found += t.peers == 1;
+    }
+    print_message("%d Sybils nearest to the key, %d honest: %d of %d found it\n", SYBILS, HONEST,
+                  found, FINDERS);
+    assert_true(found >= FINDERS * 95 / 100);
+    world_free(w);
+}
+
+/* --- forged records, and floods of them --- */
+
+static void add_provider(struct buf *out, struct bytes key, const struct dht_peer *p)
+{
+    buf_clear(out);
+    dht_message_begin(out, DHT_ADD_PROVIDER, key);
+    dht_message_add(out, DHT_PROVIDERS, p, LIMIT_DHT_REPLY);
+}
+
+static void nothing_forged_is_kept(void **state)
+{
+    struct world *w = world_new(2, 1);
+    struct node *me = &w->nodes[0];
+    struct buf m, reply;
+    buf_init(&m, 0);
+    buf_init(&reply, 0);
+    for (uint32_t i = 0; i < 1000000; i++) { /* a million, each in the name of another */
+        struct dht_peer forged;
+        uint8_t id[34] = {0x12, 0x20, 0xcc, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+        fake_peer((int)i, &forged);
+        peer_id_decode(bytes_of(id, sizeof id), &forged.id);
+        if (i % 4096 == 0)
+            add_provider(&m, BYTES_LIT("k"), &forged);
+        sched_set_now(&w->s, w->s.now_us + 20000, 0);
+        assert_int_equal(dht_serve(me->d, &w->nodes[1].id, NULL, buf_view(&m), &reply), 0);
+    }
+    assert_int_equal(dht_stats(me->d).provider_records, 0);
+    buf_fini(&m);
+    buf_fini(&reply);
+    world_free(w);
+}
+
+/* One machine with many names: what its net may ask bounds what it may leave. */
+static void a_flood_leaves_room_for_who_keeps_announcing(void **state)
+{
+    struct world *w = world_new(2, 1);
+    struct node *me = &w->nodes[0];
+    struct dht_peer honest = peer_of(&w->nodes[1]);
+    struct buf m, reply;
+    size_t refused = 0;
+    buf_init(&m, 0);
+    buf_init(&reply, 0);
+    add_provider(&m, BYTES_LIT("honest"), &honest);
+    assert_int_equal(dht_serve(me->d, &honest.id, NULL, buf_view(&m), &reply), 0);
+    for (uint32_t i = 0; i < 200000; i++) {
+        struct dht_peer p;
+        uint8_t id[34] = {0x12, 0x20, 0xdd, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+        struct net_addr at = {.kind = NET_IP4, .ip = {66, 6, 6, 6}};
+        fake_peer(0, &p);
+        peer_id_decode(bytes_of(id, sizeof id), &p.id);
+        add_provider(&m, bytes_of(&i, sizeof i), &p);
+        refused += dht_serve(me->d, &p.id, &at, buf_view(&m), &reply) == E_LIMIT;
+        sched_set_now(&w->s, w->s.now_us + 1000, 0); /* 1,000 a second, for 200 s */
+    }
+    assert_true(refused > 150000);
+    assert_true(dht_stats(me->d).provider_records <= 1 + 201 * LIMIT_DHT_RATE_IP);
+    assert_true(dht_stats(me->d).provider_keys <= LIMIT_DHT_KEYS);
+    assert_int_equal(serve(me, &w->nodes[1], DHT_GET_PROVIDERS, BYTES_LIT("honest"), &reply), 0);
+    struct dht_message_peer got;
+    struct bytes rest = buf_view(&reply);
+    assert_true(dht_message_next(DHT_PROVIDERS, &rest, &got)); /* still there */
+    add_provider(&m, BYTES_LIT("honest"), &honest);
+    assert_int_equal(dht_serve(me->d, &honest.id, NULL, buf_view(&m), &reply), 0); /* and renewed */
+    buf_fini(&m);
+    buf_fini(&reply);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_liar_says_stays_on_its_path),
+        cmocka_unit_test(few_peers_make_few_paths),
+        cmocka_unit_test(names_nearest_to_a_key_do_not_hide_it),
+        cmocka_unit_test(nothing_forged_is_kept),
+        cmocka_unit_test(a_flood_leaves_room_for_who_keeps_announcing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
