@@ -138,6 +138,11 @@
 #define LIMIT_DHT_CANDIDATES   256        /* peers one lookup keeps in mind */
 #define LIMIT_DHT_PATHS        4          /* disjoint paths of one lookup; S/Kademlia */
 #define LIMIT_DHT_REGION       128        /* peers around a key that are asked, and told */
+#define LIMIT_DHT_CROWD        64         /* of them so near that five would be many */
+#define LIMIT_DHT_PROBES       3          /* lookups beside a key that is crowded */
+#define LIMIT_DHT_VALUE        (4 * KIB)  /* one signed value; rust keeps 64 KiB, we send them in replies */
+#define LIMIT_DHT_VALUES       4096       /* values kept for others; 16 MiB at most */
+#define LIMIT_DHT_VALUE_LIFETIME_MS (UINT64_C(4) * 3600 * 1000) /* expiry ahead of now */
 #define LIMIT_DHT_QUERIES      256        /* lookups at a time */
 #define LIMIT_DHT_PROVIDERS    64         /* providers of one key */
 #define LIMIT_DHT_KEYS         65536      /* keys with providers */

@@ -16,11 +16,13 @@
 #include "dht/past.h"
 #include "dht/providers.h"
 #include "dht/table.h"
+#include "dht/values.h"
 
 struct dht {
     struct dht_cfg cfg;
     struct dht_table table;
     struct dht_providers providers;
+    struct dht_values values;
     struct list asks; /* every request under way */
     struct list queries;
     size_t query_count;
@@ -79,7 +81,10 @@ struct dht_query {
     struct dht *d;
     struct dht_lookup paths[LIMIT_DHT_PATHS]; /* disjoint; storing: one */
     int path_count;
-    enum dht_type type; /* GET_PROVIDERS, or FIND_NODE */
+    struct dht_query *probes[LIMIT_DHT_PROBES]; /* beside the key, when it is crowded */
+    bool has_probed;                            /* or is a probe itself */
+    bool is_probe;
+    enum dht_type type; /* GET_PROVIDERS, GET_VALUE or FIND_NODE */
     uint8_t key[LIMIT_DHT_KEY];
     size_t key_len;
     struct buf request;
@@ -92,6 +97,11 @@ struct dht_query {
     int busy;      /* inside of a callback: freeing waits */
     bool is_over;
     bool wants_peer; /* find_peer: the target itself */
+    uint8_t *value;  /* GET_VALUE: the best so far */
+    size_t value_n;
+    struct dht_record record;
+    uint8_t value_version; /* counts the best ones; candidates remember which they told */
+    dht_on_value on_value;
     dht_on_peer on_peer;
     dht_on_done done;
     void (*nearest)(struct dht_query *q, int err); /* ours: instead of done */
@@ -106,6 +116,9 @@ void dht_query_finish(struct dht_query *q, int err);
 
 /* --- publish.c --- */
 
+/* Gives a value to one peer. */
+void dht_push_value(struct dht *d, const struct dht_peer *peer, struct bytes key,
+                    struct bytes value);
 void dht_publish_kick(struct dht *d); /* there is somebody to tell now */
 void dht_publish_fini(struct dht *d);
 

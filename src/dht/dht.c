@@ -32,6 +32,7 @@ struct dht *dht_new(const struct dht_cfg *cfg)
         d->cfg.republish_us = REPUBLISH_US;
     dht_table_init(&d->table, &cfg->self, rng_u64(cfg->rng));
     dht_providers_init(&d->providers, rng_u64(cfg->rng));
+    dht_values_init(&d->values, &d->table.self_key, rng_u64(cfg->rng));
     map_init(&d->own, rng_u64(cfg->rng));
     map_init(&d->rates, rng_u64(cfg->rng));
     rates_init(&d->ip_rates, LIMIT_DHT_RATE_IP, LIMIT_DHT_RATE_IP, LIMIT_DHT_RATED,
@@ -61,6 +62,7 @@ void dht_free(struct dht *d)
     timer_clear(d->cfg.sched, &d->check);
     dht_table_fini(&d->table);
     dht_providers_fini(&d->providers);
+    dht_values_fini(&d->values);
     dht_rates_fini(d);
     dht_past_fini(&d->past);
     free(d);
@@ -149,6 +151,7 @@ static void on_check(struct timer *t)
         left--;
     }
     dht_providers_expire(&d->providers, now);
+    dht_values_expire(&d->values, sched_wall_ms(d->cfg.sched));
     timer_after(d->cfg.sched, t, rng_jitter(d->cfg.rng, CHECK_US, 0.1));
 }
 
@@ -178,6 +181,17 @@ void dht_peer_gone(struct dht *d, const struct peer_id *id, bool is_server)
         return;
     dht_table_remove(&d->table, id, sched_now(d->cfg.sched));
     dht_past_drop(&d->past, id);
+}
+
+void dht_remember(struct dht *d, const struct dht_peer *peer)
+{
+    struct dht_addrs addrs = {0};
+    if (dht_table_find(&d->table, &peer->id) || peer_id_eq(&peer->id, &d->cfg.self))
+        return;
+    dht_addrs_set(&addrs, peer->addrs, peer->addr_count);
+    if (addrs.count)
+        dht_past_keep(&d->past, &peer->id, &addrs);
+    dht_addrs_fini(&addrs);
 }
 
 /* --- refresh --- */
@@ -238,6 +252,7 @@ struct dht_stats dht_stats(const struct dht *d)
         .provider_keys = map_count(&d->providers.keys),
         .provider_records = d->providers.records,
         .own_keys = map_count(&d->own),
+        .values = map_count(&d->values.by_key),
         .queries = d->query_count,
         .rpcs_sent = d->rpcs_sent,
         .rpcs_failed = d->rpcs_failed,

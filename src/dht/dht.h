@@ -96,6 +96,8 @@ void dht_set_server(struct dht *d, bool is_server);
 void dht_peer_seen(struct dht *d, const struct dht_peer *peer);
 /* It left, or no longer is a server. Kept in the table when only disconnected (`is_server`). */
 void dht_peer_gone(struct dht *d, const struct peer_id *id, bool is_server);
+/* Somebody who once was a server: asked when there is nobody else. At most LIMIT_DHT_PAST, the last ones. */
+void dht_remember(struct dht *d, const struct dht_peer *peer);
 /* Fills the table: a lookup of ourselves, then of each bucket's range. Also by itself, every
  * refresh_us, and every half minute while the table is empty: those that fell silent are asked then,
  * since the silence may have been ours. Returns at once. */
@@ -115,24 +117,34 @@ struct dht_query *dht_find_providers(struct dht *d, struct bytes key, int wanted
 /* The addresses of one peer: on_peer at most once. done: E_NOT_FOUND when nobody knows. */
 struct dht_query *dht_find_peer(struct dht *d, const struct peer_id *id, dht_on_peer on_peer,
                                 dht_on_done done, void *ctx);
+/* The best value that anybody has: on_value at most once, when all who matter have answered; those among them
+ * who had none, or an older one, are given it. done: E_NOT_FOUND when nobody has one. */
+struct dht_record;
+typedef void (*dht_on_value)(void *ctx, struct bytes value, const struct dht_record *record);
+struct dht_query *dht_get_value(struct dht *d, struct bytes key, dht_on_value on_value,
+                                dht_on_done done, void *ctx);
 /* No callback after this. */
 void dht_cancel(struct dht *d, struct dht_query *q);
 
 /* Announces us as provider: at once, then every republish interval, until withdrawn. Again:
  * harmless. E_LIMIT over LIMIT_DHT_OWN_KEYS, E_INVALID. */
 int dht_provide(struct dht *d, struct bytes key);
-/* Stops announcing; records elsewhere run out by themselves. E_NOT_FOUND. */
+/* Leaves a signed value (dht/record.h) with the nearest, at once and then every republish interval, until
+ * withdrawn or replaced by another. As dht_provide, and as dht_record_check. */
+int dht_put_value(struct dht *d, struct bytes key, struct bytes value);
+/* Stops announcing. Those who were told of us as provider are told that it is over (others' implementations
+ * do not understand it: there the record runs out by itself, as values do). E_NOT_FOUND. */
 int dht_withdraw(struct dht *d, struct bytes key);
 
 /* A Message from a peer at that address (NULL: not known, and not counted). Appends the reply's Message to `out`, nothing for ADD_PROVIDER. An error
- * means: reset the stream (E_MALFORMED, E_DENIED as client or for PUT_VALUE, E_LIMIT rate). */
+ * means: reset the stream (E_MALFORMED, E_DENIED as client, E_LIMIT rate, or what is wrong with a value). */
 struct buf;
 struct net_addr;
 int dht_serve(struct dht *d, const struct peer_id *from, const struct net_addr *at,
               struct bytes message, struct buf *out);
 
 struct dht_stats {
-    size_t table_peers, buckets, provider_keys, provider_records, own_keys, queries;
+    size_t table_peers, buckets, provider_keys, provider_records, own_keys, values, queries;
     uint64_t rpcs_sent, rpcs_failed, served, refused;
 };
 struct dht_stats dht_stats(const struct dht *d);

@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum { CROWD = 15 }; /* as many in the nearest quarter happen once in ten thousand keys */
+
 void dht_lookup_init(struct dht_lookup *l, struct bytes target, const struct peer_id *self,
                      int beta, bool waits_for_slow)
 {
@@ -48,6 +50,20 @@ static int place_of(const struct dht_lookup *l, const struct dht_key *distance, 
     return lo;
 }
 
+static bool is_near(const struct dht_lookup *l, const struct dht_key *distance)
+{
+    return l->has_region && dht_key_cmp(distance, &l->quarter) <= 0;
+}
+
+/* How many of the nearest quarter are in the table; sorted, so they come first. */
+static int count_near(const struct dht_lookup *l)
+{
+    int n = 0;
+    while (n < l->count && is_near(l, &l->sorted[n]->distance))
+        n++;
+    return n;
+}
+
 /* A full table gives up its farthest peer, unless that one is being asked. */
 static bool make_room(struct dht_lookup *l, int at)
 {
@@ -69,7 +85,8 @@ struct dht_candidate *dht_lookup_add(struct dht_lookup *l, const struct dht_peer
     struct dht_key key = dht_key_of(peer_id_bytes(&peer->id));
     struct dht_key distance = dht_key_distance(&key, &l->target);
     int at = place_of(l, &distance, &is_there);
-    if (is_there || !make_room(l, at))
+    if (is_there || (is_near(l, &distance) && count_near(l) >= LIMIT_DHT_CROWD) ||
+        !make_room(l, at))
         return NULL;
     struct dht_candidate *c = MEM_NEW(struct dht_candidate);
     c->id = peer->id;
@@ -82,17 +99,42 @@ struct dht_candidate *dht_lookup_add(struct dht_lookup *l, const struct dht_peer
     return c;
 }
 
+/* Those that must have answered before all is done, nearest first: the beta nearest, and the region. */
+struct needed {
+    int answered, near; /* of those passed; asked or answered in the nearest quarter */
+};
+
+/* 1: needed, 0: one of a crowd, passed over; -1: neither it nor whoever is farther. */
+static int is_needed(const struct dht_lookup *l, const struct dht_candidate *c,
+                     const struct needed *n)
+{
+    if (n->answered < l->beta)
+        return 1;
+    if (!l->has_region || n->answered >= LIMIT_DHT_REGION ||
+        dht_key_cmp(&c->distance, &l->radius) > 0)
+        return -1;
+    return n->near < LIMIT_DHT_CROWD / 2 || !is_near(l, &c->distance);
+}
+
+static void pass(const struct dht_lookup *l, const struct dht_candidate *c, struct needed *n)
+{
+    n->answered += c->state == DHT_ANSWERED;
+    n->near += is_near(l, &c->distance) && (c->state == DHT_ASKED || c->state == DHT_ANSWERED);
+}
+
 struct dht_candidate *dht_lookup_next(struct dht_lookup *l)
 {
+    struct needed n = {0};
     if (l->in_flight >= l->alpha || dht_lookup_is_done(l))
         return NULL;
     for (int i = 0; i < l->count; i++) {
         struct dht_candidate *c = l->sorted[i];
-        if (c->state != DHT_HEARD)
-            continue;
-        c->state = DHT_ASKED;
-        l->in_flight++;
-        return c;
+        if (c->state == DHT_HEARD && is_needed(l, c, &n) != 0) {
+            c->state = DHT_ASKED;
+            l->in_flight++;
+            return c;
+        }
+        pass(l, c, &n);
     }
     return NULL;
 }
@@ -150,27 +192,38 @@ struct dht_candidate *dht_lookup_find(const struct dht_lookup *l, const struct p
     return is_there ? l->sorted[at] : NULL;
 }
 
-/* Must this one have answered before all is done? The beta nearest, and the region. */
-static bool is_needed(const struct dht_lookup *l, const struct dht_candidate *c, int answered)
+void dht_lookup_set_region(struct dht_lookup *l, const struct dht_key *radius)
 {
-    return answered < l->beta || (l->has_region && answered < LIMIT_DHT_REGION &&
-                                  dht_key_cmp(&c->distance, &l->radius) <= 0);
+    l->has_region = true;
+    l->radius = *radius;
+    for (int i = 0; i < 32; i++)
+        l->quarter.b[i] = (uint8_t)(radius->b[i] >> 2 | (i ? radius->b[i - 1] << 6 : 0));
+}
+
+bool dht_lookup_is_crowded(const struct dht_lookup *l)
+{
+    return count_near(l) > CROWD;
+}
+
+bool dht_lookup_is_inside(const struct dht_lookup *l, const struct dht_key *key)
+{
+    struct dht_key distance = dht_key_distance(key, &l->target);
+    return l->has_region && dht_key_cmp(&distance, &l->radius) <= 0;
 }
 
 bool dht_lookup_is_done(const struct dht_lookup *l)
 {
-    int answered = 0;
-    for (int i = 0; i < l->count && is_needed(l, l->sorted[i], answered); i++) {
+    struct needed n = {0};
+    for (int i = 0, need; i < l->count && (need = is_needed(l, l->sorted[i], &n)) >= 0; i++) {
         const struct dht_candidate *c = l->sorted[i];
-        if (c->state == DHT_FAILED || c->state == DHT_ELSEWHERE ||
-            (c->is_slow && !l->waits_for_slow && answered > 0))
-            continue;
-        if (c->state != DHT_ANSWERED)
+        bool is_out = c->state == DHT_FAILED || c->state == DHT_ELSEWHERE ||
+                      (c->is_slow && !l->waits_for_slow && n.answered > 0);
+        if (need > 0 && !is_out && c->state != DHT_ANSWERED)
             return false;
-        answered++;
+        pass(l, c, &n);
     }
-    /* all of the beta nearest, or nobody is left to ask or to wait for */
-    return answered >= l->beta || (l->in_flight == 0 && l->slow == 0);
+    /* all that are needed, or nobody is left to ask or to wait for */
+    return n.answered >= l->beta || (l->in_flight == 0 && l->slow == 0);
 }
 
 int dht_lookup_region(const struct dht_lookup *l, struct dht_candidate **out, int n)

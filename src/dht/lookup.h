@@ -10,8 +10,11 @@
  *   v 0x17…    HEARD   <- next            up its place among the alpha, and a read no longer waits
  *                                         for it; its answer is still welcome
  *
- * A region makes it go on: whoever is heard of within `radius` of the target is asked too, up to
- * LIMIT_DHT_REGION of them, so that a few names placed nearest to a key do not hide it.
+ * A region makes it go on: whoever is heard of within `radius` of the target, where an honest network has k
+ * peers, is asked too, up to LIMIT_DHT_REGION of them; so that a few names placed nearest to a key do not hide
+ * it. Of the nearest quarter of the radius, where five are to be expected, only LIMIT_DHT_CROWD are kept in mind
+ * and half as many asked, however many there are. More than fifteen are a crowd: they may be all that the peers
+ * around here tell of, and the caller then brings candidates from beside the key (query.c).
  *
  * Several lookups of one target may be disjoint paths: whom one of them asks is ELSEWHERE for the others, and
  * each hears only from those it asked itself. The caller sees to that. */
@@ -37,8 +40,9 @@ struct dht_candidate {
     struct dht_addrs addrs;
     enum dht_candidate_state state;
     bool is_slow;
-    uint8_t hops; /* how far from our own table it was heard of */
-    void *asked;  /* the caller's: the request under way */
+    uint8_t version; /* GET_VALUE: which of the best ones it had; 0: none, or a worse one */
+    uint8_t hops;    /* how far from our own table it was heard of */
+    void *asked;     /* the caller's: the request under way */
 };
 
 struct dht_lookup {
@@ -51,7 +55,7 @@ struct dht_lookup {
     int alpha, beta;
     int max; /* candidates kept in mind */
     bool has_region;
-    struct dht_key radius;
+    struct dht_key radius, quarter;
     bool waits_for_slow; /* storing: the true nearest matter more than time */
 };
 
@@ -71,6 +75,9 @@ void dht_lookup_slow(struct dht_lookup *l, struct dht_candidate *c);
 void dht_lookup_leave(struct dht_lookup *l, struct dht_candidate *c);
 void dht_lookup_take_back(struct dht_lookup *l, struct dht_candidate *c);
 struct dht_candidate *dht_lookup_find(const struct dht_lookup *l, const struct peer_id *id);
+void dht_lookup_set_region(struct dht_lookup *l, const struct dht_key *radius);
+bool dht_lookup_is_crowded(const struct dht_lookup *l);
+bool dht_lookup_is_inside(const struct dht_lookup *l, const struct dht_key *key); /* the region */
 bool dht_lookup_is_done(const struct dht_lookup *l);
 
 /* Where a record belongs: the k nearest that answered, and whoever else did within the radius. */

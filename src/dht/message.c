@@ -4,6 +4,7 @@
 
 #include "codec/pb.h"
 
+enum { F_RECORD = 3, F_RECORD_KEY = 1, F_RECORD_VALUE = 2 };
 enum { F_TYPE = 1, F_KEY = 2, F_PEER_ID = 1, F_PEER_ADDR = 2, F_PEER_CONNECTION = 3 };
 enum { CONNECTION_CAN = 2 };
 
@@ -19,8 +20,37 @@ int dht_message_decode(struct bytes in, struct dht_message *m)
             m->type = f.u64;
         else if (f.number == F_KEY && f.wire == PB_BYTES)
             m->key = f.bytes;
+        else if (f.number == F_RECORD && f.wire == PB_BYTES)
+            m->record = f.bytes;
     }
     return r.err;
+}
+
+int dht_message_value(const struct dht_message *m, struct bytes *value)
+{
+    struct pb_reader r = pb_read(m->record);
+    struct pb_field f;
+    struct bytes key = {0};
+    *value = (struct bytes){0};
+    if (!m->record.p)
+        return E_NOT_FOUND;
+    while (pb_next(&r, &f)) {
+        if (f.number == F_RECORD_KEY && f.wire == PB_BYTES)
+            key = f.bytes;
+        else if (f.number == F_RECORD_VALUE && f.wire == PB_BYTES)
+            *value = f.bytes;
+    }
+    return r.err || !bytes_eq(key, m->key) ? E_MALFORMED : 0;
+}
+
+int dht_message_put_value(struct buf *out, struct bytes key, struct bytes value)
+{
+    struct pb_writer w = pb_write(out);
+    size_t mark = pb_begin(&w, F_RECORD);
+    pb_put_bytes(&w, F_RECORD_KEY, key);
+    pb_put_bytes(&w, F_RECORD_VALUE, value);
+    pb_end(&w, mark);
+    return w.err;
 }
 
 /* False when it is not a peer we can speak of. */

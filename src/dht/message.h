@@ -2,6 +2,7 @@
 /* The Kademlia message, a protobuf (libp2p/specs kad-dht, "RPC messages"):
  *
  *   Message { 1 type  2 key  3 record  8 closerPeers*  9 providerPeers*  10 clusterLevelRaw }
+ *   Record  { 1 key  2 value }
  *   Peer    { 1 id  2 addrs*  3 connection: 0 not, 1 connected, 2 can, 3 cannot }
  *
  * Decoding validates the outer message and leaves the peers where they lie, to be walked: nothing
@@ -21,6 +22,8 @@ enum dht_type {
     DHT_GET_PROVIDERS = 3,
     DHT_FIND_NODE = 4,
     DHT_PING = 5,
+    DHT_WITHDRAW_PROVIDER =
+        64, /* ours: as ADD_PROVIDER, and the opposite; others reset the stream */
 };
 
 enum dht_field { DHT_CLOSER = 8, DHT_PROVIDERS = 9 };
@@ -28,6 +31,7 @@ enum dht_field { DHT_CLOSER = 8, DHT_PROVIDERS = 9 };
 struct dht_message {
     uint64_t type;
     struct bytes key;
+    struct bytes record; /* undecoded; p NULL: none */
     struct bytes whole;
 };
 
@@ -42,8 +46,12 @@ struct dht_message_peer {
 /* The next peer of one of the two lists; *rest starts as m->whole. False at the end. */
 bool dht_message_next(enum dht_field field, struct bytes *rest, struct dht_message_peer *out);
 
+/* The value of the message's record; E_NOT_FOUND (none), E_MALFORMED (for another key than the message's). */
+int dht_message_value(const struct dht_message *m, struct bytes *value);
+
 /* Building: type and key, then peers; `out` holds one message alone. */
 int dht_message_begin(struct buf *out, enum dht_type type, struct bytes key);
+int dht_message_put_value(struct buf *out, struct bytes key, struct bytes value);
 /* E_TOO_BIG, and nothing appended, when the message would grow over `limit` bytes. */
 int dht_message_add(struct buf *out, enum dht_field field, const struct dht_peer *peer,
                     size_t limit);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What we announce. Each key has its own round: look up the k nearest servers, tell each, sleep a
- * quarter of an hour (give or take a tenth, so that nodes do not march in step), again.
+/* What we announce: that we provide something, or a signed value. Each key has its own round: look up the k
+ * nearest servers and the region around the key, tell each, sleep a quarter of an hour (give or take a tenth, so that nodes do not march in step), again.
  *
  *   PROVIDE --> lookup --told somebody--> sleep 15 min --+
  *      ^           \---- nobody there ----> sleep 30 s --+
@@ -14,7 +14,7 @@
 
 enum {
     RETRY_US = 30 * 1000 * 1000,
-    PACE_US = 50 * 1000, /* between two rounds: what peers answer us in a second is limited */
+    PACE_US = 80 * 1000, /* between two rounds: what peers answer us in a second is limited */
 };
 
 struct dht_own {
@@ -25,7 +25,34 @@ struct dht_own {
     bool has_turn;           /* the timer is set to this round's place in the line */
     uint8_t key[LIMIT_DHT_KEY];
     size_t key_len;
+    uint8_t *value; /* NULL: we are a provider */
+    size_t value_n;
+    struct list told; /* holder: who has our record, so that it can be taken back */
 };
+
+struct holder {
+    struct list link;
+    struct peer_id id;
+    struct dht_addrs addrs;
+};
+
+static void forget_told(struct dht_own *o)
+{
+    LIST_FOREACH_SAFE (&o->told, it) {
+        struct holder *h = LIST_ENTRY(it, struct holder, link);
+        list_remove(&h->link);
+        dht_addrs_fini(&h->addrs);
+        free(h);
+    }
+}
+
+static void remember_told(struct dht_own *o, const struct dht_peer *peer)
+{
+    struct holder *h = MEM_NEW(struct holder);
+    h->id = peer->id;
+    dht_addrs_set(&h->addrs, peer->addrs, peer->addr_count);
+    list_append(&o->told, &h->link);
+}
 
 static void sleep_until_next(struct dht_own *o)
 {
@@ -50,25 +77,52 @@ static void on_told(struct dht_ask *a, int err, struct bytes reply)
         dht_silent(a->d, &a->rpc.peer.id, err);
 }
 
+static void on_put(struct dht_ask *a, int err, struct bytes reply)
+{
+}
+
+void dht_push_value(struct dht *d, const struct dht_peer *peer, struct bytes key,
+                    struct bytes value)
+{
+    struct buf message;
+    buf_init(&message, 0);
+    if (dht_message_begin(&message, DHT_PUT_VALUE, key) == 0 &&
+        dht_message_put_value(&message, key, value) == 0)
+        dht_ask_send(d, peer, buf_view(&message), true, on_put, NULL, NULL);
+    buf_fini(&message);
+}
+
+/* False when there is nothing to say: we have no address. */
+static bool make_message(struct dht_own *o, struct buf *out)
+{
+    struct dht_peer self;
+    struct bytes key = bytes_of(o->key, o->key_len);
+    if (o->value)
+        return dht_message_begin(out, DHT_PUT_VALUE, key) == 0 &&
+               dht_message_put_value(out, key, bytes_of(o->value, o->value_n)) == 0;
+    return own_peer(o->d, &self) > 0 && dht_message_begin(out, DHT_ADD_PROVIDER, key) == 0 &&
+           dht_message_add(out, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY) == 0;
+}
+
 static void on_nearest(struct dht_query *q, int err)
 {
     struct dht_own *o = q->ctx;
     struct dht *d = o->d;
     struct dht_candidate *near[LIMIT_DHT_REGION];
-    struct dht_peer self;
     struct buf message;
     int n = dht_lookup_region(&q->paths[0], near, ARRAY_LEN(near));
     o->query = NULL;
-    o->was_told = n > 0 && own_peer(d, &self) > 0;
     buf_init(&message, LIMIT_DHT_REPLY);
-    if (o->was_told &&
-        (dht_message_begin(&message, DHT_ADD_PROVIDER, bytes_of(o->key, o->key_len)) != 0 ||
-         dht_message_add(&message, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY) != 0))
-        o->was_told = false;
+    o->was_told = n > 0 && make_message(o, &message);
+    if (o->was_told)
+        forget_told(o);
     for (int i = 0; i < n && o->was_told; i++) {
         struct bytes addrs[LIMIT_DHT_ADDRS];
         struct dht_peer peer = {near[i]->id, addrs, dht_addrs_get(&near[i]->addrs, addrs)};
-        dht_ask_send(d, &peer, buf_view(&message), false, on_told, NULL, NULL);
+        dht_ask_send(d, &peer, buf_view(&message), o->value != NULL, o->value ? on_put : on_told,
+                     NULL, NULL);
+        if (!o->value)
+            remember_told(o, &peer);
     }
     TRACE(DHT, DEBUG, "announcing: %d nearest servers -> %s", n,
           o->was_told ? "told" : "again in a while");
@@ -100,27 +154,56 @@ static void begin_round(struct timer *t)
     struct dht_peer self;
     struct bytes key = bytes_of(o->key, o->key_len);
     own_peer(d, &self); /* those who ask us are told too */
-    dht_providers_add(&d->providers, key, &self, sched_now(d->cfg.sched));
+    if (o->value)
+        (void)dht_values_put(&d->values, key, bytes_of(o->value, o->value_n),
+                             sched_wall_ms(d->cfg.sched));
+    else
+        dht_providers_add(&d->providers, key, &self, sched_now(d->cfg.sched));
     if (o->query || !is_my_turn(o))
         return;
     o->query = dht_query_nearest(d, key, on_nearest, o);
 }
 
-int dht_provide(struct dht *d, struct bytes key)
+static int own_new(struct dht *d, struct bytes key, struct dht_own **out)
 {
-    if (key.n < 1 || key.n > LIMIT_DHT_KEY)
-        return E_INVALID;
-    if (map_get(&d->own, key))
-        return 0;
     if (map_count(&d->own) >= LIMIT_DHT_OWN_KEYS)
         return E_LIMIT;
     struct dht_own *o = MEM_NEW(struct dht_own);
     o->d = d;
     o->key_len = key.n;
     memcpy(o->key, key.p, key.n);
+    list_init(&o->told);
     timer_init(&o->timer, begin_round);
     map_put(&d->own, key, o);
     timer_after(d->cfg.sched, &o->timer, 0);
+    *out = o;
+    return 0;
+}
+
+int dht_provide(struct dht *d, struct bytes key)
+{
+    struct dht_own *o;
+    if (key.n < 1 || key.n > LIMIT_DHT_KEY)
+        return E_INVALID;
+    return map_get(&d->own, key) ? 0 : own_new(d, key, &o);
+}
+
+int dht_put_value(struct dht *d, struct bytes key, struct bytes value)
+{
+    struct dht_record r;
+    int err = dht_record_check(key, value, sched_wall_ms(d->cfg.sched), &r);
+    struct dht_own *o = map_get(&d->own, key);
+    if (!err && !o)
+        err = own_new(d, key, &o);
+    if (err)
+        return err;
+    free(o->value);
+    o->value = mem_new(value.n);
+    o->value_n = value.n;
+    memcpy(o->value, value.p, value.n);
+    o->was_told = false; /* of this one */
+    if (!o->query && !o->has_turn)
+        timer_after(d->cfg.sched, &o->timer, 0);
     return 0;
 }
 
@@ -129,7 +212,27 @@ static void own_free(struct dht_own *o)
     timer_clear(o->d->cfg.sched, &o->timer);
     if (o->query)
         dht_query_free(o->query);
+    forget_told(o);
+    free(o->value);
     free(o);
+}
+
+/* Whoever has our record is told that it is over; the request outlives what it is about. */
+static void take_back(struct dht_own *o)
+{
+    struct dht *d = o->d;
+    struct dht_peer self = {.id = d->cfg.self};
+    struct buf message;
+    buf_init(&message, 0);
+    if (dht_message_begin(&message, DHT_WITHDRAW_PROVIDER, bytes_of(o->key, o->key_len)) == 0 &&
+        dht_message_add(&message, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY) == 0)
+        LIST_FOREACH (&o->told, it) {
+            struct bytes addrs[LIMIT_DHT_ADDRS];
+            const struct holder *h = LIST_ENTRY(it, struct holder, link);
+            struct dht_peer peer = {h->id, addrs, dht_addrs_get(&h->addrs, addrs)};
+            dht_ask_send(d, &peer, buf_view(&message), false, on_put, NULL, NULL);
+        }
+    buf_fini(&message);
 }
 
 int dht_withdraw(struct dht *d, struct bytes key)
@@ -137,7 +240,11 @@ int dht_withdraw(struct dht *d, struct bytes key)
     struct dht_own *o = map_take(&d->own, key);
     if (!o)
         return E_NOT_FOUND;
-    dht_providers_remove(&d->providers, key, &d->cfg.self);
+    if (o->value)
+        dht_values_remove(&d->values, key);
+    else
+        dht_providers_remove(&d->providers, key, &d->cfg.self);
+    take_back(o);
     own_free(o);
     return 0;
 }

@@ -15,10 +15,12 @@
 
 #include <stdlib.h>
 
-enum { PATH_PEERS = 4 };
+enum { PATH_PEERS = 4, PROBE_TRIES = 20000 };
 enum { READ_DEADLINE_US = 15 * 1000 * 1000, STORE_DEADLINE_US = 60 * 1000 * 1000 };
 
 static void pump(struct dht_query *q);
+static struct dht_query *query_new(struct dht *d, enum dht_type type, struct bytes key,
+                                   bool is_store);
 
 void dht_query_free(struct dht_query *q)
 {
@@ -30,6 +32,10 @@ void dht_query_free(struct dht_query *q)
                 dht_ask_cancel(c->asked);
             c->asked = NULL;
         }
+    for (int i = 0; i < LIMIT_DHT_PROBES; i++)
+        if (q->probes[i])
+            dht_query_free(q->probes[i]);
+    memset(q->probes, 0, sizeof q->probes);
     timer_clear(s, &q->deadline);
     task_cancel(&q->step);
     if (!list_is_empty(&q->link))
@@ -41,6 +47,7 @@ void dht_query_free(struct dht_query *q)
     for (int p = 0; p < LIMIT_DHT_PATHS; p++)
         dht_lookup_fini(&q->paths[p]);
     map_fini(&q->seen);
+    free(q->value);
     buf_fini(&q->request);
     free(q);
 }
@@ -59,6 +66,24 @@ static bool leave(struct dht_query *q)
     return false;
 }
 
+/* The best value goes to the user, and to those near the key who should have had it (entry correction). */
+static void give_value(struct dht_query *q)
+{
+    struct bytes key = bytes_of(q->key, q->key_len), value = bytes_of(q->value, q->value_n);
+    for (int p = 0; p < q->path_count; p++) {
+        struct dht_candidate *near[DHT_K];
+        int n = dht_lookup_nearest(&q->paths[p], near, (DHT_K + q->path_count - 1) / q->path_count);
+        for (int i = 0; i < n; i++) {
+            struct bytes addrs[LIMIT_DHT_ADDRS];
+            struct dht_peer peer = {near[i]->id, addrs, dht_addrs_get(&near[i]->addrs, addrs)};
+            if (near[i]->version != q->value_version)
+                dht_push_value(q->d, &peer, key, value);
+        }
+    }
+    if (q->on_value)
+        q->on_value(q->ctx, value, &q->record);
+}
+
 void dht_query_finish(struct dht_query *q, int err)
 {
     dht_on_done done = q->done;
@@ -68,13 +93,14 @@ void dht_query_finish(struct dht_query *q, int err)
         heard += q->paths[p].count;
     TRACE(DHT, DEBUG, "lookup of %zu bytes: %d paths, %d peers heard of, %d found -> %s",
           q->key_len, q->path_count, heard, q->found, err ? err_name(err) : "done");
-    if (q->nearest) {
-        enter(q);
+    enter(q);
+    if (q->nearest)
         q->nearest(q, err);
-        leave(q);
-    }
-    if (!q->is_over)
-        dht_query_free(q);
+    else if (q->value && err != E_CANCELLED)
+        give_value(q);
+    if (!leave(q))
+        return;
+    dht_query_free(q);
     if (done)
         done(ctx, err);
 }
@@ -107,13 +133,39 @@ static void add_candidate(struct dht_query *q, struct dht_lookup *path, const st
         dht_lookup_add(path, peer, hops);
 }
 
+/* Better than what is known: kept. Nothing is believed that its validator does not accept. */
+static void take_value(struct dht_query *q, struct bytes value, struct dht_candidate *from)
+{
+    struct dht_record r;
+    struct bytes key = bytes_of(q->key, q->key_len);
+    if (dht_record_check(key, value, sched_wall_ms(q->d->cfg.sched), &r) != 0)
+        return;
+    int better =
+        q->value ? dht_record_cmp(&r, value, &q->record, bytes_of(q->value, q->value_n)) : 1;
+    if (better > 0) {
+        free(q->value);
+        q->value = mem_new(value.n);
+        q->value_n = value.n;
+        memcpy(q->value, value.p, value.n);
+        q->record = r;
+        q->record.body.p = q->value + (r.body.p - value.p);
+        q->value_version++;
+        q->found = 1;
+    }
+    if (better >= 0 && from)
+        from->version = q->value_version;
+}
+
 /* What an answer says: who provides, who is nearer. False: the query is gone. */
-static bool take_reply(struct dht_query *q, struct dht_lookup *path, const struct dht_candidate *c,
+static bool take_reply(struct dht_query *q, struct dht_lookup *path, struct dht_candidate *c,
                        const struct dht_message *m)
 {
     struct dht_message_peer p;
     int left = LIMIT_DHT_PROVIDERS;
+    struct bytes value;
     q->hops = (uint8_t)(c->hops + 1);
+    if (q->type == DHT_GET_VALUE && dht_message_value(m, &value) == 0)
+        take_value(q, value, c);
     if (q->type == DHT_GET_PROVIDERS)
         for (struct bytes rest = m->whole;
              left-- && dht_message_next(DHT_PROVIDERS, &rest, &p) && !has_enough(q);)
@@ -217,6 +269,76 @@ static bool ask_next(struct dht_query *q, struct dht_lookup *path)
     return true;
 }
 
+/* --- beside a crowd --- */
+
+/* Whoever answered near the probe's key, and belongs to the region of ours, is asked for ours too. */
+static void on_probed(struct dht_query *probe, int err)
+{
+    struct dht_query *q = probe->ctx;
+    struct dht_candidate *near[LIMIT_DHT_REGION];
+    int n = dht_lookup_nearest(&probe->paths[0], near, ARRAY_LEN(near));
+    for (int i = 0; i < LIMIT_DHT_PROBES; i++)
+        if (q->probes[i] == probe)
+            q->probes[i] = NULL;
+    for (int i = 0; i < n; i++) {
+        struct bytes addrs[LIMIT_DHT_ADDRS];
+        struct dht_peer peer = {near[i]->id, addrs, dht_addrs_get(&near[i]->addrs, addrs)};
+        struct dht_key key = dht_key_of(peer_id_bytes(&peer.id));
+        if (dht_lookup_is_inside(&q->paths[0], &key))
+            add_candidate(q, &q->paths[i % q->path_count], &peer, near[i]->hops + 1);
+    }
+    pump(q);
+}
+
+/* A key beside ours: within the region and not in its crowded quarter. One in some hundred hashes is. */
+static bool find_beside(struct dht_query *q, uint8_t out[static DHT_KEY_TEXT])
+{
+    const struct dht_lookup *l = &q->paths[0];
+    for (int i = 0; i < PROBE_TRIES; i++) {
+        uint64_t random = rng_u64(q->d->cfg.rng);
+        dht_key_text(bytes_of(&random, sizeof random), out);
+        struct dht_key key = dht_key_of(bytes_of(out, DHT_KEY_TEXT));
+        struct dht_key distance = dht_key_distance(&key, &l->target);
+        if (dht_lookup_is_inside(l, &key) && dht_key_cmp(&distance, &l->quarter) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Everybody around may know nobody but a crowd that was put there; those beside know who else is. */
+static bool probe(struct dht_query *q)
+{
+    bool is_crowded = false, any = false;
+    for (int p = 0; p < q->path_count; p++)
+        is_crowded |= dht_lookup_is_crowded(&q->paths[p]);
+    if (q->has_probed || !is_crowded)
+        return false;
+    q->has_probed = true;
+    TRACE(DHT, INFO, "a key is crowded with peers -> asking beside it as well");
+    for (int i = 0; i < LIMIT_DHT_PROBES; i++) {
+        uint8_t key[DHT_KEY_TEXT];
+        if (!find_beside(q, key))
+            continue;
+        struct dht_query *p = query_new(q->d, DHT_FIND_NODE, bytes_of(key, sizeof key), false);
+        p->has_probed = p->is_probe = true;
+        p->paths[0].beta = DHT_K;
+        p->paths[0].has_region = false;
+        p->nearest = on_probed;
+        p->ctx = q;
+        q->probes[i] = p;
+        any = true;
+    }
+    return any;
+}
+
+static bool is_probing(const struct dht_query *q)
+{
+    bool any = false;
+    for (int i = 0; i < LIMIT_DHT_PROBES; i++)
+        any |= q->probes[i] != NULL;
+    return any;
+}
+
 static void pump(struct dht_query *q)
 {
     struct dht_candidate *one;
@@ -234,9 +356,11 @@ static void pump(struct dht_query *q)
         is_done &= dht_lookup_is_done(&q->paths[p]);
         nobody &= dht_lookup_nearest(&q->paths[p], &one, 1) == 0;
     }
-    if (!is_done)
+    if (!is_done || is_probing(q) || probe(q))
         return;
-    int err = nobody && !q->found ? E_UNAVAILABLE : q->wants_peer && !q->found ? E_NOT_FOUND : 0;
+    int err = nobody && !q->found                                        ? E_UNAVAILABLE
+              : (q->wants_peer || q->type == DHT_GET_VALUE) && !q->found ? E_NOT_FOUND
+                                                                         : 0;
     dht_query_finish(q, err);
 }
 
@@ -262,7 +386,9 @@ static void path_init(struct dht_query *q, int p, bool is_store)
 {
     dht_lookup_init(&q->paths[p], bytes_of(q->key, q->key_len), &q->d->cfg.self,
                     is_store ? DHT_K : DHT_BETA_READ, is_store);
-    q->paths[p].has_region = dht_table_radius(&q->d->table, &q->paths[p].radius);
+    struct dht_key radius;
+    if (dht_table_radius(&q->d->table, &radius))
+        dht_lookup_set_region(&q->paths[p], &radius);
 }
 
 /* As many as `n` peers are enough for, three or more each. What is stored must come to the true nearest: one
@@ -270,7 +396,7 @@ static void path_init(struct dht_query *q, int p, bool is_store)
 static void make_paths(struct dht_query *q, int n)
 {
     int count = n / PATH_PEERS < LIMIT_DHT_PATHS ? n / PATH_PEERS : LIMIT_DHT_PATHS;
-    if (q->paths[0].waits_for_slow || count < 2)
+    if (q->paths[0].waits_for_slow || q->is_probe || count < 2)
         return;
     for (int p = 1; p < count; p++)
         path_init(q, p, false);
@@ -296,6 +422,11 @@ static bool take_own(struct dht_query *q)
             return false;
         n = dht_providers_get(&d->providers, key, now, records); /* the user may have changed it */
     }
+    const struct dht_value *own = q->type == DHT_GET_VALUE
+                                      ? dht_values_get(&d->values, key, sched_wall_ms(d->cfg.sched))
+                                      : NULL;
+    if (own)
+        take_value(q, bytes_of(own->value, own->n), NULL);
     struct dht_contact *near[DHT_K];
     n = dht_table_nearest(&d->table, &q->paths[0].target, NULL, near, DHT_K);
     make_paths(q, n);
@@ -365,6 +496,16 @@ struct dht_query *dht_find_peer(struct dht *d, const struct peer_id *id, dht_on_
     q->wants_peer = true;
     q->wanted = 1;
     q->on_peer = on_peer;
+    q->done = done;
+    q->ctx = ctx;
+    return q;
+}
+
+struct dht_query *dht_get_value(struct dht *d, struct bytes key, dht_on_value on_value,
+                                dht_on_done done, void *ctx)
+{
+    struct dht_query *q = query_new(d, DHT_GET_VALUE, key, false);
+    q->on_value = on_value;
     q->done = done;
     q->ctx = ctx;
     return q;

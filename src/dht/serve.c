@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Answering others. A server tells whom it knows near a key, and who said that they provide it; it
- * keeps what peers say of *themselves*. Values are not stored: nobody here could check them, so
- * PUT_VALUE is refused, and GET_VALUE answered with the nearest peers alone. */
+ * keeps what peers say of *themselves*: that they provide something, or no longer, and values of our own
+ * namespaces that they signed. A value that cannot be checked is refused. */
 #include "dht/core.h"
 
 #include "base/mem.h"
@@ -92,6 +92,32 @@ static int take_providers(struct dht *d, const struct dht_message *m, const stru
     return 0;
 }
 
+/* Of itself only; what it did not leave here, it cannot take away. */
+static int withdraw_provider(struct dht *d, const struct dht_message *m, const struct peer_id *from)
+{
+    (void)dht_providers_remove(&d->providers, m->key, from);
+    return 0;
+}
+
+/* Checked by its validator, kept when it is the best so far, and the request is the answer. */
+static int take_value(struct dht *d, const struct dht_message *m, struct buf *out)
+{
+    struct bytes value;
+    if (dht_message_value(m, &value) != 0)
+        return E_MALFORMED;
+    int err = dht_values_put(&d->values, m->key, value, sched_wall_ms(d->cfg.sched));
+    if (!err)
+        err = dht_message_begin(out, DHT_PUT_VALUE, m->key);
+    return err ? err : dht_message_put_value(out, m->key, value);
+}
+
+static void add_value(struct dht *d, const struct dht_message *m, struct buf *out)
+{
+    const struct dht_value *v = dht_values_get(&d->values, m->key, sched_wall_ms(d->cfg.sched));
+    if (v)
+        (void)dht_message_put_value(out, m->key, bytes_of(v->value, v->n));
+}
+
 static int answer(struct dht *d, const struct dht_message *m, const struct peer_id *from,
                   struct buf *out)
 {
@@ -101,8 +127,10 @@ static int answer(struct dht *d, const struct dht_message *m, const struct peer_
     switch (m->type) {
     case DHT_ADD_PROVIDER:
         return take_providers(d, m, from);
+    case DHT_WITHDRAW_PROVIDER:
+        return withdraw_provider(d, m, from);
     case DHT_PUT_VALUE:
-        return E_DENIED;
+        return take_value(d, m, out);
     case DHT_PING:
     case DHT_GET_VALUE:
     case DHT_FIND_NODE:
@@ -112,6 +140,8 @@ static int answer(struct dht *d, const struct dht_message *m, const struct peer_
         return E_UNSUPPORTED;
     }
     int err = dht_message_begin(out, (enum dht_type)m->type, m->key);
+    if (!err && m->type == DHT_GET_VALUE)
+        add_value(d, m, out);
     if (!err && m->type == DHT_GET_PROVIDERS)
         add_providers(d, m, out);
     if (!err && m->type != DHT_PING)

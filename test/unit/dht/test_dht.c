@@ -25,21 +25,58 @@ static void provide_and_find(void **state)
     assert_int_equal(t.err, 0);
     assert_int_equal(t.peers, 1); /* several told of it; the user once */
     assert_true(peer_id_eq(&t.last, &w->nodes[1].id));
-    /* republished before it runs out, and gone two hours after it was withdrawn */
+    /* republished before it runs out; gone two hours after its provider fell silent */
     run_for(w, 5 * 3600 * US_PER_S);
     t = (struct told){0};
     dht_find_providers(w->nodes[3].d, k, 1, on_peer, on_done, &t);
     run_for(w, 5 * US_PER_S);
     assert_int_equal(t.peers, 1);
-    assert_int_equal(dht_withdraw(w->nodes[1].d, k), 0);
-    assert_int_equal(dht_withdraw(w->nodes[1].d, k), E_NOT_FOUND);
-    run_for(w, 2 * 3600 * US_PER_S + 60 * US_PER_S);
+    w->nodes[1].is_silent = true;
+    run_for(w, 3600 * US_PER_S);
+    t = (struct told){0};
+    dht_find_providers(w->nodes[3].d, k, 0, on_peer, on_done, &t);
+    run_for(w, 20 * US_PER_S);
+    assert_int_equal(t.peers, 1);
+    run_for(w, 3600 * US_PER_S + 60 * US_PER_S);
     t = (struct told){0};
     dht_find_providers(w->nodes[3].d, k, 0, on_peer, on_done, &t);
     run_for(w, 20 * US_PER_S);
     assert_int_equal(t.peers, 0);
     assert_int_equal(t.done, 1);
     assert_int_equal(t.err, 0);
+    world_free(w);
+}
+
+/* Who withdraws is forgotten by everybody within a second, not in two hours; nobody else can do that for it. */
+static void withdrawn_is_gone_at_once(void **state)
+{
+    struct world *w = world_new(6, 1);
+    struct told t = {0};
+    struct bytes k = BYTES_LIT("k");
+    struct buf m, reply;
+    buf_init(&m, 0);
+    buf_init(&reply, 0);
+    for (int i = 1; i < 6; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    dht_provide(w->nodes[1].d, k);
+    run_for(w, 20 * US_PER_S);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(dht_stats(w->nodes[i].d).provider_records, 1);
+    struct dht_peer victim = peer_of(&w->nodes[1]);
+    dht_message_begin(&m, DHT_WITHDRAW_PROVIDER, k);
+    dht_message_add(&m, DHT_PROVIDERS, &victim, LIMIT_DHT_REPLY);
+    assert_int_equal(dht_serve(w->nodes[0].d, &w->nodes[2].id, NULL, buf_view(&m), &reply), 0);
+    assert_int_equal(dht_stats(w->nodes[0].d).provider_records, 1);
+    assert_int_equal(dht_withdraw(w->nodes[1].d, k), 0);
+    assert_int_equal(dht_withdraw(w->nodes[1].d, k), E_NOT_FOUND);
+    run_for(w, 2 * US_PER_S);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(dht_stats(w->nodes[i].d).provider_records, 0);
+    dht_find_providers(w->nodes[3].d, k, 0, on_peer, on_done, &t);
+    run_for(w, 5 * US_PER_S);
+    assert_int_equal(t.peers, 0);
+    buf_fini(&m);
+    buf_fini(&reply);
     world_free(w);
 }
 
@@ -270,7 +307,7 @@ static void server_answers(void **state)
     assert_int_equal(serve(me, you, DHT_PING, BYTES_LIT(""), &reply), 0);
     assert_int_equal(buf_len(&reply), 2);
     assert_memory_equal(buf_view(&reply).p, "\x08\x05", 2);
-    assert_int_equal(serve(me, you, DHT_PUT_VALUE, BYTES_LIT("/pk/x"), &reply), E_DENIED);
+    assert_int_equal(serve(me, you, DHT_PUT_VALUE, BYTES_LIT("/pk/x"), &reply), E_MALFORMED);
     assert_int_equal(serve(me, you, (enum dht_type)17, BYTES_LIT("k"), &reply), E_UNSUPPORTED);
     assert_int_equal(serve(me, you, DHT_FIND_NODE, BYTES_LIT(""), &reply), E_MALFORMED);
     assert_int_equal(buf_len(&reply), 0);
@@ -427,6 +464,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(provide_and_find),
+        cmocka_unit_test(withdrawn_is_gone_at_once),
         cmocka_unit_test(announced_as_soon_as_somebody_comes),
         cmocka_unit_test(many_keys_take_turns),
         cmocka_unit_test(find_peer),
