@@ -276,7 +276,13 @@ struct sim_user *sim_user_new(struct sim_box *b)
     u->client = http_client_new(u->sched);
     list_init(&u->questions);
     timer_init(&u->next, on_next);
-    timer_after(u->sched, &u->next, exponential(loop_rng(b->loop), b->sim->opts.ask_s * US_PER_S));
+    /* Nobody asks before all have been started and had a moment to announce themselves: "nobody has it" would
+     * be the right answer. */
+    const struct sim_options *o = &b->sim->opts;
+    uint64_t all_up = US_PER_S + o->warm_s * US_PER_S / 2 + 3 * US_PER_S, now = sched_now(u->sched);
+    timer_after(u->sched, &u->next,
+                (now < all_up ? all_up - now : 0) +
+                    exponential(loop_rng(b->loop), o->ask_s * US_PER_S));
     return u;
 }
 
