@@ -22,6 +22,7 @@ int command_models(int argc, char **argv);
 int command_peers(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_key(int argc, char **argv);
+int command_dht(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_engine(int argc, char **argv);
 int command_engine_exec(int argc, char **argv);

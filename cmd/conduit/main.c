@@ -24,6 +24,8 @@ static const struct command commands[] = {
      command_doctor},
     {"key", "[psk FILE]", "print this node's peer id; make the key of a private network",
      command_key},
+    {"dht", "get KEY|status", "who stands behind a key of the DHT, and how it is there now",
+     command_dht},
     {"engine", "install|version", "get or show the llama-server that serves GGUF files",
      command_engine},
     {"engine-exec", "", "", command_engine_exec, true},

@@ -154,6 +154,9 @@
 #define LIMIT_DHT_STREAMS      32 /* streams one peer may have open to our server; as rust */
 #define LIMIT_DHT_PAST         64 /* silent peers remembered for when nobody else is left */
 
+#define LIMIT_KEPT_PEERS       256        /* good peers written down for the next start */
+#define LIMIT_KEPT_FILE        (512 * KIB) /* … and the file of them: 8 addresses each */
+
 /* --- offer, route, guard --- */
 #define LIMIT_OFFER         (8 * KIB) /* one signed offer; a full one is 2 KiB */
 #define LIMIT_OFFER_PAYLOAD (4 * KIB) /* its payload, also of protocols we do not know */
@@ -161,6 +164,7 @@
     (UINT64_C(48) * 3600 * 1000) /* expiry ahead of now; threats sheet */
 
 #define LIMIT_CATALOGUE_PEERS  256 /* providers whose offers are kept; the least used one leaves */
+#define LIMIT_CATALOGUE_GONE   4096 /* withdrawn offers whose sequence is remembered */
 #define LIMIT_OFFERS_PER_PEER  256 /* offers of one peer */
 #define LIMIT_LOAD_STALE_US    30000000 /* what a provider said of its load counts so long */
 #define LIMIT_MEASURES         4096     /* peers and models with a record */

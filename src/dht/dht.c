@@ -264,6 +264,12 @@ struct dht_stats dht_stats(const struct dht *d)
     return s;
 }
 
+uint64_t dht_last_seen(const struct dht *d, const struct peer_id *id)
+{
+    const struct dht_contact *c = dht_table_find(&d->table, id);
+    return c ? c->seen_us : 0;
+}
+
 void dht_each_peer(const struct dht *d, dht_on_peer on_peer, void *ctx)
 {
     for (int i = 0; i < DHT_BUCKETS; i++) {

@@ -132,6 +132,7 @@ int dht_provide(struct dht *d, struct bytes key);
 /* Leaves a signed value (dht/record.h) with the nearest, at once and then every republish interval, until
  * withdrawn or replaced by another. As dht_provide, and as dht_record_check. */
 int dht_put_value(struct dht *d, struct bytes key, struct bytes value);
+bool dht_is_provided(const struct dht *d, struct bytes key); /* by us */
 /* Stops announcing. Those who were told of us as provider are told that it is over (others' implementations
  * do not understand it: there the record runs out by itself, as values do). E_NOT_FOUND. */
 int dht_withdraw(struct dht *d, struct bytes key);
@@ -150,5 +151,7 @@ struct dht_stats {
 struct dht_stats dht_stats(const struct dht *d);
 /* The table, nearest bucket last; for `status` and for keeping good peers over a restart. */
 void dht_each_peer(const struct dht *d, dht_on_peer on_peer, void *ctx);
+/* When a peer of the table gave its last sign of life; 0: it is not in it. */
+uint64_t dht_last_seen(const struct dht *d, const struct peer_id *id);
 
 #endif

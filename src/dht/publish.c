@@ -180,6 +180,12 @@ static int own_new(struct dht *d, struct bytes key, struct dht_own **out)
     return 0;
 }
 
+bool dht_is_provided(const struct dht *d, struct bytes key)
+{
+    const struct dht_own *o = map_get(&d->own, key);
+    return o && !o->value;
+}
+
 int dht_provide(struct dht *d, struct bytes key)
 {
     struct dht_own *o;

@@ -7,6 +7,7 @@
 #include "codec/json.h"
 #include "codec/multibase.h"
 #include "http/sse.h"
+#include "route/choose.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,8 +127,18 @@ static void put_load(const struct announce *a, const struct own_offer *o, struct
     uint32_t slots = engine_model_slots(a->engine, bytes_str(o->offer.model));
     if (m && m->busy > busy)
         busy = m->busy;
-    (void)buf_printf(&json, "{\"offer\":\"%s\",\"slots\":%u,\"busy\":%u,\"queued\":%u}",
-                     o->offer.id, slots ? slots : a->ways->default_slots, busy, queued);
+    struct route_key key;
+    const struct measure *own = measures_peek(a->measures, route_key_of(&o->offer, &key));
+    struct json_writer w = json_write(&json);
+    json_open_object(&w);
+    json_member_str(&w, "offer", o->offer.id);
+    json_member_u64(&w, "slots", slots ? slots : a->ways->default_slots);
+    json_member_u64(&w, "busy", busy);
+    json_member_u64(&w, "queued", queued);
+    if (own && own->tokens_per_s > 0)
+        json_member_double(&w, "tokens_per_s", own->tokens_per_s);
+    json_member_u64(&w, "uptime_s", (sched_now(a->sched) - a->started_us) / US_PER_S);
+    json_close_object(&w);
     put_event(out, "load", &json);
     buf_fini(&json);
 }
@@ -287,6 +298,8 @@ static void follow(struct announce *a, const struct engine_model *m, bool is_ope
         return; /* two engines have a model of this name: one offer, and either serves it */
     bool is_shared = is_open && announce_is_shared(a, m);
     bool is_changed = !o || !is_same(&o->offer, &fresh) || now_ms - o->signed_ms > RENEW_MS;
+    /* Shared again: as a new one, since those who saw it withdrawn do not take it back. */
+    is_changed |= o && is_shared && !buf_len(&o->signed_form);
     if (!o) {
         o = MEM_NEW(struct own_offer);
         buf_init(&o->signed_form, LIMIT_OFFER);

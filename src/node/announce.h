@@ -15,6 +15,7 @@
 #include "node/config.h"
 #include "node/ways.h"
 #include "offer/catalogue.h"
+#include "route/measure.h"
 
 struct announce {
     struct sched *sched;
@@ -24,6 +25,8 @@ struct announce {
     struct guard *guard;
     struct ways *ways;
     struct catalogue *offers;
+    const struct measures *measures; /* tokens/s that our own models gave */
+    uint64_t started_us;             /* of the node */
     const struct key_pair *key;
     const struct config *config;
     struct list own; /* struct own_offer */

@@ -87,6 +87,9 @@ static void take_load(struct feed *w, const struct json *root)
         struct measure *m = measures_of(w->f->measures, route_key_of(&o->offer, &key));
         measure_told(m, number(root, "slots"), number(root, "busy"), number(root, "queued"),
                      json_number(json_get(root, "tokens_per_s"), 0), sched_now(w->f->sched));
+        uint64_t uptime = 0;
+        (void)json_u64(json_get(root, "uptime_s"), &uptime);
+        m->told_uptime_s = uptime > UINT32_MAX ? UINT32_MAX : (uint32_t)uptime;
         if (p2p_host_peer(w->f->host, &w->peer, &view))
             m->rtt_us = (double)view.rtt_us;
         return;

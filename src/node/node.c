@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Making a node from its parts, in the order they stand on each other, and taking it apart in reverse. */
 #include "node/node_impl.h"
+#include "node/dht_get.h"
 
 #include "base/mem.h"
 #include "base/trace.h"
@@ -105,7 +106,8 @@ static int listen_p2p(struct node *n, char *why)
 
 static bool has_joined(void *ctx)
 {
-    return join_is_in(&((struct node *)ctx)->join);
+    struct node *n = ctx; /* with its bootstrap nodes dead it may be in the network all the same */
+    return join_is_in(&n->join) || dht_stats(n->kad.dht).table_peers > 0;
 }
 
 static bool is_loading(void *ctx, struct bytes model)
@@ -182,6 +184,7 @@ static void on_models_changed(void *ctx)
 {
     struct node *n = ctx;
     announce_changed(&n->announce);
+    node_record_changed(n);
     if (n->has_discover)
         discover_poke(&n->discover);
 }
@@ -270,6 +273,8 @@ static int make_engine(struct node *n, char *why)
                                     .guard = &n->guard,
                                     .ways = &n->ways,
                                     .offers = &n->offers,
+                                    .measures = &n->measures,
+                                    .started_us = n->started_us,
                                     .key = &n->key,
                                     .config = c,
                                     .minute_of_day = minute_of_day,
@@ -365,6 +370,9 @@ static int start(struct node *n, char *why)
     err = join_init(&n->join, n->host, n->kad.dht, n->sched, &n->cfg->bootstrap, node_on_named, n,
                     why);
     n->has_join = true;
+    kept_init(&n->kept, n->sched, n->kad.dht, n->dir.path, node_on_kept, n);
+    n->has_kept = true;
+    node_record_init(n);
     return err;
 }
 
@@ -381,6 +389,7 @@ int node_start(struct loop *l, const struct config *cfg, char *const *env, const
     n->started_us = sched_now(n->sched);
     n->dir.lock_fd = -1;
     list_init(&n->doctors);
+    list_init(&n->dht_gets);
     timer_init(&n->drain, on_drain);
     *why = 0;
     int err = start(n, why);
@@ -415,6 +424,8 @@ static void close_down(struct node *n)
         return;
     n->is_closing = true;
     doctor_end_all(n);
+    dht_get_end_all(n);
+    node_record_fini(n);
     timer_clear(n->sched, &n->drain);
     if (gateway_running(n->gateway))
         TRACE(NODE, WARN, "%zu answers did not finish in time -> ended with an error",
@@ -423,6 +434,9 @@ static void close_down(struct node *n)
     lan_fini(&n->lan);
     join_fini(&n->join);
     n->has_join = false;
+    kept_save(&n->kept);
+    kept_fini(&n->kept);
+    n->has_kept = false;
     discover_fini(&n->discover);
     n->has_discover = false;
     p2p_host_close(n->host, 500 * US_PER_MS, on_host_closed, n);
@@ -459,11 +473,15 @@ void node_stop(struct node *n, void (*stopped)(void *ctx), void *ctx)
 void node_free(struct node *n)
 {
     doctor_end_all(n);
+    dht_get_end_all(n);
+    node_record_fini(n);
     timer_clear(n->sched, &n->drain);
     node_unlisten(n);
     lan_fini(&n->lan);
     if (n->has_join)
         join_fini(&n->join);
+    if (n->has_kept)
+        kept_fini(&n->kept);
     if (n->gateway) {
         gateway_free(n->gateway);
         n->announce.gateway = NULL;

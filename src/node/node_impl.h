@@ -12,9 +12,11 @@
 #include "node/feeds.h"
 #include "node/join.h"
 #include "node/kad_port.h"
+#include "node/kept.h"
 #include "node/lan.h"
 #include "node/network_key.h"
 #include "node/node.h"
+#include "node/node_record.h"
 #include "node/ways.h"
 
 struct node {
@@ -46,15 +48,20 @@ struct node {
     struct feeds feeds;
     struct discover discover;
     struct join join;
+    struct kept kept;
     struct lan lan;
     /* serving */
     struct engine *engine;
     struct ways ways;
     struct announce announce;
     struct gateway *gateway;
-    bool has_network, has_kad, has_feeds, has_discover, has_join, has_announce, has_guard, has_ways;
+    bool has_network, has_kad, has_feeds, has_discover, has_join, has_kept, has_announce, has_guard, has_ways;
     struct list doctors; /* running diagnoses */
     unsigned doctor_count;
+    struct list dht_gets; /* keys being looked up */
+    unsigned dht_get_count;
+    struct timer record; /* of the node itself, in the DHT */
+    uint64_t record_seq;
     /* stopping */
     struct timer drain;
     uint64_t drain_until_us;
@@ -87,6 +94,8 @@ bool node_has_mdns(const struct node *n);
 bool node_admits(void *node, const struct principal *who, bool says_lan);
 void node_trust_init(struct node *n);
 void node_on_learnt(void *node, const struct peer_id *peer);
+/* One of those kept from before: of the network we were in. */
+void node_on_kept(void *node, const struct peer_id *peer);
 void node_on_named(void *node, const struct peer_id *peer);
 void node_on_told(void *node, const struct peer_id *peer);
 

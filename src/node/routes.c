@@ -4,6 +4,7 @@
 #include "node/node_impl.h"
 
 #include "base/mem.h"
+#include "node/dht_get.h"
 #include "node/doctor.h"
 
 #include <stdio.h>
@@ -36,6 +37,8 @@ const struct gateway_route node_local_routes[] = {
     {HTTP_GET, "/conduit/v1/hello", false, serve_hello},
     {HTTP_GET, "/conduit/v1/doctor", true, doctor_serve},
     {HTTP_GET, "/conduit/v1/limits", false, serve_limits},
+    {HTTP_GET, "/conduit/v1/dht/get", true, dht_get_serve},
+    {HTTP_GET, "/conduit/v1/dht/status", false, dht_status_serve},
 };
 const struct gateway_route node_peer_routes[] = {
     {HTTP_GET, "/conduit/v1/hello", false, serve_hello},

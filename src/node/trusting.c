@@ -39,6 +39,12 @@ void node_on_named(void *node, const struct peer_id *peer)
     node_on_learnt(n, peer);
 }
 
+void node_on_kept(void *node, const struct peer_id *peer)
+{
+    struct node *n = node;
+    trust_add(&n->trust, peer, TRUST_NETWORK);
+}
+
 void node_on_told(void *node, const struct peer_id *peer)
 {
     struct node *n = node;

@@ -18,7 +18,48 @@ void catalogue_init(struct catalogue *c, uint64_t seed)
 {
     *c = (struct catalogue){0};
     map_init(&c->peers, seed);
+    map_init(&c->gone, seed);
     list_init(&c->by_use);
+}
+
+/* --- what was withdrawn --- */
+
+struct gone_key {
+    uint8_t b[PEER_ID_MAX + OFFER_ID];
+};
+
+static struct bytes gone_key_of(const struct peer_id *peer, const char *offer_id,
+                                struct gone_key *k)
+{
+    size_t n = strlen(offer_id);
+    memcpy(k->b, peer->b, peer->len);
+    memcpy(k->b + peer->len, offer_id, n);
+    return bytes_of(k->b, peer->len + n);
+}
+
+/* The oldest makes room: its offer, signed, is over by then most likely. */
+static void remember_gone(struct catalogue *c, const struct offer *o)
+{
+    struct gone_key k;
+    struct bytes key = gone_key_of(&o->peer, o->id, &k);
+    free(map_take(&c->gone, key));
+    if (map_count(&c->gone) >= LIMIT_CATALOGUE_GONE)
+        free(map_take(&c->gone, map_key(map_first(&c->gone))));
+    uint64_t *seq = MEM_NEW(uint64_t);
+    *seq = o->seq;
+    (void)map_put(&c->gone, key, seq);
+}
+
+/* Is this the one that was withdrawn, or an older one? A newer one is good, and what was is forgotten. */
+static bool is_gone(struct catalogue *c, const struct offer *o)
+{
+    struct gone_key k;
+    struct bytes key = gone_key_of(&o->peer, o->id, &k);
+    const uint64_t *seq = map_get(&c->gone, key);
+    if (seq && o->seq <= *seq)
+        return true;
+    free(map_take(&c->gone, key));
+    return false;
 }
 
 static void drop(struct catalogue *c, struct catalogue_peer *p)
@@ -36,6 +77,9 @@ void catalogue_fini(struct catalogue *c)
     for (struct map_entry *e; (e = map_first(&c->peers));)
         drop(c, e->value);
     map_fini(&c->peers);
+    for (struct map_entry *e = map_first(&c->gone); e; e = map_next(&c->gone, e))
+        free(e->value);
+    map_fini(&c->gone);
 }
 
 static void evict_one(struct catalogue *c)
@@ -79,6 +123,8 @@ static struct catalogue_offer *find(const struct catalogue_peer *p, const char *
 
 int catalogue_put(struct catalogue *c, const struct offer *o, bool is_own)
 {
+    if (!is_own && is_gone(c, o))
+        return E_DUPLICATE;
     struct catalogue_peer *p = peer_for(c, &o->peer, is_own);
     struct catalogue_offer *have = find(p, o->id);
     if (have && o->seq <= have->offer.seq)
@@ -123,6 +169,8 @@ int catalogue_withdraw(struct catalogue *c, const struct peer_id *peer, const ch
     struct catalogue_offer *o = p ? find(p, offer_id) : NULL;
     if (!o)
         return E_NOT_FOUND;
+    if (!p->is_own)
+        remember_gone(c, &o->offer);
     remove_offer(c, o);
     return 0;
 }

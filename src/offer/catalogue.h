@@ -38,6 +38,7 @@ struct catalogue_offer {
 struct catalogue {
     struct map peers; /* peer id bytes -> struct catalogue_peer */
     struct list by_use;
+    struct map gone; /* peer id and offer id -> the sequence it was withdrawn with */
     uint64_t changes;
     /* Asked for each peer that comes, and by catalogue_review; NULL: all are used. */
     enum catalogue_bar (*bar)(void *ctx, const struct peer_id *peer);
@@ -48,12 +49,12 @@ void catalogue_init(struct catalogue *c, uint64_t seed);
 void catalogue_fini(struct catalogue *c);
 
 /* Adds or replaces. 0; E_DUPLICATE when the known one is as new or newer; E_LIMIT when the peer has
- * LIMIT_OFFERS_PER_PEER. `is_own`: this node's; its peer is never evicted and has no limit. */
+ * LIMIT_OFFERS_PER_PEER. One that was withdrawn is known as well: an old one does not come back. `is_own`: this node's; its peer is never evicted and has no limit. */
 int catalogue_put(struct catalogue *c, const struct offer *o, bool is_own);
 /* Whether an offer of this node is for its owner alone. E_NOT_FOUND when there is none. */
 int catalogue_set_private(struct catalogue *c, const struct peer_id *peer, const char *offer_id,
                           bool is_private);
-/* E_NOT_FOUND when there is none. */
+/* Its peer took it back; its sequence is remembered. E_NOT_FOUND when there is none. */
 int catalogue_withdraw(struct catalogue *c, const struct peer_id *peer, const char *offer_id);
 void catalogue_drop_peer(struct catalogue *c, const struct peer_id *peer);
 /* Drops what has expired; returns the Unix time of the next expiry, UINT64_MAX for none. */

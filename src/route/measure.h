@@ -29,6 +29,7 @@ struct measure {
     uint64_t requests, failures;
     /* told by the peer */
     uint32_t slots, busy, queued;
+    uint32_t told_uptime_s; /* of the node */
     double told_tokens_per_s;
     uint64_t load_at_us; /* when the load was told; 0: never */
 };

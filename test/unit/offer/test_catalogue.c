@@ -49,6 +49,34 @@ static void newer_replaces_older(void **state)
     catalogue_fini(&c);
 }
 
+/* What its peer took back comes back as a new one only, however often the old one is sent. */
+static void what_was_withdrawn_stays_withdrawn(void **state)
+{
+    struct catalogue c;
+    catalogue_init(&c, 1);
+    struct offer o = make(1, 1, 5), older = make(1, 1, 4), newer = make(1, 1, 6);
+    assert_int_equal(catalogue_put(&c, &o, false), 0);
+    assert_int_equal(catalogue_withdraw(&c, &o.peer, "o1"), 0);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(catalogue_put(&c, &o, false), E_DUPLICATE);
+        assert_int_equal(catalogue_put(&c, &older, false), E_DUPLICATE);
+    }
+    assert_null(catalogue_next(&c, NULL));
+    assert_int_equal(catalogue_peer_count(&c), 0);
+    assert_int_equal(catalogue_put(&c, &newer, false), 0);
+    assert_int_equal(map_count(&c.gone), 0);
+    catalogue_drop_peer(&c, &o.peer); /* disconnected: that says nothing about its offers */
+    assert_int_equal(catalogue_put(&c, &newer, false), 0);
+    /* only so many are remembered */
+    for (unsigned i = 0; i < LIMIT_CATALOGUE_GONE + 100; i++) {
+        struct offer many = make(i + 2, 1, 1);
+        assert_int_equal(catalogue_put(&c, &many, false), 0);
+        assert_int_equal(catalogue_withdraw(&c, &many.peer, "o1"), 0);
+    }
+    assert_int_equal(map_count(&c.gone), LIMIT_CATALOGUE_GONE);
+    catalogue_fini(&c);
+}
+
 static void expiry_and_order(void **state)
 {
     struct catalogue c;
@@ -118,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newer_replaces_older),
+        cmocka_unit_test(what_was_withdrawn_stays_withdrawn),
         cmocka_unit_test(expiry_and_order),
         cmocka_unit_test(limits_and_eviction),
         cmocka_unit_test(names),
