@@ -49,6 +49,14 @@ int conn_scope_pending(struct conn_scope *s)
     return err;
 }
 
+void conn_scope_not_pending(struct conn_scope *s)
+{
+    struct resource_set set = set_of(s, NULL);
+    if (s->is_pending)
+        resource_release(s->ledger, &set, RESOURCE_PENDING, 1);
+    s->is_pending = false;
+}
+
 int conn_scope_proved(struct conn_scope *s, struct resource_scope *peer)
 {
     struct resource_ledger *l = s->ledger;

@@ -29,6 +29,7 @@ int conn_scope_begin(struct conn_scope *s, struct resource_ledger *l,
                      const struct net_addr *remote);
 /* It was accepted, and waits to be proved: 0, or E_LIMIT: close it. */
 int conn_scope_pending(struct conn_scope *s);
+void conn_scope_not_pending(struct conn_scope *s); /* … no more: it goes */
 /* The peer behind it has proved itself: 0, or E_LIMIT: close it. */
 int conn_scope_proved(struct conn_scope *s, struct resource_scope *peer);
 /* Again: harmless. No stream may be left. */

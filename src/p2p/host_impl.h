@@ -94,6 +94,7 @@ struct p2p_host {
     void *closed_ctx;
     uint32_t dial_count;
     uint64_t dialled, dials_failed, dials_refused, accepted, upgrade_failed;
+    uint64_t gave_way; /* silent unproved connections, closed for newcomers */
 };
 
 /* host_peer.c */

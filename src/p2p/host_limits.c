@@ -119,7 +119,8 @@ static void add_system(struct view *v)
     const struct connmgr *m = &h->connmgr;
     const struct resource_scope *s = &h->ledger.system;
     const char *system = resource_scope_text(RESOURCE_SYSTEM);
-    add_kind(v, RESOURCE_SYSTEM, RESOURCE_PENDING, m->pending, m->counts.refused_pending);
+    add_kind(v, RESOURCE_SYSTEM, RESOURCE_PENDING, m->pending,
+             m->counts.refused_pending + h->gave_way);
     add_kind(v, RESOURCE_SYSTEM, RESOURCE_CONNS, m->total, m->counts.refused_total);
     add(v, system, "dials", h->dial_count, LIMIT_DIALS, h->dials_refused);
     add_kind(v, RESOURCE_SYSTEM, RESOURCE_IN, resource_used(s, RESOURCE_IN), 0);

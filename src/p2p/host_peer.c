@@ -83,10 +83,34 @@ struct conn *host_peer_direct(struct host_peer *p)
     return best_conn(p, false);
 }
 
+/* As many wait to be proved as may: the one that has said nothing for longest gives way, if that is half a
+ * second and more. So a flood of silent connections costs a newcomer one try, not five seconds. */
+static void make_room(struct p2p_host *h, uint64_t now)
+{
+    if (h->connmgr.pending < h->connmgr.cfg.max_pending)
+        return;
+    LIST_FOREACH (&h->pending, it) {
+        struct conn *c = LIST_ENTRY(it, struct conn, by_owner);
+        if (!c->is_accepted || c->state != CONN_UPGRADING)
+            continue;
+        if (now - c->since_us < LIMIT_HELLO_US)
+            return; /* those behind it are younger */
+        if (!c->upgrade || c->upgrade->had_hello)
+            continue;
+        connmgr_settle(&h->connmgr, &c->remote, now);
+        conn_scope_not_pending(&c->scope);
+        c->is_accepted = false;
+        h->gave_way++;
+        conn_close(c, E_LIMIT, "it said nothing, and others wait");
+        return;
+    }
+}
+
 static struct conn *take_inbound(struct p2p_host *h, struct stream *s)
 {
     char text[NET_ADDR_TEXT];
     uint64_t now = sched_now(h->sched);
+    make_room(h, now);
     int err = h->is_closing ? E_CLOSED : connmgr_accept(&h->connmgr, &s->remote, now);
     if (err) {
         TRACE(P2P, DEBUG, "accept %s: %s -> closed at once", net_addr_format(&s->remote, text),
