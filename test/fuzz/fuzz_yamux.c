@@ -25,19 +25,20 @@ static void must(bool truth)
 
 static void check_books(struct user *u)
 {
-    uint64_t held = 0;
+    uint64_t held = 0, queued = 0;
     for (int i = 0; i < STREAMS; i++) {
         const struct yamux_stream *s = &u->s[i];
         if (!s->session)
             continue;
         held += s->recv.charged;
+        queued += buf_len(&s->send.queue);
         uint64_t rest = u->y.body_to == s ? u->y.body_left : 0;
         uint64_t slice = u->y.slice_to == s ? u->y.slice.n : 0;
         must(s->is_reset ||
              s->recv.credit + (uint64_t)s->recv.owed + buf_len(&s->recv.unread) + rest + slice ==
                  s->recv.window);
     }
-    must(held == u->y.held);
+    must(held == u->y.held && queued == u->y.queued);
 }
 
 static void act(struct user *u, uint8_t what)

@@ -24,6 +24,8 @@
 
 /* One host's worth of environment. */
 struct side {
+    struct resource_ledger ledger; /* empty again when the connection has ended */
+    struct resource_scope peer;
     struct conn_env env;
     struct key_pair key;
     struct noise_self self;
@@ -222,7 +224,8 @@ static inline void client_start(struct client *c, struct conn *conn, const char 
 
 static inline int side_secured(void *ctx, struct conn *c)
 {
-    return ((struct side *)ctx)->secured_err;
+    struct side *s = ctx;
+    return s->secured_err ? s->secured_err : conn_scope_proved(&c->scope, &s->peer);
 }
 
 static inline void side_opened(void *ctx, struct conn *c)
@@ -260,11 +263,15 @@ static inline void side_init(struct side *s, struct pair *p, const char *muxer)
     *s = (struct side){0};
     key_pair_generate(&s->key, &p->rng);
     assert_int_equal(noise_self_init(&s->self, &s->key, muxer, &p->rng), 0);
+    struct resource_limits limits = resource_limits_default();
+    resource_init(&s->ledger, &limits, 3);
+    resource_scope_init(&s->peer, RESOURCE_PEER);
     s->env = (struct conn_env){
         .sched = &p->world.sched,
         .rng = &p->rng,
         .self = &s->self,
         .budget = &p->budget,
+        .ledger = &s->ledger,
         .cfg = conn_cfg_default(),
         .on = &side_events,
         .ctx = s,
@@ -276,6 +283,9 @@ static inline void side_fini(struct side *s)
 {
     if (s->conn)
         conn_free(s->conn);
+    if (!resource_is_zero(&s->ledger) || !resource_scope_is_zero(&s->peer))
+        abort(); /* also under the fuzzer, where cmocka's asserts do not reach */
+    resource_fini(&s->ledger);
     conn_scratch_fini(&s->env.scratch);
     noise_self_fini(&s->self);
 }
