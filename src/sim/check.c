@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define POLL_US (20 * US_PER_MS)
+#define EACH_US (5 * US_PER_S)
 
 /* --- a death is noticed --- */
 
@@ -102,17 +103,39 @@ void sim_check_held(struct sim_box *b)
 
 /* --- all along --- */
 
+static void check_books(struct sim *s)
+{
+    for (size_t i = 0; i < s->box_count; i++) {
+        struct sim_box *b = &s->boxes[i];
+        const char *why = b->state == SIM_BOX_UP ? sim_inside_books(b->node) : NULL;
+        s->tally.checks++;
+        if (why)
+            sim_violation(s, b, "%s", why);
+    }
+}
+
+static void on_each(struct timer *t)
+{
+    struct sim *s = CONTAINER_OF(t, struct sim, checks.each);
+    check_books(s);
+    timer_after(&s->sched, t, EACH_US);
+}
+
 void sim_checks_init(struct sim *s)
 {
+    timer_init(&s->checks.each, on_each);
+    timer_after(&s->sched, &s->checks.each, EACH_US);
     list_init(&s->checks.watches);
 }
 
 void sim_checks_fini(struct sim *s)
 {
+    timer_clear(&s->sched, &s->checks.each);
     LIST_FOREACH_SAFE (&s->checks.watches, it)
         watch_free(LIST_ENTRY(it, struct watch, link));
 }
 
 void sim_checks_end(struct sim *s)
 {
+    check_books(s);
 }

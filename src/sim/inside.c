@@ -23,6 +23,11 @@ bool sim_inside_has(const struct node *n, const struct peer_id *peer)
     return p2p_host_is_connected(n->host, peer) || map_get(&n->offers.peers, peer_id_bytes(peer));
 }
 
+const char *sim_inside_books(const struct node *n)
+{
+    return p2p_host_check(n->host);
+}
+
 size_t sim_inside_conns(const struct node *n)
 {
     return p2p_host_counts(n->host).conns;

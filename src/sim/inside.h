@@ -13,6 +13,8 @@ bool sim_inside_knows(const struct node *n, const char *model);
 const struct peer_id *sim_inside_id(const struct node *n);
 /* Has it a connection to that peer, or an offer of it? */
 bool sim_inside_has(const struct node *n, const struct peer_id *peer);
+/* Do the books of its host agree with what there is? NULL, or what does not. */
+const char *sim_inside_books(const struct node *n);
 size_t sim_inside_conns(const struct node *n);
 
 #endif
