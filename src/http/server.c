@@ -42,6 +42,16 @@ size_t http_server_conn_count(const struct http_server *srv)
     return srv->conn_count;
 }
 
+uint32_t http_server_conn_limit(const struct http_server *srv)
+{
+    return srv->cfg.conn_limit;
+}
+
+uint64_t http_server_refused(const struct http_server *srv)
+{
+    return srv->refused;
+}
+
 size_t http_server_exchange_count(const struct http_server *srv)
 {
     return srv->exchange_count;
@@ -365,6 +375,7 @@ void http_server_conn_open(struct http_server *srv, struct stream *s,
     srv->conn_count++;
     stream_listen(s, &conn_events, c);
     if (srv->cfg.conn_limit && srv->conn_count > srv->cfg.conn_limit) {
+        srv->refused++;
         refusal_encode(srv, &c->out, 503, "too_many_connections", "too many connections");
         c->phase = CONN_CLOSING;
         task_defer(srv->cfg.sched, &c->task);

@@ -65,6 +65,8 @@ void http_server_free(struct http_server *srv);
 /* From now on connections close after their answer, idle ones at once. */
 void http_server_drain(struct http_server *srv);
 size_t http_server_conn_count(const struct http_server *srv);
+uint32_t http_server_conn_limit(const struct http_server *srv); /* 0: none */
+uint64_t http_server_refused(const struct http_server *srv);    /* connections, since the start */
 size_t http_server_exchange_count(const struct http_server *srv);
 
 struct http_conn_options {

@@ -28,6 +28,7 @@ struct http_server {
     struct list conns;
     size_t conn_count, exchange_count;
     uint64_t body_bytes; /* of collected bodies, all connections */
+    uint64_t refused;    /* connections over the limit */
     bool is_draining;
     uint64_t date_s; /* the second `date` was made for */
     char date[40];

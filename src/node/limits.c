@@ -26,6 +26,8 @@ size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
     r = add(r, "offers", "providers", catalogue_peer_count(&n->offers), LIMIT_CATALOGUE_PEERS, 0);
     r = add(r, "offers", "watchers", gateway_watchers(n->gateway), LIMIT_FEED_WATCHERS, 0);
     r = add(r, "offers", "measures", map_count(&n->measures.by_peer), LIMIT_MEASURES, 0);
+    r = add(r, "http", "connections", http_server_conn_count(n->local_server),
+            http_server_conn_limit(n->local_server), http_server_refused(n->local_server));
     r = add(r, "guard", "requests_per_minute", 0,
             n->cfg->requests_per_minute ? n->cfg->requests_per_minute : RESOURCE_NO_LIMIT,
             g->refused);

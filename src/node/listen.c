@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* Whoever reaches a loopback address or the 0600 socket is the owner. Others must show the key, if there is
  * one (the gateway asks for it), and are told apart by their address. */
@@ -105,11 +106,21 @@ static int listen_control(struct node *n, char *why)
     return err;
 }
 
+/* Clients of the local address may not take the files that peers and engines need. */
+static uint32_t most_clients(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur / 2 > LIMIT_HTTP_CONNS)
+        return LIMIT_HTTP_CONNS;
+    return (uint32_t)(files.rlim_cur / 2);
+}
+
 int node_listen(struct node *n, char *why)
 {
     struct http_server_config cfg = {
         .sched = n->sched,
         .handler = gateway_local_handler(),
+        .conn_limit = most_clients(),
         .ctx = n->gateway,
         /* The owner may lower what peers send without being bound by it. */
         .body_limit = n->cfg->max_body > LIMIT_HTTP_BODY ? n->cfg->max_body : LIMIT_HTTP_BODY,

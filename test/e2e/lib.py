@@ -3,7 +3,7 @@
 backend, plain sockets, and a runner that counts. Standard library only.
 
 Every process is started here and ended here, by its pid; every wait has a deadline."""
-import atexit, fnmatch, http.client, json, os, pathlib, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
+import atexit, fnmatch, http.client, json, os, pathlib, resource, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONDUIT = os.environ.get("CONDUIT_BIN", str(ROOT / "build/conduit"))
@@ -48,7 +48,7 @@ def spawn(argv, **kw):
 class Node:
     """`conduit up` with a data directory of its own; ports are free ones unless given."""
 
-    def __init__(self, *args, dir=None, env=None, wait=True, ports=True, json_out=True, wrapper=()):
+    def __init__(self, *args, dir=None, env=None, wait=True, ports=True, json_out=True, wrapper=(), limits=None):
         self.own_dir = dir is None
         self.dir = dir or tempfile.mkdtemp(prefix="conduit-e2e-")
         base = ["--data-dir", os.path.join(self.dir, "data")]
@@ -63,7 +63,8 @@ class Node:
         self.log_path = os.path.join(self.dir, "log")
         self.log = open(self.log_path, "ab")
         self.proc = spawn([*wrapper, CONDUIT, "up", *base, *args], stdout=subprocess.PIPE, stderr=self.log,
-                          stdin=subprocess.DEVNULL, env=clean, cwd=self.dir)
+                          stdin=subprocess.DEVNULL, env=clean, cwd=self.dir,
+                          preexec_fn=(lambda: [resource.setrlimit(k, v) for k, v in limits.items()]) if limits else None)
         self.ready = None
         if wait:
             self.wait_ready()

@@ -124,5 +124,31 @@ def ten_thousand_half_open_connections():
         assert c.chat("echo")[0] == 200
 
 
+@test
+def too_many_local_clients_leave_files_for_the_network():
+    """`ulimit -n 400`: half of them for local clients; the rest get 503, and a peer still connects."""
+    limit_files()
+    n = Node("--backend", "echo:", limits={resource.RLIMIT_NOFILE: (400, 400)})
+    socks, refused = [], 0
+    try:
+        for _ in range(300):
+            s = socket.create_connection(("127.0.0.1", n.port), timeout=5)
+            socks.append(s)
+        time.sleep(0.5)
+        for s in socks:
+            s.setblocking(False)
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                refused += s.recv(200).startswith(b"HTTP/1.1 503")
+        assert 80 <= refused <= 120, refused
+        with Node("--bootstrap", n.address) as c:
+            c.wait_model("echo")
+            assert c.chat("echo")[0] == 200
+        row = next(r for r in json.loads(n.cli("status", "--limits", "--json").stdout)["limits"] if r["scope"] == "http")
+        assert row["limit"] == 200 and row["refused"] == refused, row
+    finally:
+        [s.close() for s in socks]
+        n.stop()
+
+
 if __name__ == "__main__":
     main()

@@ -461,6 +461,8 @@ static void too_many_connections_get_503(void **state)
     struct fake_stream *f = send_text(a, GET);
     assert_starts(fake_sent(f), "HTTP/1.1 503 ");
     assert_true(f->is_closed);
+    assert_int_equal(http_server_refused(a->srv), 1);
+    assert_int_equal(http_server_conn_limit(a->srv), 1);
 }
 
 /* --- refusals --- */
