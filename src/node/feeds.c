@@ -132,8 +132,17 @@ static void take_event(struct feed *w, const struct sse_item *item)
 
 /* --- the call --- */
 
-static void again(struct feed *w)
+/* `err`: how the last try ended. A peer that is connected and says nothing on its feed, not even the load it
+ * tells every ten seconds, is wedged: it answers pings, and would answer no request. Its offers go until it
+ * speaks again. */
+static void again(struct feed *w, int err)
 {
+    if (err == E_TIMEOUT && map_get(&w->f->offers->peers, peer_id_bytes(&w->peer))) {
+        char who[16];
+        TRACE(NODE, WARN, "%s is connected and silent -> its offers are not counted on",
+              peer_id_short(&w->peer, who));
+        catalogue_drop_peer(w->f->offers, &w->peer);
+    }
     struct feeds *f = w->f;
     struct peer_id peer = w->peer;
     w->is_known = true; /* as far as it goes */
@@ -148,7 +157,7 @@ static void give_up(struct feed *w)
 {
     http_call_cancel(w->call);
     w->call = NULL;
-    again(w);
+    again(w, E_PROTO);
 }
 
 static void on_head(void *ctx, const struct http_head *head)
@@ -188,7 +197,7 @@ static void on_done(void *ctx, const struct http_call_result *r)
 {
     struct feed *w = ctx;
     w->call = NULL;
-    again(w);
+    again(w, r->err);
 }
 
 static const struct http_call_events call_events = {
@@ -204,7 +213,7 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
     };
     w->is_opening = false;
     if (err) {
-        again(w);
+        again(w, err);
         return;
     }
     w->says_lan = trust_is_from_lan(w->f->trust, &w->peer);
@@ -222,7 +231,7 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
     sse_init(&w->sse, 2 * LIMIT_OFFER);
     w->call = http_call_open(w->f->client, s, &req, &call_events, w, &err);
     if (!w->call)
-        again(w);
+        again(w, err);
 }
 
 static void feed_open(struct feed *w)

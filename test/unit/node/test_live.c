@@ -7,6 +7,8 @@
  */
 #include "node_world.h"
 
+#include "p2p/host_impl.h"
+
 #define WORDS "echo:?delay_ms=100&tokens=40" /* four seconds of an answer */
 
 struct crew {
@@ -227,12 +229,20 @@ static void swallow(void *ctx, struct stream *s, const struct peer_id *peer)
     stream_listen(s, &none, s);
 }
 
+/* In place: identify goes on telling the protocol. */
 static void wedge(struct machine *m, bool is_wedged)
 {
-    struct node *n = m->node;
-    p2p_host_unhandle(n->host, "/http/1.1");
-    if (is_wedged)
-        assert_int_equal(p2p_host_handle(n->host, "/http/1.1", swallow, NULL), 0);
+    static struct host_handler was;
+    struct p2p_host *h = m->node->host;
+    for (int i = 0; i < HOST_HANDLERS_MAX; i++) {
+        struct host_handler *at = &h->handlers[i];
+        if (!at->protocol || strcmp(at->protocol, "/http/1.1") != 0)
+            continue;
+        if (is_wedged)
+            was = *at;
+        at->handler = is_wedged ? swallow : was.handler;
+        at->ctx = is_wedged ? NULL : was.ctx;
+    }
 }
 
 static void a_wedged_peer_is_noticed_by_deadline_and_breaker(void **state)
@@ -258,6 +268,27 @@ static void a_wedged_peer_is_noticed_by_deadline_and_breaker(void **state)
         assert_in_range(took[i], 0, 21 * S);
     assert_in_range(took[5], 0, 1 * S);
     assert_true(is_connected(k.c, k.a)); /* as a connection it is well */
+    world_fini(&k.w);
+}
+
+/* Its feed falls silent, too, while the connection answers pings: the offers leave the catalogue with the third
+ * heartbeat that is missing, without a request having been lost on them, and come back when it does. */
+static void a_wedged_peer_leaves_the_catalogue(void **state)
+{
+    struct crew k;
+    crew_init(&k, 9, "echo:", false);
+    assert_int_equal(offers_of(k.c, k.a), 1);
+    wedge(k.a, true);
+    timer_clear(k.a->node->sched, &k.a->node->announce.tick);
+    run_for(&k.w, 30 * S);
+    assert_int_equal(offers_of(k.c, k.a), 1);
+    run_for(&k.w, 16 * S);
+    assert_int_equal(offers_of(k.c, k.a), 0);
+    assert_true(is_connected(k.c, k.a));
+    wedge(k.a, false);
+    timer_after(k.a->node->sched, &k.a->node->announce.tick, S);
+    run_for(&k.w, 60 * S);
+    assert_int_equal(offers_of(k.c, k.a), 1);
     world_fini(&k.w);
 }
 
@@ -355,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_silent_answer_ends_with_an_error_within_a_second),
         cmocka_unit_test(with_nobody_left_the_request_ends),
         cmocka_unit_test(a_wedged_peer_is_noticed_by_deadline_and_breaker),
+        cmocka_unit_test(a_wedged_peer_leaves_the_catalogue),
         cmocka_unit_test(a_crowd_waits_for_one_probe),
         cmocka_unit_test(a_graceful_stop_loses_no_request),
     };
