@@ -135,6 +135,26 @@ static void look_interfaces(struct doctor_report *r, struct node *n)
                    "none but loopback: nobody outside of this machine can be reached");
 }
 
+/* What is sent to the group comes back to us as well: silence is a firewall's. */
+static void look_lan(struct doctor_report *r, const struct node *n)
+{
+    char names[128];
+    uint64_t messages;
+    size_t peers;
+    if (!lan_counts(&n->lan, &messages, &peers))
+        doctor_add(r, DOCTOR_SKIP, "lan", NULL, "mDNS is off");
+    else if (!*lan_interfaces(&n->lan, names, sizeof names))
+        doctor_add(r, DOCTOR_WARN, "lan", "name other nodes with --bootstrap",
+                   "no interface carries multicast: nodes of the LAN are not found by themselves");
+    else if (messages == 0)
+        doctor_add(
+            r, DOCTOR_WARN, "lan",
+            "let UDP port 5353 in (ufw allow 5353/udp), or name other nodes with --bootstrap",
+            "not even our own questions are heard on %s: a firewall drops mDNS", names);
+    else
+        doctor_add(r, DOCTOR_OK, "lan", NULL, "%s: %zu nodes found there by mDNS", names, peers);
+}
+
 static void look_network(struct doctor_report *r, struct node *n)
 {
     struct p2p_counts c = p2p_host_counts(n->host);
@@ -256,6 +276,7 @@ void doctor_look(struct doctor_report *r, struct node *n)
     doctor_add(r, DOCTOR_OK, "node", NULL, "%s, up for %llu s", n->peer,
                (unsigned long long)((sched_now(n->sched) - n->started_us) / US_PER_S));
     look_interfaces(r, n);
+    look_lan(r, n);
     look_psk(r, n);
     look_network(r, n);
     look_reach(r, n);

@@ -11,6 +11,7 @@
 /* Both hear of each other at the same time: the smaller id dials at once, the other one waits. */
 #define WAIT_US    (700 * US_PER_MS)
 #define TIMEOUT_US (5 * US_PER_S)
+#define SWEEP_US   (15 * US_PER_S)
 
 struct lan_dial {
     struct list link;
@@ -86,6 +87,28 @@ static void dial(struct lan *l, const struct peer_id *peer)
     list_append(&l->dials, &d->link);
     bool is_first = peer_id_cmp(p2p_host_id(l->host), peer) < 0;
     timer_after(l->sched, &d->wait, is_first ? 0 : WAIT_US);
+}
+
+/* Everybody known gets a turn, beginning after who had the last one: liars in front do not hold up the others.
+ * Who failed a moment ago is left alone by the host. */
+static void on_sweep(struct timer *t)
+{
+    struct lan *l = CONTAINER_OF(t, struct lan, sweep);
+    struct map_entry *at = NULL;
+    const struct mdns_peer *p;
+    size_t known = map_count(&mdns_of(l->mdns)->peers);
+    while ((p = lan_next(l, &at)) && !peer_id_eq(&p->id, &l->swept))
+        ;
+    for (size_t i = 0; i < known && dial_count(l) < LIMIT_LAN_DIALS; i++) {
+        p = lan_next(l, &at);
+        if (!p) /* round to the first one */
+            p = lan_next(l, &at);
+        if (!p)
+            break;
+        l->swept = p->id;
+        dial(l, &p->id);
+    }
+    timer_after(l->sched, &l->sweep, SWEEP_US);
 }
 
 /* --- what mDNS says --- */
@@ -189,12 +212,16 @@ void lan_init(struct lan *l, const struct lan_cfg *cfg)
                                   .lost = on_lost,
                                   .ctx = l};
     l->mdns = mdns_open(cfg->loop, &mdns);
+    timer_init(&l->sweep, on_sweep);
+    timer_after(l->sched, &l->sweep, SWEEP_US);
 }
 
 void lan_fini(struct lan *l)
 {
     if (!l->host)
         return;
+    if (l->mdns)
+        timer_clear(l->sched, &l->sweep);
     mdns_close(l->mdns);
     p2p_host_unwatch(&l->watch);
     LIST_FOREACH_SAFE (&l->dials, it)
@@ -212,4 +239,13 @@ const char *lan_interfaces(const struct lan *l, char *out, size_t size)
 const struct mdns_peer *lan_next(const struct lan *l, struct map_entry **at)
 {
     return l->mdns ? mdns_next(mdns_of(l->mdns), at) : NULL;
+}
+
+bool lan_counts(const struct lan *l, uint64_t *messages, size_t *peers)
+{
+    if (!l->mdns)
+        return false;
+    *messages = mdns_of(l->mdns)->counts.packets;
+    *peers = map_count(&mdns_of(l->mdns)->peers);
+    return true;
 }

@@ -28,6 +28,8 @@ struct lan {
     struct trust *trust;
     struct mdns_shell *mdns; /* NULL: --no-mdns */
     struct list dials;       /* struct lan_dial */
+    struct timer sweep;      /* those that are not connected are dialled again */
+    struct peer_id swept;    /* the last one that had its turn */
     struct map connected;    /* peers of the LAN that we dialled; values mean nothing */
     struct p2p_watch watch;
 };
@@ -37,6 +39,8 @@ void lan_init(struct lan *l, const struct lan_cfg *cfg);
 void lan_fini(struct lan *l);
 /* The interfaces it speaks on, as "eth0, wlan0"; "" when it has none, or is off. */
 const char *lan_interfaces(const struct lan *l, char *out, size_t size);
+/* How many messages were heard, our own included, and how many peers are known; false when it is off. */
+bool lan_counts(const struct lan *l, uint64_t *messages, size_t *peers);
 /* Those whom mDNS knows, one after another: as mdns_next. */
 const struct mdns_peer *lan_next(const struct lan *l, struct map_entry **at);
 

@@ -66,6 +66,21 @@ static void put_network(const struct node *n, struct json_writer *w)
         json_member_str(w, "private_network", pnet_fingerprint(&n->network, print));
 }
 
+static void put_lan(const struct node *n, struct json_writer *w)
+{
+    char names[128];
+    uint64_t messages;
+    size_t peers;
+    if (!lan_counts(&n->lan, &messages, &peers))
+        return;
+    json_key(w, "lan");
+    json_open_object(w);
+    json_member_str(w, "interfaces", lan_interfaces(&n->lan, names, sizeof names));
+    json_member_u64(w, "messages", messages);
+    json_member_u64(w, "peers", peers);
+    json_close_object(w);
+}
+
 static int status_page(struct node *n, struct buf *out)
 {
     struct json_writer w = json_write(out);
@@ -81,6 +96,7 @@ static int status_page(struct node *n, struct buf *out)
     put_addresses(n, &w);
     json_member_u64(&w, "peers", p2p_host_counts(n->host).peers);
     json_member_bool(&w, "joined", join_is_in(&n->join));
+    put_lan(n, &w);
     json_key(&w, "bootstrap");
     join_json(&n->join, &w);
     json_member_str(&w, "sharing",

@@ -52,6 +52,9 @@ def who_is_used_and_who_is_served():
                 assert got == status, (on_a, on_b, got, body)
                 if status == 403:
                     assert a.peer in body["error"]["message"] and says in body["error"]["message"], body
+                    r = subprocess.run([*s.exec("b", lib_conduit()), "ask", "--data-dir", b.dir + "/data", "--model", "echo", "hello"],
+                                       capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+                    assert r.returncode == 1 and a.peer in r.stderr and says in r.stderr, (r.returncode, r.stderr)
                 served = a.get("/conduit/v1/status")[1]["requests"]["ok"]
                 assert served == (1 if status == 200 else 0), (on_a, on_b, served)
 
@@ -169,6 +172,20 @@ def installing_an_engine_without_a_network_says_so():
             assert r.returncode == 1 and "cannot be reached: is there a network?" in r.stderr, r.stderr
             assert "--backend URL" in r.stderr.strip().splitlines()[-1], r.stderr
             assert s.leaving("a") == 0 and time.monotonic() - start < 100
+
+
+@test
+def the_doctor_names_a_firewall():
+    with Site() as s, s.node("a") as a:
+        def lan():
+            return next(c for c in a.get("/conduit/v1/doctor")[1]["checks"] if c["check"] == "lan")
+        with s.node("b"):
+            wait_for("all is well", lambda: lan()["level"] == "ok" and "eth0: 1 nodes" in lan()["text"], 5)
+        s.nft("b", "table inet block {\nchain in {\ntype filter hook input priority 0;\nudp dport 5353 drop\n}\n}\n")
+        with s.node("b") as b:
+            time.sleep(1)
+            check = next(c for c in b.get("/conduit/v1/doctor")[1]["checks"] if c["check"] == "lan")
+            assert check["level"] == "warn" and "5353" in check["remedy"], check
 
 
 @test

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "node/node.h"
+#include "p2p/mdns.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -378,6 +379,118 @@ static void another_networks_nodes_are_not_even_seen(void **state)
     world_free(w);
 }
 
+/* `at`: where the peer is said to be. */
+static void fake(struct loop_udp *u, const struct net_addr *group, unsigned i, const char *at)
+{
+    uint8_t b[1024], key[36] = {8, 1, 18, 32, (uint8_t)i, (uint8_t)(i >> 8), 9};
+    char text[256], id[PEER_ID_TEXT], name[64];
+    struct dns_writer w;
+    struct dns_name service, instance;
+    struct peer_id peer;
+    (void)peer_id_from_key(bytes_of(key, sizeof key), &peer);
+    snprintf(name, sizeof name, "fake%u._p2p._udp.local", i);
+    (void)dns_name_parse(BYTES_LIT("_p2p._udp.local"), &service);
+    (void)dns_name_parse(bytes_str(name), &instance);
+    dns_write(&w, b, sizeof b, 0, DNS_FLAG_RESPONSE);
+    dns_put_ptr(&w, DNS_ANSWER, &service, 4500, &instance);
+    snprintf(text, sizeof text, "dnsaddr=/ip4/%s/tcp/%u/p2p/%s", at, 1 + i % 60000,
+             peer_id_text(&peer, id, sizeof id));
+    dns_put_txt(&w, DNS_ADDITIONAL, &instance, 4500, bytes_str(text));
+    (void)loop_udp_send(u, group, dns_written(&w));
+}
+
+static void nothing_received(void *ctx, const struct net_addr *from, struct bytes datagram)
+{
+}
+
+static size_t count_of(char *text, const char *part)
+{
+    size_t n = 0;
+    for (char *at = text; (at = strstr(at, part)); at++)
+        n++;
+    return n;
+}
+
+/* A machine that says on the LAN what a test tells it to. */
+static struct loop_udp *liar_new(struct world *w, const char *at)
+{
+    struct net_addr ip, group;
+    struct loop_interface on;
+    struct loop_udp *u;
+    struct loop_udp_options o = {
+        .reuse = true, .group = &group, .on = &on, .received = nothing_received};
+    assert_int_equal(net_addr_parse_ip(at, 0, &ip), 0);
+    assert_int_equal(net_addr_parse_ip("224.0.0.251", MDNS_PORT, &group), 0);
+    assert_int_equal(net_addr_parse_ip("0.0.0.0", MDNS_PORT, &o.at), 0);
+    struct loop *loop = loop_virtual_machine(w->v, &ip);
+    loop_virtual_set_lan(w->v, loop, 1);
+    assert_int_equal(loop_interface_list(loop, &on, 1), 1);
+    assert_int_equal(loop_udp_open(loop, &o, &u), 0);
+    return u;
+}
+
+/* Six machines tell of sixteen peers each, all at an address that never answers. */
+static void few_are_dialled_at_a_time(void **state)
+{
+    struct world *w = world_new(80);
+    struct loop_udp *liars[6];
+    struct net_addr group, silent;
+    char ip[32];
+    assert_int_equal(net_addr_parse_ip("224.0.0.251", MDNS_PORT, &group), 0);
+    assert_int_equal(net_addr_parse_ip("10.0.0.99", 0, &silent), 0);
+    loop_virtual_crash(w->v, loop_virtual_machine(w->v, &silent), false);
+    machine_up(w, &w->b, "10.0.0.2", "open=true", true);
+    for (unsigned i = 0; i < 6; i++) {
+        snprintf(ip, sizeof ip, "10.0.0.%u", 10 + i);
+        liars[i] = liar_new(w, ip);
+        for (unsigned j = 0; j < 16; j++)
+            fake(liars[i], &group, 16 * i + j, "10.0.0.99");
+    }
+    run_for(w, 3 * S); /* the first dials have not given up yet */
+    char *s = peers_of(w, &w->b), *m = call(w, &w->b, "GET", "/metrics", "", "");
+    assert_int_equal(count_of(s, "\"found\":\"lan\""), 96);
+    char *dials = strstr(m, "\nconduit_p2p_dials_total ");
+    assert_non_null(dials);
+    assert_in_range(atoi(dials + 25), 1, LIMIT_LAN_DIALS);
+    free(s);
+    free(m);
+    run_for(w, 90ull * S); /* but each has its turn */
+    m = call(w, &w->b, "GET", "/metrics", "", "");
+    assert_true(atoi(strstr(m, "\nconduit_p2p_dials_total ") + 25) >= 96);
+    free(m);
+    for (unsigned i = 0; i < 6; i++)
+        loop_udp_close(liars[i]);
+    world_free(w);
+}
+
+/* One machine claims to be a thousand: few are listed and dialled, and a real one that comes is found. */
+static void a_thousand_fakes_of_one_machine(void **state)
+{
+    struct world *w = world_new(70);
+    struct net_addr group;
+    struct loop_udp *u = liar_new(w, "10.0.0.3");
+    assert_int_equal(net_addr_parse_ip("224.0.0.251", MDNS_PORT, &group), 0);
+    machine_up(w, &w->b, "10.0.0.2", "open=true", true);
+    for (unsigned i = 0; i < 1000; i++) {
+        fake(u, &group, i, "10.0.0.3");
+        run_for(w, 10 * MS);
+    }
+    char *s = peers_of(w, &w->b);
+    assert_in_range(count_of(s, "\"found\":\"lan\""), 1, 16);
+    free(s);
+    machine_up(w, &w->a, "10.0.0.1", "backend=echo: open=true", true);
+    for (unsigned i = 0; i < 150; i++) {
+        fake(u, &group, i, "10.0.0.3");
+        run_for(w, 10 * MS);
+    }
+    assert_true(lists(w, &w->b, &w->a, "lan", "used and served"));
+    char *r = ask(w, &w->b);
+    assert_has(r, "HTTP/1.1 200");
+    free(r);
+    loop_udp_close(u);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +501,8 @@ int main(void)
         cmocka_unit_test(a_common_bootstrap_makes_a_network),
         cmocka_unit_test(a_site_without_a_way_out),
         cmocka_unit_test(another_networks_nodes_are_not_even_seen),
+        cmocka_unit_test(a_thousand_fakes_of_one_machine),
+        cmocka_unit_test(few_are_dialled_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -663,6 +663,47 @@ static void one_address_tells_of_few(void **state)
     assert_true(d->m.counts.refused_peers > 0);
 }
 
+static void one_peer_has_few_addresses(void **state)
+{
+    struct desk *d = *state;
+    struct says v = {.who = 1, .ttl_s = 120};
+    char text[12][64];
+    for (int i = 0; i < 12; i++) {
+        snprintf(text[i], sizeof text[i], "/ip4/192.168.1.9/tcp/%d", i + 1);
+        v.addrs[i] = text[i];
+    }
+    peer_says(d, &v, "192.168.1.9");
+    assert_int_equal(peer_of(d, 1)->addr_count, LIMIT_MDNS_ADDRS);
+}
+
+/* Forty peers in one message, each with its TXT, from as many as one source may tell of and beyond. */
+static void one_message_names_few(void **state)
+{
+    struct desk *d = *state;
+    uint8_t b[LIMIT_MDNS_PACKET];
+    char text[160], id[PEER_ID_TEXT];
+    struct dns_writer w;
+    struct net_addr from = net("192.168.1.9");
+    struct dns_name name[40];
+    dns_write(&w, b, sizeof b, 0, DNS_FLAG_RESPONSE);
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(text, sizeof text, "p%u._p2p._udp.local", i);
+        assert_int_equal(dns_name_parse(bytes_str(text), &name[i]), 0);
+        dns_put_ptr(&w, DNS_ANSWER, &d->m.service, 120, &name[i]);
+    }
+    for (unsigned i = 40; i-- > 0;) { /* the last ones, which are not read, come first */
+        struct peer_id peer = id_of(i + 1);
+        snprintf(text, sizeof text, "dnsaddr=/ip4/192.168.1.9/tcp/1/p2p/%s",
+                 peer_id_text(&peer, id, sizeof id));
+        if (i >= LIMIT_MDNS_NAMES || i == 0)
+            dns_put_txt(&w, DNS_ADDITIONAL, &name[i], 120, bytes_str(text));
+    }
+    assert_false(w.is_full);
+    mdns_heard(&d->m, LINK, &from, dns_written(&w));
+    assert_int_equal(map_count(&d->m.peers), 1);
+    assert_non_null(peer_of(d, 1));
+}
+
 static void garbage_is_counted(void **state)
 {
     struct desk *d = *state;
@@ -856,6 +897,8 @@ int main(void)
         CASE(sources_do_not_unsay_each_other),
         CASE(ten_thousand_fake_peers),
         CASE(one_address_tells_of_few),
+        CASE(one_peer_has_few_addresses),
+        CASE(one_message_names_few),
         CASE(garbage_is_counted),
         CASE(links_have_a_limit),
         cmocka_unit_test(interfaces_worth_speaking_on),
