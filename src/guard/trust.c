@@ -110,6 +110,12 @@ void trust_heard(struct trust *t, const struct peer_id *peer, bool says_lan)
 
 void trust_told(struct trust *t, const struct peer_id *peer)
 {
+    if (!(trust_reasons(t, peer) & TRUST_LAN))
+        trust_confirmed(t, peer);
+}
+
+void trust_confirmed(struct trust *t, const struct peer_id *peer)
+{
     if (trust_has_network(t))
         trust_add(t, peer, TRUST_NETWORK);
 }
@@ -127,9 +133,14 @@ unsigned trust_reasons(const struct trust *t, const struct peer_id *peer)
     return r ? r->reasons : 0;
 }
 
+bool trust_is_known(const struct trust *t, const struct peer_id *peer)
+{
+    return t->is_private || (trust_reasons(t, peer) & USABLE);
+}
+
 bool trust_may_use(const struct trust *t, const struct peer_id *peer)
 {
-    return t->is_open || t->is_private || (trust_reasons(t, peer) & USABLE);
+    return t->is_open || trust_is_known(t, peer);
 }
 
 bool trust_does_refuse(const struct trust *t, const struct peer_id *peer)
@@ -151,7 +162,8 @@ bool trust_is_from_lan(const struct trust *t, const struct peer_id *peer)
 
 bool trust_is_stranger(const struct trust *t, const struct peer_id *peer)
 {
-    return trust_is_from_lan(t, peer) && !t->is_open && !(trust_reasons(t, peer) & TRUST_NAMED_US);
+    return trust_is_from_lan(t, peer) && !t->is_open &&
+           (t->names_others || !(trust_reasons(t, peer) & TRUST_NAMED_US));
 }
 
 bool trust_has_network(const struct trust *t)
@@ -183,7 +195,8 @@ const char *trust_source(const struct trust *t, const struct peer_id *peer)
 const char *trust_verdict(const struct trust *t, const struct peer_id *peer)
 {
     bool uses = trust_may_use(t, peer), refuses = trust_does_refuse(t, peer);
-    bool serves = trust_may_serve(t, peer, trust_is_stranger(t, peer));
+    bool says_lan = trust_is_from_lan(t, peer) && !(trust_reasons(t, peer) & TRUST_NAMED_US);
+    bool serves = trust_may_serve(t, peer, says_lan);
     if (uses && refuses)
         return "does not serve us";
     if (uses)

@@ -13,9 +13,10 @@
  * and for everybody at once: --open, and a private network (who has no key is not even connected).
  *
  * The hard thing is the café: a stranger on the LAN may dial us, say whatever it likes, and fill our DHT with its
- * own records. So what comes from the LAN by itself never makes a reason to be used; and what a DHT says
- * counts only while we are connected to somebody of a network that we trust for another reason. A provider
- * cannot tell how a consumer found it; honest ones say so (docs/PROTOCOL-HTTP.md). */
+ * own records. So what comes from the LAN by itself never makes a reason to be used; what a DHT says counts only
+ * while we are connected to somebody we trust for another reason; and of a peer of our LAN it counts only when
+ * those say it themselves (node/confirm), since our own DHT may have it from the stranger.
+ * A provider cannot tell how a consumer found it; honest ones say so (docs/PROTOCOL-HTTP.md). */
 #ifndef CONDUIT_GUARD_TRUST_H
 #define CONDUIT_GUARD_TRUST_H
 
@@ -37,9 +38,10 @@ enum trust_reason {
 enum trust_path { TRUST_FROM_SELF, TRUST_FROM_LAN, TRUST_FROM_AFAR };
 
 struct trust {
-    struct map peers; /* peer id -> private record */
-    bool is_open;     /* --open */
-    bool is_private;  /* --psk: whoever is connected has the key */
+    struct map peers;  /* peer id -> private record */
+    bool is_open;      /* --open */
+    bool is_private;   /* --psk: whoever is connected has the key */
+    bool names_others; /* we joined somebody: --bootstrap, an invite */
 };
 
 void trust_init(struct trust *t, bool is_open, bool is_private, uint64_t seed);
@@ -54,21 +56,25 @@ void trust_connected(struct trust *t, const struct peer_id *peer, enum trust_pat
 void trust_disconnected(struct trust *t, const struct peer_id *peer);
 /* It asked us something, and said that it knows us from the LAN only, or did not. */
 void trust_heard(struct trust *t, const struct peer_id *peer, bool says_lan);
-/* A DHT names it as a provider. */
+/* The DHT names it as a provider: a reason, unless it is of our LAN. */
 void trust_told(struct trust *t, const struct peer_id *peer);
+/* Somebody we trust does, asked for it: a reason in any case. */
+void trust_confirmed(struct trust *t, const struct peer_id *peer);
 /* It said (or no longer says) that it does not serve us. */
 void trust_refuses(struct trust *t, const struct peer_id *peer, bool refuses);
 
 /* All reasons together; 0: not known. */
 unsigned trust_reasons(const struct trust *t, const struct peer_id *peer);
+/* Is there a reason of its own to use it, --open left aside? */
+bool trust_is_known(const struct trust *t, const struct peer_id *peer);
 /* May we send it prompts? */
 bool trust_may_use(const struct trust *t, const struct peer_id *peer);
 bool trust_does_refuse(const struct trust *t, const struct peer_id *peer);
 /* Do we serve it? */
 bool trust_may_serve(const struct trust *t, const struct peer_id *peer, bool says_lan);
-/* Do we know it from the LAN only? Then our requests say so, and it is kept out of the DHT's table … */
+/* Do we know it from the LAN only? Then our requests say so. */
 bool trust_is_from_lan(const struct trust *t, const struct peer_id *peer);
-/* … unless it names us, or all is open. */
+/* And is it to be kept out of our DHT? Not when all is open, nor when it names us and we name nobody. */
 bool trust_is_stranger(const struct trust *t, const struct peer_id *peer);
 /* Are we in a network: connected to somebody we trust for a reason of our own? */
 bool trust_has_network(const struct trust *t);

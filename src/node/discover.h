@@ -18,7 +18,7 @@ struct discover {
     struct list searches;
     struct map missing;            /* model -> until when it is known to be missing */
     bool (*has_joined)(void *ctx); /* the node is in the network, or has none to join */
-    bool (*is_loading)(void *ctx, struct bytes model);   /* an own model that will be ready soon */
+    bool (*is_loading)(void *ctx, struct bytes model);   /* somebody may have it in a moment */
     void (*told)(void *ctx, const struct peer_id *peer); /* the DHT names it as a provider */
     void *ctx;
 };

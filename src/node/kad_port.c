@@ -147,6 +147,16 @@ static void port_cancel(void *ctx, struct dht_rpc *rpc)
     call_end(rpc->port, false);
 }
 
+void kad_port_send(struct kad_port *k, struct dht_rpc *rpc)
+{
+    port_send(k, rpc);
+}
+
+void kad_port_cancel(struct kad_port *k, struct dht_rpc *rpc)
+{
+    port_cancel(k, rpc);
+}
+
 /* --- streams of others --- */
 
 struct served {

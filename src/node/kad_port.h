@@ -27,6 +27,9 @@ struct kad_port {
 /* Makes the DHT on this host, serves the protocol, and feeds the routing table from identify. */
 int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched, struct rng *rng);
 void kad_port_fini(struct kad_port *k);
+/* One request of somebody else than the DHT, by the port's rules (dht.h); `sent` and `done` must be set. */
+void kad_port_send(struct kad_port *k, struct dht_rpc *rpc);
+void kad_port_cancel(struct kad_port *k, struct dht_rpc *rpc);
 /* More is known of a peer: it may be no stranger any more. */
 void kad_port_review(struct kad_port *k, const struct peer_id *peer);
 

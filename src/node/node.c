@@ -114,6 +114,8 @@ static bool is_loading(void *ctx, struct bytes model)
 {
     const struct node *n = ctx;
     bool any = catalogue_is_any(model);
+    if (confirm_is_asking(&n->confirm))
+        return true;
     for (size_t i = 0; n->engine && i < engine_model_count(n->engine); i++) {
         const struct engine_model *m = engine_model_at(n->engine, i);
         if (!m->is_ready && m->kind == ENGINE_LLAMA &&
@@ -142,6 +144,7 @@ static void make_lan(struct node *n)
         .ctx = n,
     };
     lan_init(&n->lan, &cfg);
+    node_confirm_init(n);
 }
 
 static int make_network(struct node *n, char *why)
@@ -431,6 +434,7 @@ static void close_down(struct node *n)
         TRACE(NODE, WARN, "%zu answers did not finish in time -> ended with an error",
               gateway_running(n->gateway));
     gateway_close(n->gateway); /* freed with the servers that call it */
+    confirm_fini(&n->confirm);
     lan_fini(&n->lan);
     join_fini(&n->join);
     n->has_join = false;
@@ -477,6 +481,7 @@ void node_free(struct node *n)
     node_record_fini(n);
     timer_clear(n->sched, &n->drain);
     node_unlisten(n);
+    confirm_fini(&n->confirm);
     lan_fini(&n->lan);
     if (n->has_join)
         join_fini(&n->join);

@@ -7,6 +7,7 @@
 #include "http/client_shell.h"
 #include "loop/loop.h"
 #include "node/announce.h"
+#include "node/confirm.h"
 #include "node/datadir.h"
 #include "node/discover.h"
 #include "node/feeds.h"
@@ -50,6 +51,7 @@ struct node {
     struct join join;
     struct kept kept;
     struct lan lan;
+    struct confirm confirm;
     /* serving */
     struct engine *engine;
     struct ways ways;
@@ -97,6 +99,7 @@ void node_on_learnt(void *node, const struct peer_id *peer);
 /* One of those kept from before: of the network we were in. */
 void node_on_kept(void *node, const struct peer_id *peer);
 void node_on_named(void *node, const struct peer_id *peer);
+void node_confirm_init(struct node *n);
 void node_on_told(void *node, const struct peer_id *peer);
 
 #endif

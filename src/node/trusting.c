@@ -16,6 +16,7 @@ static enum catalogue_bar bar_of(void *ctx, const struct peer_id *peer)
 void node_trust_init(struct node *n)
 {
     trust_init(&n->trust, n->cfg->open, n->has_network, rng_u64(n->rng));
+    n->trust.names_others = n->cfg->bootstrap.n > 0;
     n->offers.bar = bar_of;
     n->offers.ctx = &n->trust;
 }
@@ -50,6 +51,37 @@ void node_on_told(void *node, const struct peer_id *peer)
     struct node *n = node;
     trust_told(&n->trust, peer);
     node_on_learnt(n, peer);
+    if (!trust_may_use(&n->trust, peer))
+        confirm_now(&n->confirm); /* somebody searches for what it has */
+}
+
+static void on_confirmed(void *node, const struct peer_id *peer)
+{
+    struct node *n = node;
+    if (trust_may_use(&n->trust, peer))
+        return;
+    trust_confirmed(&n->trust, peer);
+    node_on_learnt(n, peer);
+}
+
+static void on_confirm_ended(void *node)
+{
+    struct node *n = node;
+    if (n->has_discover)
+        discover_poke(&n->discover);
+}
+
+void node_confirm_init(struct node *n)
+{
+    n->confirm = (struct confirm){.sched = n->sched,
+                                  .rng = n->rng,
+                                  .kad = &n->kad,
+                                  .offers = &n->offers,
+                                  .trust = &n->trust,
+                                  .confirmed = on_confirmed,
+                                  .ended = on_confirm_ended,
+                                  .ctx = n};
+    confirm_init(&n->confirm);
 }
 
 bool node_admits(void *node, const struct principal *who, bool says_lan)

@@ -103,13 +103,37 @@ static void the_network_counts_while_we_are_in_it(void **state)
     trust_connected(&t, &bootstrap, TRUST_FROM_LAN, false);
     assert_true(trust_has_network(&t));
     trust_add(&t, &provider, TRUST_LAN); /* found by mDNS as well */
-    trust_told(&t, &provider);
+    trust_told(&t, &provider);           /* by our own DHT, which may have it from itself */
+    assert_false(trust_may_use(&t, &provider));
+    trust_confirmed(&t, &provider);
     assert_true(trust_may_use(&t, &provider));
     assert_false(trust_is_from_lan(&t, &provider));
     assert_string_equal(trust_source(&t, &provider), "lan");
     trust_disconnected(&t, &bootstrap);
     trust_told(&t, &other);
+    trust_confirmed(&t, &other);
     assert_false(trust_may_use(&t, &other));
+    trust_fini(&t);
+}
+
+/* Others join us, and one of them from the internet; our DHT says what a stranger of the LAN put into it. */
+static void where_others_join_the_dht_is_no_word_for_the_lan(void **state)
+{
+    struct trust t;
+    struct peer_id joined = id_of(1), stranger = id_of(2), afar = id_of(3);
+    trust_init(&t, false, false, 1);
+    trust_connected(&t, &joined, TRUST_FROM_AFAR, true);
+    trust_connected(&t, &stranger, TRUST_FROM_LAN, true);
+    trust_heard(&t, &stranger, false);
+    assert_false(trust_is_stranger(&t, &stranger)); /* it joined us: others find it through us */
+    trust_told(&t, &stranger);
+    trust_told(&t, &afar);
+    assert_false(trust_may_use(&t, &stranger));
+    assert_true(trust_may_use(&t, &afar));
+    t.names_others = true;
+    assert_true(
+        trust_is_stranger(&t, &stranger)); /* we joined somebody: its naming us says nothing */
+    assert_string_equal(trust_verdict(&t, &stranger), "served");
     trust_fini(&t);
 }
 
@@ -175,6 +199,7 @@ int main(void)
         cmocka_unit_test(open_and_private_are_for_everybody),
         cmocka_unit_test(the_stranger_in_the_cafe),
         cmocka_unit_test(the_network_counts_while_we_are_in_it),
+        cmocka_unit_test(where_others_join_the_dht_is_no_word_for_the_lan),
         cmocka_unit_test(whoever_comes_from_the_internet),
         cmocka_unit_test(a_provider_that_refuses),
         cmocka_unit_test(a_flood_of_peers_pushes_out_nobody_who_counts),

@@ -319,6 +319,25 @@ static void a_stranger_that_dials_us_gets_no_prompts(void **state)
     world_free(w);
 }
 
+/* We joined a network. A stranger of our LAN dials us, claims to name us, and stores its record with us: in vain. */
+static void a_stranger_cannot_confirm_itself(void **state)
+{
+    struct world *w = world_new(35);
+    struct loop_virtual_link cut = {.is_cut = true};
+    machine_up(w, &w->x, "20.0.0.1", "http_port=8888", false);
+    machine_up(w, &w->b, "10.0.0.2", "bootstrap=20.0.0.1:8000", true);
+    run_for(w, 3 * S);
+    machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000", true);
+    loop_virtual_set_link(w->v, w->a.loop, w->x.loop, &cut); /* not of that network */
+    run_for(w, 60 * S);
+    assert_true(lists(w, &w->b, &w->a, "lan", "served"));
+    char *r = ask(w, &w->b);
+    assert_has(r, "HTTP/1.1 403");
+    free(r);
+    assert_false(has_served(w, &w->a));
+    world_free(w);
+}
+
 /* Two that name a third find each other through its DHT: then they are of one network, LAN or not. */
 static void a_common_bootstrap_makes_a_network(void **state)
 {
@@ -327,10 +346,13 @@ static void a_common_bootstrap_makes_a_network(void **state)
     machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=20.0.0.1:8000", true);
     machine_up(w, &w->b, "10.0.0.2", "bootstrap=20.0.0.1:8000", true);
     run_for(w, 10 * S);
-    char *r = ask(w, &w->b);
+    assert_true(lists(w, &w->b, &w->a, "lan", "used and served")); /* without having been asked */
+    char *r = call(w, &w->b, "GET", "/v1/models", "", "");
+    assert_has(r, "\"id\":\"echo\"");
+    free(r);
+    r = ask(w, &w->b);
     assert_has(r, "HTTP/1.1 200");
     free(r);
-    assert_true(lists(w, &w->b, &w->a, "lan", "used and served"));
     /* The third is gone, and the site has no way out: what they know of each other remains. */
     loop_virtual_crash(w->v, w->x.loop, false);
     run_for(w, 60 * S);
@@ -498,6 +520,7 @@ int main(void)
         cmocka_unit_test(with_no_mdns_nobody_is_seen),
         cmocka_unit_test(who_is_used_and_who_is_served),
         cmocka_unit_test(a_stranger_that_dials_us_gets_no_prompts),
+        cmocka_unit_test(a_stranger_cannot_confirm_itself),
         cmocka_unit_test(a_common_bootstrap_makes_a_network),
         cmocka_unit_test(a_site_without_a_way_out),
         cmocka_unit_test(another_networks_nodes_are_not_even_seen),
