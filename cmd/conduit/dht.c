@@ -37,27 +37,51 @@ static char *path_of(const char *key)
     return buf_take_str(&b);
 }
 
-int command_dht(int argc, char **argv)
+/* The words that are no options, wherever options stand; `rest` gets what is left of argv without them. */
+static int split(int argc, char **argv, char **words, char **rest)
+{
+    struct common c;
+    int count = 0;
+    memcpy(words, argv, ((size_t)argc + 1) * sizeof *argv);
+    int n = common_take(&c, argc, words);
+    for (int i = 0; i < argc; i++) {
+        bool is_word = false;
+        for (int j = 1; j < n; j++)
+            is_word |= words[j] == argv[i];
+        if (!is_word)
+            rest[count++] = argv[i];
+    }
+    rest[count] = NULL;
+    return n - 1;
+}
+
+static int run(int words, char **word, int argc, char **argv)
 {
     struct api_page page = {.help = help};
     char *path = NULL;
-    int rest = 2;
-    if (argc > 1 && strcmp(argv[1], "status") == 0) {
+    if (words == 1 && strcmp(word[0], "status") == 0) {
         page.path = "/conduit/v1/dht/status";
         page.report = report_dht_status;
-    } else if (argc > 2 && strcmp(argv[1], "get") == 0 && argv[2][0] != '-') {
-        page.path = path = path_of(argv[2]);
+    } else if (words == 2 && strcmp(word[0], "get") == 0) {
+        page.path = path = path_of(word[1]);
         page.report = report_dht_get;
-        rest = 3;
-    } else if (argc > 1 &&
-               (strcmp(argv[1], "--help") == 0 || strcmp(argv[argc - 1], "--help") == 0)) {
-        fputs(help, stdout);
-        return EXIT_OK;
-    } else {
+    } else if (argc < 2 || strcmp(argv[1], "--help") != 0) {
         return usage_error("dht", "get KEY, or status; see conduit dht --help");
     }
-    argv[rest - 1] = argv[0];
-    int rc = api_show(argc - rest + 1, argv + rest - 1, &page);
+    int rc = api_show(argc, argv, &page);
     free(path);
+    return rc;
+}
+
+int command_dht(int argc, char **argv)
+{
+    char **words = mem_array((size_t)argc + 1, sizeof *words);
+    char **rest = mem_array((size_t)argc + 1, sizeof *rest);
+    int count = split(argc, argv, words, rest), left = 0;
+    while (rest[left])
+        left++;
+    int rc = count < 0 ? EXIT_USAGE : run(count, words + 1, left, rest);
+    free(words);
+    free(rest);
     return rc;
 }

@@ -145,6 +145,7 @@
 #define LIMIT_DHT_VALUE        (4 * KIB)  /* one signed value; rust keeps 64 KiB, we send them in replies */
 #define LIMIT_DHT_VALUES       4096       /* values kept for others; 16 MiB at most */
 #define LIMIT_DHT_VALUE_LIFETIME_MS (UINT64_C(4) * 3600 * 1000) /* expiry ahead of now */
+#define LIMIT_DHT_ASKS         1024       /* of our requests under way; beyond, withdrawals are not told */
 #define LIMIT_DHT_QUERIES      256        /* lookups at a time */
 #define LIMIT_DHT_PROVIDERS    64         /* providers of one key */
 #define LIMIT_DHT_KEYS         65536      /* keys with providers */

@@ -21,6 +21,7 @@ enum { DIAL_MIN_US = 5000 }; /* quicker than this: there was a connection */
 static void ask_free(struct dht_ask *a)
 {
     timer_clear(a->d->cfg.sched, &a->timer);
+    a->d->ask_count -= !list_is_empty(&a->link);
     list_remove(&a->link);
     dht_addrs_fini(&a->addrs);
     buf_fini(&a->request);
@@ -51,6 +52,7 @@ static void end(struct dht_ask *a, int err, struct bytes reply)
     struct dht *d = a->d;
     timer_clear(d->cfg.sched, &a->timer);
     list_remove(&a->link);
+    d->ask_count--;
     if (err)
         d->rpcs_failed++;
     else if (a->rpc.wants_reply)
@@ -123,6 +125,7 @@ struct dht_ask *dht_ask_send(struct dht *d, const struct dht_peer *peer, struct 
     timer_init(&a->timer, on_timer);
     timer_after(d->cfg.sched, &a->timer, dht_pace_soft_us(&d->whole, WHOLE_GUESS_US));
     list_append(&d->asks, &a->link);
+    d->ask_count++;
     d->rpcs_sent++;
     d->cfg.port.send(d->cfg.port.ctx, &a->rpc);
     return a;

@@ -24,6 +24,7 @@ struct dht {
     struct dht_providers providers;
     struct dht_values values;
     struct list asks; /* every request under way */
+    size_t ask_count;
     struct list queries;
     size_t query_count;
     struct map own;         /* key -> dht_own */

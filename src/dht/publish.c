@@ -223,7 +223,8 @@ static void own_free(struct dht_own *o)
     free(o);
 }
 
-/* Whoever has our record is told that it is over; the request outlives what it is about. */
+/* Whoever has our record is told that it is over; the request outlives what it is about. Within a budget: who has a
+ * thousand keys does not send twenty thousand requests at once. */
 static void take_back(struct dht_own *o)
 {
     struct dht *d = o->d;
@@ -233,6 +234,8 @@ static void take_back(struct dht_own *o)
     if (dht_message_begin(&message, DHT_WITHDRAW_PROVIDER, bytes_of(o->key, o->key_len)) == 0 &&
         dht_message_add(&message, DHT_PROVIDERS, &self, LIMIT_DHT_REPLY) == 0)
         LIST_FOREACH (&o->told, it) {
+            if (d->ask_count >= LIMIT_DHT_ASKS)
+                break; /* there it runs out */
             struct bytes addrs[LIMIT_DHT_ADDRS];
             const struct holder *h = LIST_ENTRY(it, struct holder, link);
             struct dht_peer peer = {h->id, addrs, dht_addrs_get(&h->addrs, addrs)};

@@ -16,6 +16,7 @@
 
 #define TOTAL_US (8 * US_PER_S)
 #define DIAL_US  (5 * US_PER_S)
+#define UNKNOWN  UINT64_MAX
 enum { FOUND_MAX = 32, RUNS_MAX = 8, KEY_MAX = 256 };
 
 struct found {
@@ -97,7 +98,7 @@ static void put_offer(struct run *r, struct json_writer *w, const struct catalog
         put_load(w, m->slots, m->busy, m->queued,
                  m->told_tokens_per_s > 0 ? m->told_tokens_per_s : m->tokens_per_s);
         uint64_t now_s = m->told_uptime_s + (sched_now(n->sched) - m->load_at_us) / US_PER_S;
-        *uptime_s = now_s > *uptime_s ? now_s : *uptime_s;
+        *uptime_s = *uptime_s == UNKNOWN || now_s > *uptime_s ? now_s : *uptime_s;
         *seen_us = m->load_at_us > *seen_us ? m->load_at_us : *seen_us;
     }
     json_close_object(w);
@@ -108,7 +109,7 @@ static void put_peer(struct run *r, struct json_writer *w, const struct found *f
     struct node *n = r->n;
     char text[PEER_ID_TEXT];
     struct p2p_peer_view v;
-    uint64_t uptime_s = 0, seen_us = 0;
+    uint64_t uptime_s = UNKNOWN, seen_us = 0;
     bool is_own = peer_id_eq(&f->peer, &n->key.id);
     bool is_connected = !is_own && p2p_host_peer(n->host, &f->peer, &v);
     json_open_object(w);
@@ -130,7 +131,7 @@ static void put_peer(struct run *r, struct json_writer *w, const struct found *f
         if (peer_id_eq(&o->offer.peer, &f->peer) && !o->is_private)
             put_offer(r, w, o, &uptime_s, &seen_us);
     json_close_array(w);
-    if (uptime_s)
+    if (uptime_s != UNKNOWN)
         json_member_u64(w, "uptime_s", uptime_s);
     if (seen_us)
         json_member_u64(w, "last_seen_ms",
@@ -338,7 +339,7 @@ void dht_get_serve(void *node, struct http_exchange *x, const struct http_head *
                             ? "a key is missing, or too long"
                             : check_key(bytes_of(key, (size_t)len), &id, &is_node);
     if (wrong) {
-        http_exchange_error(x, 400, "bad_key", 0, wrong);
+        http_exchange_error(x, 400, "bad_key", 0, "%s", wrong);
         return;
     }
     if (!n->has_discover || n->dht_get_count >= RUNS_MAX) {

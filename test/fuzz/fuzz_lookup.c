@@ -3,7 +3,7 @@
  *
  *   kind: time passes | a query begins | one is cancelled | a request is answered, or fails
  *
- * An answer is any bytes, or a well-formed message of any peers, so that lookups get far. Every query
+ * An answer is any bytes, or a well-formed message of any peers and a signed value, so that lookups get far. Every query
  * ends once, every request is cancelled or answered, and nothing grows over its limit. */
 #include "dht/core.h"
 
@@ -15,11 +15,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { QUERIES = 8, RPCS = 512 };
+enum { QUERIES = 8, RPCS = 4096 };
 
 struct asker {
     struct dht_query *q;
-    int done;
+    int done, values;
 };
 
 struct state {
@@ -78,6 +78,34 @@ static void on_done(void *ctx, int err)
     a->q = NULL;
 }
 
+/* Signed well, each with another sequence. */
+static struct bytes value_of(uint8_t seq, struct buf *out, char key[static LIMIT_DHT_KEY + 1])
+{
+    static struct key_pair pair;
+    static const uint8_t seed[32] = {7};
+    if (!pair.id.len)
+        key_pair_from_seed(&pair, seed);
+    dht_record_sign(&pair, "node", seq, 1000000 + seq, BYTES_LIT("x"), out);
+    return bytes_of(key, (size_t)dht_record_key("node", &pair.id, key));
+}
+
+static void on_value(void *ctx, struct bytes value, const struct dht_record *record)
+{
+    struct asker *a = ctx;
+    if (a->done || a->values++ || record->seq > 255)
+        abort();
+}
+
+static void put_value(struct state *st, uint8_t seq)
+{
+    struct buf value;
+    char key[LIMIT_DHT_KEY + 1];
+    buf_init(&value, 0);
+    struct bytes k = value_of(seq, &value, key);
+    dht_put_value(st->d, k, buf_view(&value));
+    buf_fini(&value);
+}
+
 static void begin(struct state *st, uint8_t how, uint8_t key)
 {
     struct dht_peer p;
@@ -85,8 +113,15 @@ static void begin(struct state *st, uint8_t how, uint8_t key)
     if (a->q)
         return;
     peer_of(key, &p);
-    a->done = 0;
-    if (how & 0x80)
+    struct buf value;
+    char text[LIMIT_DHT_KEY + 1];
+    buf_init(&value, 0);
+    struct bytes k = value_of(0, &value, text);
+    buf_fini(&value);
+    a->done = a->values = 0;
+    if ((how & 0xc0) == 0xc0)
+        a->q = dht_get_value(st->d, k, on_value, on_done, a);
+    else if (how & 0x80)
         a->q = dht_find_peer(st->d, &p.id, on_peer, on_done, a);
     else
         a->q = dht_find_providers(st->d, bytes_of(&key, 1), how >> 4 & 7, on_peer, on_done, a);
@@ -96,7 +131,14 @@ static void begin(struct state *st, uint8_t how, uint8_t key)
 static void well_formed(struct bytes in, struct buf *out)
 {
     struct dht_peer p;
-    dht_message_begin(out, DHT_FIND_NODE, BYTES_LIT("k"));
+    struct buf value;
+    char text[LIMIT_DHT_KEY + 1];
+    buf_init(&value, 0);
+    struct bytes key = value_of(in.n ? in.p[0] : 0, &value, text);
+    dht_message_begin(out, DHT_FIND_NODE, key);
+    if (in.n % 2)
+        dht_message_put_value(out, key, buf_view(&value));
+    buf_fini(&value);
     for (size_t i = 0; i < in.n; i++) {
         peer_of(in.p[i], &p);
         dht_message_add(out, in.p[i] & 1 ? DHT_CLOSER : DHT_PROVIDERS, &p, LIMIT_DHT_MESSAGE);
@@ -155,7 +197,12 @@ static void step(struct state *st, const uint8_t head[static 4], struct bytes re
         dht_peer_seen(st->d, &p);
         break;
     case 4:
-        dht_provide(st->d, bytes_of(head + 1, 1));
+        if (head[2] & 1)
+            dht_withdraw(st->d, bytes_of(head + 1, 1));
+        else if (head[2] & 2)
+            put_value(st, head[1]);
+        else
+            dht_provide(st->d, bytes_of(head + 1, 1));
         break;
     default:
         answer(st, head[1], head[2], rest);

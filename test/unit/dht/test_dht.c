@@ -80,6 +80,24 @@ static void withdrawn_is_gone_at_once(void **state)
     world_free(w);
 }
 
+/* A thousand keys at once: only so many requests, the rest runs out by itself. */
+static void withdrawals_have_a_budget(void **state)
+{
+    struct world *w = world_new(22, 1);
+    struct dht *d = w->nodes[0].d;
+    for (int i = 1; i < 22; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    for (uint32_t i = 0; i < 200; i++)
+        dht_provide(d, bytes_of(&i, sizeof i));
+    run_for(w, 60 * US_PER_S);
+    for (uint32_t i = 0; i < 200; i++)
+        dht_withdraw(d, bytes_of(&i, sizeof i));
+    assert_int_equal(d->ask_count, LIMIT_DHT_ASKS);
+    run_for(w, 20 * US_PER_S);
+    assert_true(d->ask_count < 10);
+    world_free(w);
+}
+
 static void announced_as_soon_as_somebody_comes(void **state)
 {
     struct world *w = world_new(2, 1);
@@ -465,6 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(provide_and_find),
         cmocka_unit_test(withdrawn_is_gone_at_once),
+        cmocka_unit_test(withdrawals_have_a_budget),
         cmocka_unit_test(announced_as_soon_as_somebody_comes),
         cmocka_unit_test(many_keys_take_turns),
         cmocka_unit_test(find_peer),
