@@ -2,7 +2,7 @@
 
 // The go-libp2p peer of the interoperation tests. ../README.md has the command protocol that all
 // peers speak. This file reads commands and writes answers; node.go makes the host and the DHT,
-// streams.go and web.go are what runs over its streams.
+// reach.go is about relays, AutoNAT and mDNS, streams.go and web.go are what runs over streams.
 //
 // Security is left at go-libp2p's default, TLS first and Noise second: a dialler that proposes
 // something the other side does not know is part of what is tested.
@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	ma "github.com/multiformats/go-multiaddr"
@@ -37,6 +38,7 @@ type command struct {
 	Up      int64             `json:"up"`
 	Down    int64             `json:"down"`
 	N       int               `json:"n"`
+	Version int               `json:"version"`
 	Method  string            `json:"method"`
 	Path    string            `json:"path"`
 	Headers map[string]string `json:"headers"`
@@ -48,11 +50,17 @@ type command struct {
 type answer map[string]any
 
 func main() {
-	listen := flag.String("listen", "/ip4/127.0.0.1/tcp/0", "multiaddr to listen on")
-	kad := flag.String("kad", "/conduit/kad/1.0.0", "protocol id of the DHT")
+	var o options
+	flag.StringVar(&o.listen, "listen", "/ip4/127.0.0.1/tcp/0", "multiaddr to listen on")
+	flag.StringVar(&o.kad, "kad", "/conduit/kad/1.0.0", "protocol id of the DHT")
+	flag.StringVar(&o.relay, "relay", "", "limited or unlimited: relays for others")
+	flag.StringVar(&o.mdns, "mdns", "", "on: finds others on the LAN")
+	flag.StringVar(&o.psk, "psk", "", "file with the key of a private network")
+	flag.String("autonat", "", "accepted and ignored: go-libp2p's AutoNAT is asked by a command")
+	flag.String("observed", "", "accepted and ignored: go-libp2p offers what others see")
 	flag.Int("idle-s", 60, "accepted and ignored: go-libp2p keeps idle connections")
 	flag.Parse()
-	n, err := newNode(*listen, *kad)
+	n, err := newNode(o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -90,6 +98,7 @@ func (n *node) answer(line []byte) (answer, bool) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
+	ctx = network.WithAllowLimitedConn(ctx, "interop") // a relay's circuits too are for us
 	do, known := commands[c.Cmd]
 	if !known {
 		return answer{"id": c.ID, "ok": false, "error": "unknown command " + c.Cmd}, false
@@ -108,6 +117,8 @@ var commands = map[string]func(*node, context.Context, *command) (answer, error)
 	"sse": (*node).cmdSSE, "kad_add": (*node).cmdKadAdd, "find_node": (*node).cmdFindNode,
 	"provide": (*node).cmdProvide, "find_providers": (*node).cmdFindProviders,
 	"bulk": (*node).cmdBulk, "connect1": (*node).cmdConnect1,
+	"reserve": (*node).cmdReserve, "conns": (*node).cmdConns,
+	"mdns_peers": (*node).cmdMdnsPeers, "autonat": (*node).cmdAutonat,
 	"quit": func(*node, context.Context, *command) (answer, error) { return answer{}, nil },
 }
 

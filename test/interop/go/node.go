@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -16,26 +17,44 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/routing"
+	"github.com/libp2p/go-libp2p/p2p/host/observedaddrs"
+	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 )
 
-type node struct {
-	host host.Host
-	dht  *dht.IpfsDHT
-
-	mu  sync.Mutex
-	ids map[peer.ID]event.EvtPeerIdentificationCompleted // the last identify message of each peer
+type options struct {
+	listen, kad, relay, mdns, psk string
 }
 
-func newNode(listen, kad string) (*node, error) {
-	h, err := libp2p.New(libp2p.ListenAddrStrings(listen), libp2p.DisableRelay())
+type node struct {
+	host    host.Host
+	dht     *dht.IpfsDHT
+	autonat *autonatv2.AutoNAT
+
+	mu       sync.Mutex
+	ids      map[peer.ID]event.EvtPeerIdentificationCompleted // the last identify message of each peer
+	circuits []ma.Multiaddr                                   // our addresses at relays
+	lan      map[peer.ID]bool                                 // who was found by mDNS
+}
+
+func newNode(o options) (*node, error) {
+	// One observer, the relay, is all that a test has; the default is four.
+	observedaddrs.ActivationThresh = 1
+	n := &node{ids: map[peer.ID]event.EvtPeerIdentificationCompleted{}, lan: map[peer.ID]bool{}}
+	configured, err := n.configure(o)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{host: h, ids: map[peer.ID]event.EvtPeerIdentificationCompleted{}}
+	h, err := libp2p.New(configured...)
+	if err != nil {
+		return nil, err
+	}
+	n.host = h
 	identified, err := h.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted))
 	if err != nil {
 		return nil, err
@@ -49,12 +68,42 @@ func newNode(listen, kad string) (*node, error) {
 		}
 	}()
 	n.dht, err = dht.New(context.Background(), h,
-		dht.Mode(dht.ModeServer), dht.V1ProtocolOverride(protocol.ID(kad)))
+		dht.Mode(dht.ModeServer), dht.V1ProtocolOverride(protocol.ID(o.kad)))
 	if err != nil {
+		return nil, err
+	}
+	if err := n.startReach(o); err != nil {
 		return nil, err
 	}
 	n.serveStreams()
 	return n, n.serveHTTP()
+}
+
+func (n *node) configure(o options) ([]libp2p.Option, error) {
+	configured := []libp2p.Option{
+		libp2p.ListenAddrStrings(o.listen),
+		libp2p.EnableRelay(),
+		libp2p.EnableHolePunching(),
+		libp2p.EnableNATService(),
+		libp2p.AddrsFactory(n.withCircuits),
+	}
+	if o.relay != "" {
+		configured = append(configured, relayService(o.relay == "unlimited"), libp2p.ForceReachabilityPublic())
+	}
+	if o.psk != "" {
+		file, err := os.Open(o.psk)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		psk, err := pnet.DecodeV1PSK(file)
+		if err != nil {
+			return nil, err
+		}
+		// The other transports cannot be private.
+		configured = append(configured, libp2p.PrivateNetwork(psk), libp2p.Transport(tcp.NewTCPTransport))
+	}
+	return configured, nil
 }
 
 // dial connects to /…/p2p/ID, or does nothing if it is connected.

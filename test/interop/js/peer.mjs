@@ -9,15 +9,22 @@
 // 'message', 'end' and 'close' may come.
 
 import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
+import { autoNAT } from '@libp2p/autonat'
+import { autoNATv2 } from '@libp2p/autonat-v2'
+import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { dcutr } from '@libp2p/dcutr'
 import { identify, identifyPush } from '@libp2p/identify'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { mdns } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
+import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -37,7 +44,12 @@ const { values: options } = parseArgs({
   options: {
     listen: { type: 'string', default: '/ip4/127.0.0.1/tcp/0' },
     kad: { type: 'string', default: '/conduit/kad/1.0.0' },
-    'idle-s': { type: 'string', default: '60' }
+    'idle-s': { type: 'string', default: '60' },
+    relay: { type: 'string' },
+    mdns: { type: 'string' },
+    autonat: { type: 'string' },
+    observed: { type: 'string' },
+    psk: { type: 'string' }
   }
 })
 
@@ -171,7 +183,7 @@ async function readBody (reader, headers, isResponse) {
 
 async function request (node, command) {
   const { addr, method = 'GET', path = '/', headers = {}, body, half_close: halfClose } = command
-  const stream = await node.dialProtocol(multiaddr(addr), HTTP, signal())
+  const stream = await open(node, addr, HTTP)
   const reader = new Reader(stream)
   const payload = Buffer.from(body ?? '')
   const head = { host: peerOf(addr), connection: 'close', ...headers }
@@ -251,13 +263,25 @@ async function servePerf (stream) {
 // ---- commands ----------------------------------------------------------------------------------
 
 const signal = () => ({ signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS) })
+// A relay's circuits, limited as they are, are for us too.
+const anyConnection = () => ({ ...signal(), runOnLimitedConnection: true })
 const peerOf = addr => addr.slice(addr.lastIndexOf('/p2p/') + 5)
 const since = start => performance.now() - start
 const cidOf = text => CID.createV1(RAW_CODEC,
   Digest.create(SHA2_256, createHash('sha256').update(text).digest()))
 
+// js-libp2p opens a new circuit each time a relayed address is dialled, and then drops one of the two.
+async function connect (node, addr) {
+  const there = node.getConnections(peerIdFromString(peerOf(addr))).find(c => c.status === 'open')
+  return there ?? await node.dial(multiaddr(addr), signal())
+}
+
+async function open (node, addr, protocol) {
+  return (await connect(node, addr)).newStream(protocol, anyConnection())
+}
+
 async function echoOnce (node, addr, bytes) {
-  const stream = await node.dialProtocol(multiaddr(addr), ECHO, signal())
+  const stream = await open(node, addr, ECHO)
   const reader = new Reader(stream)
   const sent = randomBytes(bytes)
   const writing = write(stream, sent).then(() => stream.close(signal()))
@@ -266,7 +290,7 @@ async function echoOnce (node, addr, bytes) {
 }
 
 async function bulk (node, { addr, up = 0, down = 0 }) {
-  const stream = await node.dialProtocol(multiaddr(addr), PERF, signal())
+  const stream = await open(node, addr, PERF)
   const reader = new Reader(stream)
   const head = Buffer.alloc(8)
   head.writeBigUInt64BE(BigInt(down))
@@ -289,7 +313,7 @@ async function bulk (node, { addr, up = 0, down = 0 }) {
 // js-libp2p opens a stream for each ping, and rust-libp2p keeps only the newest; so when our own DHT
 // pings a new peer just now, one of the two is lost, and tried again.
 async function pingOnce (node, { addr }) {
-  await node.dial(multiaddr(addr), signal())
+  await connect(node, addr)
   for (let attempt = 0; ; attempt++) {
     try {
       const start = performance.now()
@@ -304,7 +328,7 @@ async function pingOnce (node, { addr }) {
 // The DHT adds a peer by itself when it connects, unless its ping fails just then, as it does when
 // the connection is closed and opened again.
 async function kadAdd (node, { addr }) {
-  const connection = await node.dial(multiaddr(addr), signal())
+  const connection = await connect(node, addr)
   const table = node.services.dht.routingTable
   for (let i = 0; i < 100; i++) {
     if (await table.find(connection.remotePeer) != null) return {}
@@ -314,10 +338,50 @@ async function kadAdd (node, { addr }) {
   throw new Error('the peer did not get into the routing table')
 }
 
+// ---- being reached: circuits through relays, hole punching, AutoNAT, mDNS ----------------------
+
+const isRelayed = addr => String(addr).includes('/p2p-circuit')
+
+// Listening at a relay is reserving there.
+async function reserve (node, { addr }) {
+  await connect(node, addr)
+  await node.components.transportManager.listen([multiaddr(addr).encapsulate('/p2p-circuit')])
+  const addrs = node.getMultiaddrs().map(String)
+    .filter(a => isRelayed(a) && a.includes(`/p2p/${peerOf(addr)}/`))
+  if (addrs.length === 0) throw new Error('the reservation names no address')
+  return { addrs }
+}
+
+// js-libp2p asks each AutoNAT server that it meets, by itself, and decides when four have agreed; it
+// tells nobody what one of them said, so its own table is read.
+async function autonat (node, { addr, version = 2 }) {
+  await connect(node, addr)
+  const service = version === 1 ? node.services.autonat : node.services.autonatV2.client
+  for (let i = 0; i < 500; i++) {
+    for (const { multiaddr: tested, success, failure } of service.dialResults.values()) {
+      if (success > 0) return { reach: 'public', addr: String(tested) }
+      if (failure > 0) return { reach: 'private', addr: String(tested) }
+    }
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+  throw new Error('no AutoNAT server has said anything')
+}
+
 const commands = {
+  reserve,
+  autonat,
+  async conns (node, { addr }) {
+    const all = node.getConnections(peerIdFromString(peerOf(addr)))
+      .filter(c => c.status === 'open')
+    const relayed = all.filter(c => isRelayed(c.remoteAddr)).length
+    return { direct: all.length - relayed, relayed }
+  },
+  async mdns_peers () {
+    return { peers: [...lan] }
+  },
   async dial (node, { addr }) {
     const start = performance.now()
-    const connection = await node.dial(multiaddr(addr), signal())
+    const connection = await connect(node, addr)
     return { peer: connection.remotePeer.toString(), ms: since(start) }
   },
   async close (node, { addr }) {
@@ -326,7 +390,7 @@ const commands = {
   },
   ping: pingOnce,
   async identify (node, { addr }) {
-    const connection = await node.dial(multiaddr(addr), signal())
+    const connection = await connect(node, addr)
     const id = await node.services.identify.identify(connection, signal())
     return {
       peer: id.peerId.toString(),
@@ -338,7 +402,7 @@ const commands = {
     }
   },
   async echo (node, { addr, streams = 1, bytes = 1 }) {
-    await node.dial(multiaddr(addr), signal())
+    await connect(node, addr)
     const start = performance.now()
     await Promise.all(Array.from({ length: streams }, () => echoOnce(node, addr, bytes)))
     return { streams, bytes, ms: since(start) }
@@ -409,14 +473,34 @@ const commands = {
 
 // ---- the program -------------------------------------------------------------------------------
 
+const relayLimits = options.relay === 'unlimited' ? { applyDefaultLimit: false } : {}
+const reach = {
+  dcutr: dcutr(),
+  ...(options.relay != null && { relay: circuitRelayServer({ reservations: relayLimits }) }),
+  ...(options.autonat === 'on' && { autonat: autoNAT(), autonatV2: autoNATv2() })
+}
+
+// The node's own event tells of every peer that it hears of, however that came about.
+const lan = new Set()
+const watchedMdns = components => {
+  const service = mdns({ interval: 1000 })(components)
+  service.addEventListener('peer', evt => lan.add(evt.detail.id.toString()))
+  return service
+}
+
 const node = await createLibp2p({
   addresses: { listen: [options.listen] },
-  transports: [tcp()],
+  transports: [tcp(), circuitRelayTransport()],
+  ...(options.psk != null && {
+    connectionProtector: preSharedKey({ psk: readFileSync(options.psk) })
+  }),
+  ...(options.mdns === 'on' && { peerDiscovery: [watchedMdns] }),
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   // By default a host may connect five times a second and ten at once: less than a test does.
   connectionManager: { inboundConnectionThreshold: 10_000, maxIncomingPendingConnections: 1_000 },
   services: {
+    ...reach,
     identify: identify({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
     identifyPush: identifyPush(),
     ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
@@ -434,11 +518,19 @@ const served = handler => stream => handler(stream).catch(err => {
   process.stderr.write(`${stream.protocol}: ${err.message}\n`)
   stream.abort(err)
 })
-const many = { maxInboundStreams: 1_000, maxOutboundStreams: 1_000 }
+const many = {
+  maxInboundStreams: 1_000, maxOutboundStreams: 1_000, runOnLimitedConnection: true
+}
 await node.handle(ECHO, served(serveEcho), many)
 await node.handle(PERF, served(servePerf), many)
 await node.handle(HTTP, served(serveHttp), many)
 await node.services.dht.setMode('server')
+
+// js-libp2p tells nobody of a public address before AutoNAT has confirmed it.
+const listens = node.components.transportManager.getAddrs()
+if (options.autonat !== 'on') {
+  listens.forEach(a => node.components.addressManager.confirmObservedAddr(a, { type: 'transport' }))
+}
 
 const say = line => process.stdout.write(JSON.stringify(line) + '\n')
 const { version } = createRequire(import.meta.url)('./node_modules/libp2p/package.json')
@@ -447,7 +539,7 @@ say({
   lang: 'js',
   version: `js-libp2p ${version}`,
   peer: node.peerId.toString(),
-  addrs: node.getMultiaddrs().map(String)
+  addrs: listens.map(a => `${a}/p2p/${node.peerId}`)
 })
 
 async function obey (line) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The rust-libp2p peer of the interoperation tests. ../../README.md has the command protocol that
-// all peers speak. This file reads commands and writes answers; node.rs owns the swarm, raw.rs gives
-// streams, streams.rs and http.rs are what runs over them.
+// all peers speak. This file reads commands and writes answers; swarm.rs makes the swarm, node.rs owns
+// it, raw.rs gives streams, streams.rs and http.rs are what runs over them.
 //
 // The hard thing is in node.rs: rust-libp2p answers nothing to the caller, it emits events, so each
 // command that waits is an entry in a table that an event completes.
@@ -11,6 +11,7 @@ mod http;
 mod node;
 mod raw;
 mod streams;
+mod swarm;
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,8 @@ use libp2p::{Multiaddr, PeerId};
 use serde_json::{json, Map, Value};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use node::{Node, Options};
+use node::{Node, Reach};
+use swarm::{Limits, Options};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -57,6 +59,11 @@ fn parse_options(mut args: impl Iterator<Item = String>) -> Result<Options> {
         listen: "/ip4/127.0.0.1/tcp/0".parse()?,
         kad: "/conduit/kad/1.0.0".into(),
         idle: Duration::from_secs(60),
+        relay: None,
+        mdns: false,
+        autonat: false,
+        observed: false,
+        psk: None,
     };
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -64,6 +71,12 @@ fn parse_options(mut args: impl Iterator<Item = String>) -> Result<Options> {
             "--listen" => options.listen = value.parse()?,
             "--kad" => options.kad = value,
             "--idle-s" => options.idle = Duration::from_secs(value.parse()?),
+            "--relay" if value == "unlimited" => options.relay = Some(Limits::None),
+            "--relay" => options.relay = Some(Limits::Default),
+            "--mdns" => options.mdns = value == "on",
+            "--autonat" => options.autonat = value == "on",
+            "--observed" => options.observed = value == "on",
+            "--psk" => options.psk = Some(std::fs::read_to_string(value)?.parse()?),
             _ => return Err(format!("unknown option {name}").into()),
         }
     }
@@ -185,8 +198,36 @@ async fn obey(node: &Node, command: &Value) -> Result<Value> {
             }
             Ok(json!({"ms": times}))
         }
+        "reserve" => {
+            let (relay, addr) = address(command)?;
+            node.dial((relay, addr.clone())).await?;
+            Ok(json!({"addrs": texts(&node.reserve(addr).await?)}))
+        }
+        "conns" => {
+            let conns = node.conns(address(command)?.0).await?;
+            Ok(json!({"direct": conns.direct, "relayed": conns.relayed}))
+        }
+        "mdns_peers" => {
+            let peers = node.mdns_peers().await?;
+            Ok(json!({"peers": peers.iter().map(|p| p.to_string()).collect::<Vec<_>>()}))
+        }
+        "autonat" => {
+            let (peer, addr) = address(command)?;
+            node.dial((peer, addr.clone())).await?;
+            match number(command, "version", 2) {
+                1 => Ok(reach(node.autonat_v1(peer, addr).await?)),
+                _ => Ok(reach(node.autonat_v2(peer).await?)),
+            }
+        }
         "quit" => Ok(json!({})),
         other => Err(format!("unknown command {other}").into()),
+    }
+}
+
+fn reach(reach: Reach) -> Value {
+    match reach {
+        Some(addr) => json!({"reach": "public", "addr": addr.to_string()}),
+        None => json!({"reach": "private"}),
     }
 }
 

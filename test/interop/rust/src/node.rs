@@ -8,21 +8,18 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures::StreamExt;
-use libp2p::kad::{self, store::MemoryStore, QueryId, QueryResult};
+use libp2p::core::transport::ListenerId;
+use libp2p::kad::{self, QueryId, QueryResult};
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{identify, noise, ping, tcp, yamux, Multiaddr, PeerId, StreamProtocol, Swarm};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{autonat, identify, mdns, ping, Multiaddr, PeerId, Swarm};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::raw::{self, Accepted, Control};
+use crate::swarm::{build, Behaviour, BehaviourEvent, Options};
 use crate::{http, streams, Result};
-
-pub struct Options {
-    pub listen: Multiaddr,
-    pub kad: String,
-    pub idle: Duration,
-}
 
 #[derive(Clone)]
 pub struct Node {
@@ -30,14 +27,6 @@ pub struct Node {
     pub addrs: Vec<Multiaddr>,
     pub streams: Control,
     asks: mpsc::Sender<Ask>,
-}
-
-#[derive(NetworkBehaviour)]
-struct Behaviour {
-    ping: ping::Behaviour,
-    identify: identify::Behaviour,
-    kad: kad::Behaviour<MemoryStore>,
-    raw: raw::Behaviour,
 }
 
 type Reply<T> = oneshot::Sender<std::result::Result<T, String>>;
@@ -51,7 +40,22 @@ enum Ask {
     FindNode(PeerId, Reply<Option<Vec<Multiaddr>>>),
     Provide(kad::RecordKey, Reply<()>),
     FindProviders(kad::RecordKey, Reply<HashSet<PeerId>>),
+    Reserve(Multiaddr, Reply<Vec<Multiaddr>>),
+    Conns(PeerId, Reply<Conns>),
+    MdnsPeers(Reply<Vec<PeerId>>),
+    AutonatV1(PeerId, Multiaddr, Reply<Reach>),
+    AutonatV2(PeerId, Reply<Reach>),
 }
+
+/// How many connections to a peer there are, and of which kind.
+#[derive(Clone, Copy, Default)]
+pub struct Conns {
+    pub direct: usize,
+    pub relayed: usize,
+}
+
+/// What an AutoNAT server said: the address that it reached, or None.
+pub type Reach = Option<Multiaddr>;
 
 enum Query {
     FindNode(PeerId, Reply<Option<Vec<Multiaddr>>>),
@@ -66,8 +70,15 @@ struct Waiting {
     pings: HashMap<PeerId, Vec<Reply<Duration>>>,
     identifies: HashMap<PeerId, Vec<Reply<identify::Info>>>,
     queries: HashMap<QueryId, Query>,
+    reservations: HashMap<ListenerId, Reply<Vec<Multiaddr>>>,
+    probes_v1: HashMap<PeerId, Vec<Reply<Reach>>>,
+    probes_v2: HashMap<PeerId, Vec<Reply<Reach>>>,
     // The last identify message of each connected peer.
     infos: HashMap<PeerId, identify::Info>,
+    conns: HashMap<PeerId, Conns>,
+    mdns: HashSet<PeerId>,
+    // What AutoNAT v2 last said by itself: it asks each server about an address only once.
+    tested_v2: HashMap<PeerId, Reach>,
 }
 
 impl Node {
@@ -76,14 +87,17 @@ impl Node {
             raw::Behaviour::new(vec![streams::ECHO, streams::PERF, http::HTTP]);
         let mut swarm = build(&options, raw)?;
         let peer = *swarm.local_peer_id();
-        swarm.listen_on(options.listen)?;
+        swarm.listen_on(options.listen.clone())?;
         let addr = loop {
             if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
                 break address;
             }
         };
-        // rust-libp2p names in provider records only addresses that it believes reachable.
-        swarm.add_external_address(addr.clone());
+        // rust-libp2p names in provider records and reservations only addresses that it believes
+        // reachable; and offers for hole punching those that others see, unless it knows them already.
+        if !options.autonat && !options.observed {
+            swarm.add_external_address(addr.clone());
+        }
         tokio::spawn(serve(accepted));
         let (asks, inbox) = mpsc::channel(64);
         tokio::spawn(run(swarm, inbox));
@@ -124,6 +138,27 @@ impl Node {
         self.ask(|reply| Ask::FindProviders(record_key(key), reply)).await
     }
 
+    pub async fn reserve(&self, addr: Multiaddr) -> Result<Vec<Multiaddr>> {
+        let circuit = addr.with(Protocol::P2pCircuit);
+        self.ask(|reply| Ask::Reserve(circuit, reply)).await
+    }
+
+    pub async fn conns(&self, peer: PeerId) -> Result<Conns> {
+        self.ask(|reply| Ask::Conns(peer, reply)).await
+    }
+
+    pub async fn mdns_peers(&self) -> Result<Vec<PeerId>> {
+        self.ask(Ask::MdnsPeers).await
+    }
+
+    pub async fn autonat_v1(&self, peer: PeerId, addr: Multiaddr) -> Result<Reach> {
+        self.ask(|reply| Ask::AutonatV1(peer, addr, reply)).await
+    }
+
+    pub async fn autonat_v2(&self, peer: PeerId) -> Result<Reach> {
+        self.ask(|reply| Ask::AutonatV2(peer, reply)).await
+    }
+
     async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.asks.send(make(reply)).await.map_err(|_| "the swarm has ended")?;
@@ -136,37 +171,6 @@ fn record_key(text: &str) -> kad::RecordKey {
     let mut key = vec![0x12, 0x20];
     key.extend_from_slice(&Sha256::digest(text.as_bytes()));
     kad::RecordKey::new(&key)
-}
-
-fn build(options: &Options, raw: raw::Behaviour) -> Result<Swarm<Behaviour>> {
-    let protocol = StreamProtocol::try_from_owned(options.kad.clone())?;
-    let swarm = libp2p::SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
-        .with_behaviour(|key| {
-            let peer = key.public().to_peer_id();
-            let mut kad = kad::Behaviour::with_config(
-                peer,
-                MemoryStore::new(peer),
-                kad::Config::new(protocol.clone()),
-            );
-            kad.set_mode(Some(kad::Mode::Server));
-            Behaviour {
-                // Only the interval can be chosen, so a ping command waits for the next one.
-                ping: ping::Behaviour::new(
-                    ping::Config::new().with_interval(Duration::from_millis(500)),
-                ),
-                identify: identify::Behaviour::new(identify::Config::new(
-                    "/conduit-test/1.0.0".into(),
-                    key.public(),
-                )),
-                kad,
-                raw,
-            }
-        })?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(options.idle))
-        .build();
-    Ok(swarm)
 }
 
 async fn serve(mut accepted: Accepted) {
@@ -232,6 +236,24 @@ fn on_ask(swarm: &mut Swarm<Behaviour>, waiting: &mut Waiting, ask: Ask) {
             let id = swarm.behaviour_mut().kad.get_providers(key);
             waiting.queries.insert(id, Query::FindProviders(HashSet::new(), reply));
         }
+        Ask::Reserve(circuit, reply) => match swarm.listen_on(circuit) {
+            Ok(id) => {
+                waiting.reservations.insert(id, reply);
+            }
+            Err(e) => done(reply, Err(e.to_string())),
+        },
+        Ask::Conns(peer, reply) => {
+            done(reply, Ok(waiting.conns.get(&peer).copied().unwrap_or_default()))
+        }
+        Ask::MdnsPeers(reply) => done(reply, Ok(waiting.mdns.iter().copied().collect())),
+        Ask::AutonatV1(peer, addr, reply) => {
+            waiting.probes_v1.entry(peer).or_default().push(reply);
+            swarm.behaviour_mut().autonat_v1.add_server(peer, Some(addr));
+        }
+        Ask::AutonatV2(peer, reply) => match waiting.tested_v2.get(&peer) {
+            Some(reach) => done(reply, Ok(reach.clone())),
+            None => waiting.probes_v2.entry(peer).or_default().push(reply),
+        },
     }
 }
 
@@ -263,7 +285,9 @@ fn on_event(
     event: SwarmEvent<BehaviourEvent>,
 ) {
     match event {
-        SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+        SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+            let conns = waiting.conns.entry(peer_id).or_default();
+            *kind(conns, endpoint.is_relayed()) += 1;
             all(waiting.dials.remove(&peer_id), Ok(()))
         }
         SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. }
@@ -271,7 +295,14 @@ fn on_event(
         {
             all(waiting.dials.remove(&peer), Err(error.to_string()))
         }
-        SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+        SwarmEvent::ConnectionClosed { peer_id, num_established, cause, endpoint, .. } => {
+            if let Some(conns) = waiting.conns.get_mut(&peer_id) {
+                *kind(conns, endpoint.is_relayed()) -= 1;
+            }
+            if num_established > 0 {
+                return;
+            }
+            waiting.conns.remove(&peer_id);
             if let Some(cause) = cause {
                 eprintln!("connection to {peer_id} closed: {cause}");
             }
@@ -291,6 +322,57 @@ fn on_event(
             step,
             ..
         })) => on_query(waiting, id, result, step.last),
+        SwarmEvent::NewListenAddr { listener_id, address } => {
+            if let Some(reply) = waiting.reservations.remove(&listener_id) {
+                done(reply, Ok(vec![address]));
+            }
+        }
+        SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+            if let Some(reply) = waiting.reservations.remove(&listener_id) {
+                let why = reason.err().map_or("the reservation ended".into(), |e| e.to_string());
+                done(reply, Err(why));
+            }
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => {
+            waiting.mdns.extend(found.into_iter().map(|(peer, _)| peer))
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::AutonatV1(autonat::v1::Event::OutboundProbe(e))) => {
+            on_probe(waiting, e)
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::AutonatV2(event)) => {
+            let reach = event.result.ok().map(|()| event.tested_addr);
+            waiting.tested_v2.insert(event.server, reach.clone());
+            all(waiting.probes_v2.remove(&event.server), Ok(reach));
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::Dcutr(event)) => {
+            if let Err(e) = event.result {
+                eprintln!("hole punch with {}: {e}", event.remote_peer_id);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn kind(conns: &mut Conns, relayed: bool) -> &mut usize {
+    match relayed {
+        true => &mut conns.relayed,
+        false => &mut conns.direct,
+    }
+}
+
+fn on_probe(waiting: &mut Waiting, event: autonat::v1::OutboundProbeEvent) {
+    use autonat::v1::{OutboundProbeError, OutboundProbeEvent, ResponseError};
+    match event {
+        OutboundProbeEvent::Response { peer, address, .. } => {
+            all(waiting.probes_v1.remove(&peer), Ok(Some(address)))
+        }
+        OutboundProbeEvent::Error { peer: Some(peer), error, .. } => {
+            let answer = match error {
+                OutboundProbeError::Response(ResponseError::DialError) => Ok(None),
+                error => Err(format!("{error:?}")),
+            };
+            all(waiting.probes_v1.remove(&peer), answer)
+        }
         _ => {}
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::{PeerId, Stream, StreamProtocol};
-use rand::RngCore;
+use rand::Rng;
 
 use crate::raw::Control;
 use crate::Result;
@@ -41,7 +41,7 @@ pub async fn serve_perf(mut stream: Stream) -> Result<()> {
 pub async fn echo(control: &Control, peer: PeerId, bytes: usize) -> Result<()> {
     let stream = control.open(peer, ECHO).await?;
     let mut sent = vec![0; bytes];
-    rand::thread_rng().fill_bytes(&mut sent);
+    rand::rng().fill_bytes(&mut sent);
     let (mut reader, mut writer) = stream.split();
     let writing = async {
         writer.write_all(&sent).await?;
