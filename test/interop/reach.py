@@ -215,8 +215,8 @@ autonat_scenes(2)
 @scene("mDNS", "found by each other")
 def scene_mdns(stage):
     world = stage.world()
-    with stage.server("--mdns", "on", host=world.b) as server, \
-            stage.client("--mdns", "on", host=world.a) as client:
+    with stage.server("--mdns", "on", host=world.lan2) as server, \
+            stage.client("--mdns", "on", host=world.lan1) as client:
         start = time.monotonic()
         for one, other in ((client, server), (server, client)):
             left = max(1, 20 - (time.monotonic() - start))

@@ -3,12 +3,14 @@
 
     lan0 is one bridge with public addresses, where multicast reaches everybody:
 
+        lan1 192.168.7.2     lan2 192.168.7.3
+
         a 5.5.0.2     b 5.5.0.3     relay 5.5.0.10     c 5.5.0.4 ╳ d 5.5.0.5     nat1 5.5.1.1     nat2 5.5.1.2
                                                        (no route between c and d)     |               |
                                                                                in1 10.1.0.2     in2 10.2.0.2
 
-The addresses are public ones because go- and js-libp2p punch no holes to private ones; nothing of
-this is connected to the machine's own network. A NAT masquerades and keeps the port where it can, and
+The addresses are public ones because go- and js-libp2p punch no holes to private ones, and those of
+the LAN are private because js-libp2p tells no others by mDNS; nothing of this is connected to the machine's own network. A NAT masquerades and keeps the port where it can, and
 lets in only what answers (port-restricted, which TCP gets through by dialling from both sides at once).
 
 The hard thing: what is left behind when the driver is killed. Names carry the driver's pid, and the
@@ -69,6 +71,8 @@ class World:
         self.inet = self.namespace("inet")
         self.exec(self.inet, "ip", "link", "add", BRIDGE, "type", "bridge", "mcast_snooping", "0")
         self.exec(self.inet, "ip", "link", "set", BRIDGE, "up")
+        self.lan1 = self.public("lan1", "192.168.7.2")
+        self.lan2 = self.public("lan2", "192.168.7.3")
         self.a = self.public("a", "5.5.0.2")
         self.b = self.public("b", "5.5.0.3")
         self.c = self.public("c", "5.5.0.4", unreachable="5.5.0.5")

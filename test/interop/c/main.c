@@ -122,7 +122,9 @@ static bool is_fulfilled(const struct job *j)
     bool is_there = p2p_host_peer(j->app->host, &j->peer, &v);
     if (j->wait == WAIT_GONE)
         return !is_there;
-    return is_there && v.record && v.record->is_identified && v.observed.n;
+    if (j->wait == WAIT_PLACE)
+        return reach_has_place(j->app, &j->peer);
+    return is_there && v.record && v.record->is_identified && (v.observed.n || v.is_relayed);
 }
 
 static void check(struct job *j)
@@ -135,7 +137,7 @@ static void check(struct job *j)
     j->then(j);
 }
 
-static void check_all(struct app *a)
+void app_check(struct app *a)
 {
     LIST_FOREACH_SAFE (&a->waiting, it)
         check(LIST_ENTRY(it, struct job, link));
@@ -158,14 +160,14 @@ void job_wait(struct job *j, enum job_wait what, void (*then)(struct job *j))
 
 static void peer_gone(struct p2p_watch *w, const struct peer_id *peer, int err)
 {
-    check_all(CONTAINER_OF(w, struct app, watch));
+    app_check(CONTAINER_OF(w, struct app, watch));
 }
 
 static void peer_identified(struct p2p_watch *w, const struct known_peer *peer)
 {
     struct app *a = CONTAINER_OF(w, struct app, watch);
     kad_identified(a, peer);
-    check_all(a);
+    app_check(a);
 }
 
 /* --- commands --- */
@@ -275,6 +277,8 @@ static const struct {
     {"find_node", false, cmd_find_node},
     {"provide", false, cmd_provide},
     {"find_providers", false, cmd_find_providers},
+    {"reserve", true, cmd_reserve},
+    {"conns", true, cmd_conns},
     {"mdns_peers", false, cmd_mdns_peers},
     {"quit", false, cmd_quit},
 };
@@ -381,24 +385,29 @@ static const struct pnet_key *read_network(const char *path, struct pnet_key *ou
     return out;
 }
 
+static struct options read_options(int argc, char **argv)
+{
+    struct options o = {.listen = "/ip4/127.0.0.1/tcp/0", .kad = "/conduit/kad/1.0.0"};
+    const struct {
+        const char *name, **value;
+    } table[] = {
+        {"--listen", &o.listen}, {"--kad", &o.kad},   {"--psk", &o.psk},
+        {"--relay", &o.relay},   {"--mdns", &o.mdns},
+    };
+    for (int i = 1; i + 1 < argc; i += 2)
+        for (size_t k = 0; k < ARRAY_LEN(table); k++)
+            if (strcmp(argv[i], table[k].name) == 0)
+                *table[k].value = argv[i + 1];
+    return o;
+}
+
 int main(int argc, char **argv)
 {
     static struct app a;
     char why[128];
-    const char *listen = "/ip4/127.0.0.1/tcp/0";
-    const char *psk = NULL, *mdns = "off";
+    struct options o = read_options(argc, argv);
     char print[PNET_FINGERPRINT_TEXT];
-    a.kad_protocol = "/conduit/kad/1.0.0";
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--listen") == 0)
-            listen = argv[i + 1];
-        else if (strcmp(argv[i], "--kad") == 0)
-            a.kad_protocol = argv[i + 1];
-        else if (strcmp(argv[i], "--psk") == 0)
-            psk = argv[i + 1];
-        else if (strcmp(argv[i], "--mdns") == 0)
-            mdns = argv[i + 1];
-    }
+    a.kad_protocol = o.kad;
     trace_set_all(TRACE_WARN);
     if (getenv("CONDUIT_LOG") && trace_configure(getenv("CONDUIT_LOG"), why) != 0)
         fprintf(stderr, "%s\n", why);
@@ -408,12 +417,12 @@ int main(int argc, char **argv)
     list_init(&a.waiting);
     key_pair_generate(&a.key, &a.rng);
     struct p2p_host_cfg cfg = generous(&a.key);
-    if (psk)
-        cfg.network = read_network(psk, &a.network);
+    if (o.psk)
+        cfg.network = read_network(o.psk, &a.network);
     a.host = p2p_host_new(&cfg, a.loop);
-    int err = a.host ? p2p_host_listen(a.host, listen) : E_BUG;
+    int err = a.host ? p2p_host_listen(a.host, o.listen) : E_BUG;
     if (err) {
-        fprintf(stderr, "%s: %s\n", listen, err_text(err));
+        fprintf(stderr, "%s: %s\n", o.listen, err_text(err));
         return 1;
     }
     a.watch = (struct p2p_watch){.disconnected = peer_gone, .identified = peer_identified};
@@ -421,8 +430,9 @@ int main(int argc, char **argv)
     streams_serve(&a);
     web_serve(&a);
     kad_serve(&a);
-    if (strcmp(mdns, "on") == 0)
-        lan_serve(&a, psk ? pnet_fingerprint(&a.network, print) : NULL);
+    reach_start(&a, &o);
+    if (o.mdns)
+        lan_serve(&a, o.psk ? pnet_fingerprint(&a.network, print) : NULL);
     print_ready(&a);
     input.app = &a;
     input.work.run = read_line;

@@ -6,6 +6,7 @@
  *   streams.c  echo, bulk, connect1; serves echo and perf
  *   web.c      http, sse; serves /http/1.1
  *   kad.c      the commands of the DHT; serves it
+ *   reach.c    reserve, conns; serves as a relay
  *   lan.c      mDNS */
 #ifndef CONDUIT_INTEROP_PEER_H
 #define CONDUIT_INTEROP_PEER_H
@@ -32,13 +33,21 @@ struct app {
     struct p2p_host *host;
     struct p2p_watch watch;
     const char *kad_protocol;
-    struct list waiting; /* job.link: for a peer to go, or to be identified */
+    struct list waiting; /* job.link: for a peer to go, to be identified, … */
     struct web *web;
     struct kad *kad;
+    struct reach *reach;
     struct mdns_shell *mdns; /* NULL: off */
 };
 
-enum job_wait { WAIT_NOTHING, WAIT_GONE, WAIT_IDENTIFIED };
+/* Of the command line; NULL: not said. */
+struct options {
+    const char *listen, *kad, *psk;
+    const char *relay; /* "limited", "unlimited" */
+    const char *mdns;  /* "on" */
+};
+
+enum job_wait { WAIT_NOTHING, WAIT_GONE, WAIT_IDENTIFIED, WAIT_PLACE };
 
 struct job {
     struct app *app;
@@ -65,8 +74,10 @@ double job_ms(const struct job *j); /* since its line came */
 uint64_t job_u64(const struct job *j, const char *key);
 /* Connects to the job's addr, then calls; fails the job by itself when it cannot. */
 void job_connect(struct job *j, void (*then)(struct job *j));
-/* Waits for the peer to be gone or identified, at most 10 s. */
+/* Waits for the peer to be gone, identified, or a relay with a place for us, at most 10 s. */
 void job_wait(struct job *j, enum job_wait what, void (*then)(struct job *j));
+/* Something of what jobs wait for has happened. */
+void app_check(struct app *a);
 /* A stream to the job's peer. */
 void job_open(struct job *j, struct p2p_open *open, const char *protocol,
               void (*done)(struct p2p_open *r, int err, struct stream *s));
@@ -87,6 +98,11 @@ void cmd_kad_add(struct job *j);
 void cmd_find_node(struct job *j);
 void cmd_provide(struct job *j);
 void cmd_find_providers(struct job *j);
+/* reach.c */
+void reach_start(struct app *a, const struct options *o);
+bool reach_has_place(struct app *a, const struct peer_id *relay);
+void cmd_reserve(struct job *j);
+void cmd_conns(struct job *j);
 /* lan.c; `network`: the fingerprint of the private network's key, or NULL */
 void lan_serve(struct app *a, const char *network);
 void cmd_mdns_peers(struct job *j);
