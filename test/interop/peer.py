@@ -98,7 +98,10 @@ class Peer:
         with self.arrived:
             self.arrived.wait_for(lambda: number in self.answers or self.ended, ANSWER_S)
             if number in self.answers:
-                return self.answers.pop(number)
+                answer = self.answers.pop(number)
+                if "unknown command" in str(answer.get("error", "")):
+                    raise Lacks(f"{self.name} has no command {cmd}")
+                return answer
         if self.ended:
             raise Failure(f"{self.name} died during {cmd} (status {self.process.poll()})")
         raise Failure(f"{self.name} did not answer {cmd} within {ANSWER_S} s")

@@ -118,7 +118,8 @@ class World:
         return Host(space, net + ".2")
 
     def remove_dead(self):
-        listed = subprocess.run(["ip", "netns", "list"], stdout=subprocess.PIPE, text=True, check=False)
+        listed = subprocess.run(["ip", "netns", "list"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True, check=False)
         for line in listed.stdout.splitlines():
             name = line.split(" ")[0]
             pid = name[3:].split("-")[0]

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -15,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // Being reached: circuits through relays, hole punching (by itself, as soon as a relayed connection
@@ -63,6 +66,15 @@ func (n *node) withCircuits(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return append(addrs[:len(addrs):len(addrs)], n.circuits...)
 }
 
+func (n *node) await(ctx context.Context, done func() bool) error {
+	for !done() {
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (n *node) cmdReserve(ctx context.Context, c *command) (answer, error) {
 	info, err := peer.AddrInfoFromString(c.Addr)
 	if err != nil {
@@ -82,6 +94,11 @@ func (n *node) cmdReserve(ctx context.Context, c *command) (answer, error) {
 	n.mu.Lock()
 	n.circuits = append(n.circuits, circuits...)
 	n.mu.Unlock()
+	// The host asks for its addresses again every few seconds; until then it tells nobody of these.
+	err = n.await(ctx, func() bool { return slices.ContainsFunc(n.host.Addrs(), circuits[0].Equal) })
+	if err != nil {
+		return nil, err
+	}
 	full, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.host.ID(), Addrs: circuits})
 	return answer{"addrs": texts(full)}, err
 }
@@ -119,6 +136,10 @@ func (n *node) cmdAutonat(ctx context.Context, c *command) (answer, error) {
 	}
 	if _, err := n.identified(ctx, server); err != nil {
 		return nil, err
+	}
+	// The server has told it how it is seen, which becomes an address of the host's a little later.
+	if err := n.await(ctx, func() bool { return slices.ContainsFunc(n.host.Addrs(), manet.IsPublicAddr) }); err != nil {
+		return nil, fmt.Errorf("no public address: %w", err)
 	}
 	if c.Version == 1 {
 		return n.autonatV1(ctx, server)

@@ -352,15 +352,15 @@ async function reserve (node, { addr }) {
   return { addrs }
 }
 
-// js-libp2p asks each AutoNAT server that it meets, by itself, and decides when four have agreed; it
-// tells nobody what one of them said, so its own table is read.
-async function autonat (node, { addr, version = 2 }) {
+// js-libp2p asks the AutoNAT servers that it meets, by itself and only about public addresses; what they
+// said shows in its list of addresses.
+async function autonat (node, { addr }) {
   await connect(node, addr)
-  const service = version === 1 ? node.services.autonat : node.services.autonatV2.client
   for (let i = 0; i < 500; i++) {
-    for (const { multiaddr: tested, success, failure } of service.dialResults.values()) {
-      if (success > 0) return { reach: 'public', addr: String(tested) }
-      if (failure > 0) return { reach: 'private', addr: String(tested) }
+    const tested = node.components.addressManager.getAddressesWithMetadata()
+      .find(a => a.type === 'transport' && a.lastVerified > 0)
+    if (tested != null) {
+      return { reach: tested.verified ? 'public' : 'private', addr: String(tested.multiaddr) }
     }
     await new Promise(resolve => setTimeout(resolve, 50))
   }
@@ -477,7 +477,8 @@ const relayLimits = options.relay === 'unlimited' ? { applyDefaultLimit: false }
 const reach = {
   dcutr: dcutr(),
   ...(options.relay != null && { relay: circuitRelayServer({ reservations: relayLimits }) }),
-  ...(options.autonat === 'on' && { autonat: autoNAT(), autonatV2: autoNATv2() })
+  ...(options.autonat === '1' && { autonat: autoNAT() }),
+  ...(options.autonat === '2' && { autonat: autoNATv2() })
 }
 
 // The node's own event tells of every peer that it hears of, however that came about.
@@ -528,7 +529,7 @@ await node.services.dht.setMode('server')
 
 // js-libp2p tells nobody of a public address before AutoNAT has confirmed it.
 const listens = node.components.transportManager.getAddrs()
-if (options.autonat !== 'on') {
+if (options.autonat == null) {
   listens.forEach(a => node.components.addressManager.confirmObservedAddr(a, { type: 'transport' }))
 }
 

@@ -74,7 +74,7 @@ fn parse_options(mut args: impl Iterator<Item = String>) -> Result<Options> {
             "--relay" if value == "unlimited" => options.relay = Some(Limits::None),
             "--relay" => options.relay = Some(Limits::Default),
             "--mdns" => options.mdns = value == "on",
-            "--autonat" => options.autonat = value == "on",
+            "--autonat" => options.autonat = !value.is_empty(),
             "--observed" => options.observed = value == "on",
             "--psk" => options.psk = Some(std::fs::read_to_string(value)?.parse()?),
             _ => return Err(format!("unknown option {name}").into()),

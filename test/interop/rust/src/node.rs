@@ -366,13 +366,12 @@ fn on_probe(waiting: &mut Waiting, event: autonat::v1::OutboundProbeEvent) {
         OutboundProbeEvent::Response { peer, address, .. } => {
             all(waiting.probes_v1.remove(&peer), Ok(Some(address)))
         }
-        OutboundProbeEvent::Error { peer: Some(peer), error, .. } => {
-            let answer = match error {
-                OutboundProbeError::Response(ResponseError::DialError) => Ok(None),
-                error => Err(format!("{error:?}")),
-            };
-            all(waiting.probes_v1.remove(&peer), answer)
-        }
+        OutboundProbeEvent::Error { peer: Some(peer), error, .. } => match error {
+            OutboundProbeError::Response(ResponseError::DialError) => {
+                all(waiting.probes_v1.remove(&peer), Ok(None))
+            }
+            error => eprintln!("autonat with {peer}: {error:?}"), // it asks again
+        },
         _ => {}
     }
 }
