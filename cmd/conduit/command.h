@@ -21,6 +21,7 @@ int command_chat(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_peers(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_invite(int argc, char **argv);
 int command_key(int argc, char **argv);
 int command_dht(int argc, char **argv);
 int command_doctor(int argc, char **argv);

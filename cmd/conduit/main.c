@@ -22,6 +22,7 @@ static const struct command commands[] = {
     {"status", "", "what the node is, serves and does", command_status},
     {"doctor", "[PEER] [OPTION]…", "what stands in the way, and what to do about it",
      command_doctor},
+    {"invite", "[list|revoke]", "let one guest use this node; list, take back", command_invite},
     {"key", "[psk FILE]", "print this node's peer id; make the key of a private network",
      command_key},
     {"dht", "get KEY|status", "who stands behind a key of the DHT, and how it is there now",

@@ -13,7 +13,8 @@ enum principal_kind {
     PRINCIPAL_LOCAL,    /* another user of this machine */
     PRINCIPAL_KEY,      /* an API key; `name` is the key's label, never the key */
     PRINCIPAL_PEER,     /* a libp2p peer; `id` is its peer id (multihash bytes) */
-    PRINCIPAL_INVITE,   /* a peer under an invite; `name` is the invite's label */
+    PRINCIPAL_INVITE,   /* a peer under an invite; `id` is its peer id */
+    PRINCIPAL_STRANGER, /* a libp2p peer that this node does not serve; `id` is its peer id */
 };
 
 struct principal {

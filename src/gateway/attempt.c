@@ -84,12 +84,21 @@ static void dispose(struct attempt *a)
     free(a);
 }
 
+static void tell_usage(struct attempt *a)
+{
+    uint64_t prompt, completion;
+    if (a->filter && a->filter->ops->usage && a->on->usage &&
+        a->filter->ops->usage(a->filter, &prompt, &completion))
+        a->on->usage(a->ctx, prompt, completion);
+}
+
 static void fail(struct attempt *a, const struct failure *f)
 {
     const struct attempt_events *on = a->on;
     void *ctx = a->ctx;
     /* Not its message: a backend's own words may repeat the prompt. */
     TRACE(GATEWAY, DEBUG, "attempt at %.16s: %d %s -> failed", a->choice->peer, f->status, f->code);
+    tell_usage(a);
     dispose(a);
     on->failed(ctx, f);
 }
@@ -123,6 +132,7 @@ static void finish_stream(struct attempt *a)
 {
     const struct attempt_events *on = a->on;
     void *ctx = a->ctx;
+    tell_usage(a);
     if (a->call && a->env->lingering_count < LINGER_MAX)
         linger(a);
     else
@@ -327,6 +337,7 @@ static void reply_end(struct attempt *a)
         wrong_kind(a);
         return;
     }
+    tell_usage(a);
     a->is_busy = true;
     a->on->reply(a->ctx, status, type, body);
     a->is_busy = false;
@@ -494,6 +505,8 @@ struct attempt *attempt_start(struct attempt_env *env, const struct gateway_choi
         .choice = choice,
         .request = req->request,
         .who = req->who,
+        .counts_tokens = req->counts_tokens,
+        .max_tokens = req->max_tokens,
     };
     sse_init(&a->sse, 0);
     terminal_init(&a->terminal, req->is_chat);

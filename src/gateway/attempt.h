@@ -33,14 +33,18 @@ struct attempt_events {
     void (*ended)(void *ctx); /* after the event with is_done */
     void (*failed)(void *ctx, const struct failure *f);
     void (*opened)(void *ctx, unsigned unit); /* the way is there; may be NULL */
+    /* What the backend says was used, before the end is told; only where it does. May be NULL. */
+    void (*usage)(void *ctx, uint64_t prompt_tokens, uint64_t completion_tokens);
 };
 
 /* What is borrowed here must live until the first event, the reply or the end of the attempt. */
 struct attempt_request {
     const struct gateway_request *request; /* for the port */
     const struct principal *who;           /* likewise */
-    struct bytes path;                     /* "/v1/chat/completions" */
-    const struct http_header *headers;     /* allowed ones */
+    bool counts_tokens;                    /* likewise, as the next */
+    uint64_t max_tokens;
+    struct bytes path;                 /* "/v1/chat/completions" */
+    const struct http_header *headers; /* allowed ones */
     size_t header_count;
     const struct bytes *body; /* slices */
     int body_count;

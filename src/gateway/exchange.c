@@ -54,6 +54,7 @@ static void over(struct exchange *e)
 {
     struct gateway *g = e->g;
     stop_attempt(e);
+    invite_end(&e->use, e->has_usage || !e->attempt_us, e->used_tokens);
     if (e->is_looking)
         g->cfg.ports->lookup_cancel(g->cfg.ports_ctx, &e->ask->lookup);
     timer_clear(g->cfg.sched, &e->timer);
@@ -99,6 +100,10 @@ static void log_end(const struct exchange *e, const char *how)
 void exchange_give_up(struct exchange *e, const struct failure *f)
 {
     e->g->count.errors++;
+    if (!e->has_usage) { /* nothing more came of it than what was seen */
+        e->has_usage = true;
+        e->used_tokens = e->use.counted;
+    }
     log_end(e, *f->code ? f->code : "failed");
     (void)exchange_perform(e, answer_failed(&e->answer), (struct bytes){0}, f);
     over(e);
@@ -113,6 +118,16 @@ static void on_life(void *ctx)
     exchange_arm(e);
 }
 
+/* The guest's tokens of today are gone in the middle of an answer: an error event, and no [DONE]. */
+static void budget_is_spent(struct exchange *e)
+{
+    struct failure f;
+    failure_set(&f, 429, "invite_tokens_used", "the tokens a day of your invite are used up");
+    e->g->count.refused++;
+    record(e, false, false);
+    exchange_give_up(e, &f);
+}
+
 static void on_event(void *ctx, struct bytes raw, bool is_done)
 {
     struct exchange *e = ctx;
@@ -123,6 +138,10 @@ static void on_event(void *ctx, struct bytes raw, bool is_done)
             measure_answered(measures_of(e->g->cfg.measures, bytes_of(e->key.b, e->key.n)));
     }
     e->g->count.events++;
+    if (!is_done && !invite_spend(&e->use, 1)) {
+        budget_is_spent(e);
+        return;
+    }
     bool has_ended = exchange_perform(e, answer_event(&e->answer, is_done, now), raw, NULL);
     if (has_ended && !is_done) {
         e->g->count.errors++;
@@ -186,8 +205,15 @@ static void on_opened(void *ctx, unsigned unit)
     ((struct exchange *)ctx)->choice.unit = unit;
 }
 
-const struct attempt_events exchange_attempt_events = {on_life,  on_event,  on_reply,
-                                                       on_ended, on_failed, on_opened};
+static void on_usage(void *ctx, uint64_t prompt_tokens, uint64_t completion_tokens)
+{
+    struct exchange *e = ctx;
+    e->has_usage = true;
+    e->used_tokens = prompt_tokens + completion_tokens;
+}
+
+const struct attempt_events exchange_attempt_events = {on_life,   on_event,  on_reply, on_ended,
+                                                       on_failed, on_opened, on_usage};
 
 /* --- the client's events, and time --- */
 

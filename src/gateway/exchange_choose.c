@@ -83,6 +83,8 @@ static void try_offer(struct exchange *e, const struct route_choice *c)
         .header_count = header_count,
         .body = a->slices,
         .body_count = body_count,
+        .counts_tokens = e->use.entry != NULL,
+        .max_tokens = e->use.max_tokens,
         .is_stream = a->req->is_stream,
         .is_chat = e->kind == REQUEST_CHAT || e->kind == REQUEST_COMPLETION,
         .reply_limit = g->cfg.reply_limit,
@@ -118,6 +120,8 @@ static void nobody(struct exchange *e, const struct route_choice *c)
     const char *model = *a->req->model ? a->req->model : "auto";
     if (a->failover.attempts > 1 || c->tried || a->guard_said_no)
         ; /* the last failure says it best */
+    else if (c->denied && !c->named)
+        failure_set(f, 403, "model_not_in_invite", "your invite does not cover '%s' here", model);
     else if (c->broken)
         failure_set(f, 503, "no_provider_available",
                     "every provider of '%s' has failed lately; they are tried again soon", model);
@@ -146,13 +150,59 @@ static void on_looked_up(struct gateway_lookup *l, bool is_complete)
     exchange_choose(a->e);
 }
 
+/* The longest answer that any of the fields allows: which of them a backend reads is its own matter. */
+static uint64_t max_tokens_asked(const struct gateway_request *r)
+{
+    uint64_t max = 0, v;
+    for (size_t i = 0; i < REQUEST_MAX_TOKENS; i++)
+        if (json_skim_u64(&r->skim, request_max_tokens[i], &v) && v > max)
+            max = v;
+    return max;
+}
+
+/* How many answers are asked for at once: n, best_of, or a list of prompts. */
+static unsigned choices_asked(const struct gateway_request *r)
+{
+    static const char *const fields[] = {"n", "best_of"};
+    struct bytes prompt = json_raw(&r->skim, "prompt");
+    unsigned choices = 1;
+    double v;
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        if (json_find(&r->skim, fields[i]) && json_skim_number(&r->skim, fields[i], &v) && v != 1)
+            choices = 2;
+    if (r->kind == REQUEST_COMPLETION && prompt.n && *prompt.p == '[')
+        choices = 2;
+    return choices;
+}
+
+/* What an invite adds to the guard's rules. */
+static int begin_under_invite(struct exchange *e, struct guard_refusal *why)
+{
+    const struct gateway_config *cfg = &e->g->cfg;
+    const struct gateway_request *r = e->ask->req;
+    struct invite_ask ask = {
+        .prompt_tokens = r->prompt_tokens,
+        .max_tokens = max_tokens_asked(r),
+        .choices = choices_asked(r),
+        .is_stream = r->is_stream,
+        .has_answer = r->kind == REQUEST_CHAT || r->kind == REQUEST_COMPLETION,
+    };
+    struct invite_now now = {
+        .s = sched_wall_ms(cfg->sched) / 1000,
+        .day = cfg->day ? cfg->day(cfg->node) : (uint32_t)(sched_wall_ms(cfg->sched) / 86400000),
+        .minute_of_day = cfg->minute_of_day(cfg->node),
+    };
+    return guard_begin(cfg->guard, &e->who, &ask, &now, &e->use, why);
+}
+
 bool exchange_guard_allows(struct exchange *e)
 {
     struct gateway *g = e->g;
     struct asking *a = e->ask;
     struct guard_refusal why;
     if (guard_check(g->cfg.guard, &e->who, a->req->body.n, a->req->prompt_tokens, exchange_now(e),
-                    g->cfg.minute_of_day(g->cfg.node), &why) == 0)
+                    g->cfg.minute_of_day(g->cfg.node), &why) == 0 &&
+        begin_under_invite(e, &why) == 0)
         return true;
     g->count.refused++;
     failure_set(&a->last, why.status, why.code, "%s", why.message);
@@ -183,6 +233,11 @@ static void look_up(struct exchange *e)
     g->cfg.ports->lookup(g->cfg.ports_ctx, &a->lookup, bytes_str(a->req->model), g->cfg.lookup_us);
 }
 
+static bool is_covered(const void *terms, const struct offer *o)
+{
+    return invite_allows_model(terms, o);
+}
+
 void exchange_choose(struct exchange *e)
 {
     struct gateway *g = e->g;
@@ -195,6 +250,10 @@ void exchange_choose(struct exchange *e)
         .others_only = a->guard_said_no,
         .prompt_tokens = 0, /* a quarter of the bytes is too rough to refuse by */
     };
+    if (e->use.entry) {
+        req.may_use = is_covered;
+        req.ctx = &e->use.entry->invite.terms;
+    }
     route_choose(&req, g->cfg.offers, g->cfg.measures, &a->tried, exchange_now(e), g->cfg.rng, &c);
     if (c.offer && c.offer->peer->is_own && !may_have_own(e)) {
         req.others_only = true;

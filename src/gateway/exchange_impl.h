@@ -44,7 +44,10 @@ struct exchange {
     struct route_key key;
     char request_id[REQUEST_ID];
     struct attempt *attempt;
-    struct buf rest; /* of a reply too large to be handed over at once */
+    struct invite_use use; /* of a peer under an invite */
+    bool has_usage;
+    uint64_t used_tokens; /* as the backend said */
+    struct buf rest;      /* of a reply too large to be handed over at once */
     size_t rest_at;
     uint64_t attempt_us, first_event_us, events;
 };

@@ -72,23 +72,38 @@ void feed_start(struct gateway *g, struct http_exchange *x, bool is_served)
     (void)http_exchange_head(x, &r);
     buf_init(&b, 0);
     (void)buf_append_str(&b, ": offers\n\n");
-    (void)g->cfg.render(g->cfg.node, GATEWAY_PAGE_FEED, &b);
+    (void)g->cfg.render(g->cfg.node, GATEWAY_PAGE_FEED, who, &b);
     struct bytes v = buf_view(&b);
     (void)http_exchange_body(x, &v, 1);
     buf_fini(&b);
 }
 
-void gateway_feed(struct gateway *g, struct bytes text)
+void gateway_feed(struct gateway *g, struct bytes text, const struct offer *about)
 {
+    uint64_t now_s = sched_wall_ms(g->cfg.sched) / 1000;
     LIST_FOREACH_SAFE (&g->watchers, it) {
         struct watcher *w = LIST_ENTRY(it, struct watcher, link);
         struct http_exchange *x = w->x;
+        if (about && !guard_may_use(g->cfg.guard, &w->who, about, now_s))
+            continue;
         if (http_exchange_backlog(x) > LIMIT_FEED_BACKLOG) {
             remove_watcher(w);
             http_exchange_abort(x);
         } else {
             (void)http_exchange_body(x, &text, 1);
         }
+    }
+}
+
+void gateway_feed_end_peer(struct gateway *g, struct bytes peer)
+{
+    LIST_FOREACH_SAFE (&g->watchers, it) {
+        struct watcher *w = LIST_ENTRY(it, struct watcher, link);
+        struct http_exchange *x = w->x;
+        if (!bytes_eq(bytes_of(w->who.id, w->who.id_len), peer))
+            continue;
+        remove_watcher(w);
+        http_exchange_end(x);
     }
 }
 

@@ -24,6 +24,8 @@ struct gateway_filter_ops {
     /* A whole reply: RELAY, REPLACE with the body in `out` and the status in *status, or FAILED. */
     enum filter_verdict (*reply)(struct gateway_filter *f, int *status, struct bytes content_type,
                                  struct bytes body, struct buf *out);
+    /* Tokens as the backend counted them, once it has said so; may be NULL. */
+    bool (*usage)(const struct gateway_filter *f, uint64_t *prompt, uint64_t *completion);
     void (*free)(struct gateway_filter *f);
 };
 

@@ -74,7 +74,7 @@ static void render(struct gateway *g, struct http_exchange *x, const struct http
 {
     struct buf b;
     buf_init(&b, 0);
-    if (g->cfg.render(g->cfg.node, page, &b))
+    if (g->cfg.render(g->cfg.node, page, http_exchange_principal(x), &b))
         fail(g, x, head, 500, "internal_error", "the page could not be made");
     else
         respond_json(g, x, head, 200, buf_view(&b));
@@ -103,7 +103,7 @@ static void metrics(struct gateway *g, struct http_exchange *x, const struct htt
     metric(&b, "conduit_events_total", "counter", "events relayed", c->events);
     metric(&b, "conduit_requests_running", "gauge", "inference requests now", g->running);
     metric(&b, "conduit_offer_watchers", "gauge", "peers that watch our offers", g->watching);
-    (void)g->cfg.render(g->cfg.node, GATEWAY_PAGE_METRICS, &b);
+    (void)g->cfg.render(g->cfg.node, GATEWAY_PAGE_METRICS, http_exchange_principal(x), &b);
     http_exchange_reply(x, 200, "text/plain; version=0.0.4", NULL, 0, buf_view(&b));
     buf_fini(&b);
 }
@@ -150,6 +150,12 @@ static void offers(struct gateway *g, struct http_exchange *x, const struct http
                    bool is_peer)
 {
     char scope[16] = "";
+    struct guard_refusal why;
+    if (http_exchange_principal(x)->kind == PRINCIPAL_STRANGER) {
+        (void)guard_refuse_stranger(&why);
+        fail(g, x, head, why.status, why.code, why.message);
+        return;
+    }
     if (http_list_has(http_header_get(head, "accept"), "text/event-stream")) {
         feed_start(g, x, !is_peer || gateway_admits(g, http_exchange_principal(x), head));
         return;

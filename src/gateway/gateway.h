@@ -61,7 +61,9 @@ struct gateway_config {
     unsigned max_attempts;
     /* Minutes of the local day, for the schedule; and pages. */
     unsigned (*minute_of_day)(void *ctx);
-    int (*render)(void *ctx, enum gateway_page page, struct buf *out);
+    uint32_t (*day)(void *ctx); /* the local day, counted from anywhere: what invites count by */
+    /* `who` asks: a guest sees the offers that it may use. */
+    int (*render)(void *ctx, enum gateway_page page, const struct principal *who, struct buf *out);
     /* Does this node serve that peer, which says that it found us on the LAN only, or does not? NULL: all. */
     bool (*admits)(void *node, const struct principal *who, bool says_lan);
     void *node;
@@ -85,8 +87,11 @@ void gateway_free(struct gateway *g);
 const struct http_handler *gateway_local_handler(void);
 const struct http_handler *gateway_peer_handler(void);
 
-/* Sends SSE events (whole ones, as text) to everybody who watches our offers. */
-void gateway_feed(struct gateway *g, struct bytes events);
+/* Sends SSE events (whole ones, as text) to everybody who watches our offers, and may use the one they are
+ * `about` (NULL: all). */
+void gateway_feed(struct gateway *g, struct bytes events, const struct offer *about);
+/* Ends the watching of one peer, since what it may use has changed: it comes again, and sees. */
+void gateway_feed_end_peer(struct gateway *g, struct bytes peer);
 size_t gateway_running(const struct gateway *g); /* inference requests */
 size_t gateway_watchers(const struct gateway *g);
 

@@ -38,6 +38,8 @@ struct gateway_open {
     const struct gateway_request
         *request;                /* as skimmed; lives until the first event of the answer */
     const struct principal *who; /* whose request it is; lives as long */
+    bool counts_tokens;          /* the backend must say what it used */
+    uint64_t max_tokens;         /* the answer must not be longer; 0: as the request says */
     char why[200];               /* with E_DENIED: the sentence for the client (400) */
     void *port;                  /* private to the port */
 };

@@ -20,6 +20,9 @@ static const struct {
     [REQUEST_RERANK] = {"/v1/rerank", OFFER_RERANK, "documents"},
 };
 
+const char *const request_max_tokens[REQUEST_MAX_TOKENS] = {"max_tokens", "max_completion_tokens",
+                                                            "n_predict"};
+
 const char *request_path(enum request_kind kind)
 {
     return kinds[kind].path;

@@ -22,6 +22,10 @@ struct gateway_request {
     struct json_skim skim;  /* last: see request_keep */
 };
 
+/* The members that bound an answer; backends read one or the other. */
+enum { REQUEST_MAX_TOKENS = 3 };
+extern const char *const request_max_tokens[REQUEST_MAX_TOKENS];
+
 /* "/v1/chat/completions" and so on: the path on the network. */
 const char *request_path(enum request_kind kind);
 /* 0, or E_MALFORMED with the 400 for the client in `f` (`param` names the member at fault). */

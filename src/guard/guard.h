@@ -8,7 +8,9 @@
 
 #include "base/map.h"
 #include "base/principal.h"
+#include "guard/invite_book.h"
 #include "guard/rate.h"
+#include "guard/refusal.h"
 #include "guard/schedule.h"
 
 struct guard_config {
@@ -21,15 +23,9 @@ struct guard_config {
 struct guard {
     struct guard_config cfg;
     struct rate total;
-    struct map by_peer; /* principal bytes -> struct rate; the oldest makes room */
-    bool is_paused;     /* the owner said so */
-};
-
-struct guard_refusal {
-    int status;             /* 429, 413, 503 */
-    const char *code;       /* "rate_limit_exceeded", "prompt_too_long", "outside_schedule", … */
-    unsigned retry_after_s; /* at least 1 where waiting helps; 0: it does not */
-    char message[160];
+    struct map by_peer;          /* principal bytes -> struct rate; the oldest makes room */
+    bool is_paused;              /* the owner said so */
+    struct invite_book *invites; /* of this node; NULL: none; borrowed */
 };
 
 void guard_init(struct guard *g, const struct guard_config *cfg, uint64_t now_us, uint64_t seed);
@@ -38,6 +34,14 @@ void guard_fini(struct guard *g);
 int guard_check(struct guard *g, const struct principal *who, uint64_t body_bytes,
                 uint64_t prompt_tokens, uint64_t now_us, unsigned minute_of_day,
                 struct guard_refusal *why);
+/* What a request under an invite may use, beyond guard_check; 0 for all others, and `use` is then empty. */
+int guard_begin(struct guard *g, const struct principal *who, const struct invite_ask *ask,
+                const struct invite_now *now, struct invite_use *use, struct guard_refusal *why);
+/* May this principal know and use this offer of ours? */
+bool guard_may_use(const struct guard *g, const struct principal *who, const struct offer *o,
+                   uint64_t now_s);
+/* A libp2p peer that is served nothing: the refusal that says how it could be. */
+int guard_refuse_stranger(struct guard_refusal *why);
 /* Is sharing open at all now (offers are withdrawn while it is not)? */
 bool guard_is_open(const struct guard *g, unsigned minute_of_day);
 

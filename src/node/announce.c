@@ -159,15 +159,22 @@ static void tell(struct announce *a, void (*put)(const struct own_offer *, struc
     buf_init(&b, 0);
     put(o, &b);
     if (a->gateway)
-        gateway_feed(a->gateway, buf_view(&b));
+        gateway_feed(a->gateway, buf_view(&b), &o->offer);
     buf_fini(&b);
 }
 
-int announce_snapshot(const struct announce *a, struct buf *out)
+/* Shared, and with this principal. */
+static bool is_for(const struct announce *a, const struct own_offer *o, const struct principal *who)
+{
+    return buf_len(&o->signed_form) &&
+           guard_may_use(a->guard, who, &o->offer, sched_wall_ms(a->sched) / 1000);
+}
+
+int announce_snapshot(const struct announce *a, const struct principal *who, struct buf *out)
 {
     LIST_FOREACH ((struct list *)&a->own, it) {
         const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
-        if (!buf_len(&o->signed_form))
+        if (!is_for(a, o, who))
             continue;
         put_offer(o, out);
         put_load(a, o, out);
@@ -175,13 +182,13 @@ int announce_snapshot(const struct announce *a, struct buf *out)
     return sse_append(out, BYTES_LIT("snapshot"), BYTES_LIT("{}"));
 }
 
-int announce_json(const struct announce *a, struct buf *out)
+int announce_json(const struct announce *a, const struct principal *who, struct buf *out)
 {
     bool comma = false;
     (void)buf_append_str(out, "{\"offers\":[");
     LIST_FOREACH ((struct list *)&a->own, it) {
         const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
-        if (!buf_len(&o->signed_form))
+        if (!is_for(a, o, who))
             continue;
         if (comma)
             (void)buf_append_byte(out, ',');
@@ -338,21 +345,25 @@ static void refresh(struct announce *a)
     }
 }
 
-static void tell_load(struct announce *a)
+static void tell_load_of(struct announce *a, const struct own_offer *o)
 {
     struct buf b;
     buf_init(&b, 0);
+    put_load(a, o, &b);
+    if (a->gateway)
+        gateway_feed(a->gateway, buf_view(&b), &o->offer);
+    buf_fini(&b);
+}
+
+static void tell_load(struct announce *a)
+{
+    if (a->gateway)
+        gateway_feed(a->gateway, BYTES_LIT(": load\n\n"), NULL); /* a sign of life */
     LIST_FOREACH (&a->own, it) {
         const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
         if (buf_len(&o->signed_form))
-            put_load(a, o, &b);
+            tell_load_of(a, o);
     }
-    if (a->gateway) {
-        if (!buf_len(&b))
-            (void)buf_append_str(&b, ": nothing shared\n\n"); /* a sign of life */
-        gateway_feed(a->gateway, buf_view(&b));
-    }
-    buf_fini(&b);
     a->told_load_us = sched_now(a->sched);
 }
 

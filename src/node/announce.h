@@ -48,9 +48,9 @@ void announce_load_changed(struct announce *a);
 /* No more offers: everything is withdrawn (a graceful stop begins with it). */
 void announce_withdraw_all(struct announce *a);
 /* Everything that a new watcher must know, as SSE events. */
-int announce_snapshot(const struct announce *a, struct buf *out);
-/* {"offers":[…]}: own shared ones. */
-int announce_json(const struct announce *a, struct buf *out);
+int announce_snapshot(const struct announce *a, const struct principal *who, struct buf *out);
+/* {"offers":[…]}: own shared ones. Both: those that `who` may use. */
+int announce_json(const struct announce *a, const struct principal *who, struct buf *out);
 bool announce_is_shared(const struct announce *a, const struct engine_model *m);
 
 #endif

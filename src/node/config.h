@@ -40,6 +40,8 @@ struct config {
     struct strlist bootstrap;
     uint32_t p2p_port, http_port;
     char *p2p_host, *http_host, *psk;
+    struct strlist join, allow_peer, deny_peer; /* invites; ids or files of ids */
+    bool invite_only;
     bool open, mdns;
     /* the HTTP address */
     bool no_auth;

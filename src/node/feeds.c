@@ -162,8 +162,10 @@ static void give_up(struct feed *w)
 
 static void on_head(void *ctx, const struct http_head *head)
 {
-    struct bytes type = bytes_first(http_header_get(head, "content-type"), 17);
     struct feed *w = ctx;
+    struct bytes type = bytes_first(http_header_get(head, "content-type"), 17);
+    if (head->status == 401 || head->status == 403) /* it serves us no longer, or never did */
+        catalogue_drop_peer(w->f->offers, &w->peer);
     if (head->status != 200 || !bytes_eq_nocase(type, BYTES_LIT("text/event-stream"))) {
         give_up(w);
         return;
@@ -292,6 +294,7 @@ static void follow(struct feeds *f, const struct known_peer *peer, bool is_wante
 {
     if (strncmp(peer->version, "/conduit/", 9) != 0 ||
         !known_peer_has_protocol(peer, HTTP_PROTOCOL) ||
+        (f->must_wait && f->must_wait(f->ctx, &peer->id)) ||
         map_get(&f->by_peer, peer_id_bytes(&peer->id)) || !has_room(f, is_wanted))
         return;
     struct feed *w = MEM_NEW(struct feed);
@@ -371,6 +374,25 @@ void feeds_want(struct feeds *f, const struct peer_id *peer)
     const struct known_peer *record = p2p_host_record(f->host, peer);
     if (record && p2p_host_is_connected(f->host, peer))
         follow(f, record, true);
+}
+
+void feeds_refresh(struct feeds *f, const struct peer_id *peer)
+{
+    struct peer_id id = *peer;
+    struct feed *w = map_get(&f->by_peer, peer_id_bytes(&id));
+    if (!w) {
+        feeds_want(f, &id);
+        return;
+    }
+    if (w->is_opening)
+        return; /* the request is still to be sent */
+    if (w->call)
+        http_call_cancel(w->call);
+    w->call = NULL;
+    timer_clear(f->sched, &w->retry);
+    w->is_known = false;
+    w->failures = 0;
+    feed_open(w);
 }
 
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer)

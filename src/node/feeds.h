@@ -25,6 +25,9 @@ struct feeds {
     struct map by_peer; /* peer id -> struct feed */
     struct p2p_watch watch;
     struct list waiters; /* struct feeds_waiter */
+    /* Not yet: an invite is being shown to this peer first (feeds_refresh follows). NULL: never. */
+    bool (*must_wait)(void *ctx, const struct peer_id *peer);
+    void *ctx;
 };
 
 /* Somebody who waits for news: called after each snapshot and each change, and when a feed fails. */
@@ -43,6 +46,8 @@ void feeds_unwait(struct feeds_waiter *w);
 void feeds_review(struct feeds *f, const struct peer_id *peer);
 /* A connected peer whose offers are searched for: the least recently used provider makes room for its feed. */
 void feeds_want(struct feeds *f, const struct peer_id *peer);
+/* What it offers us may have changed, since it knows us now: its feed is opened, or opened anew. */
+void feeds_refresh(struct feeds *f, const struct peer_id *peer);
 /* Its first snapshot has come (or will never: the feed has failed since). */
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer);
 /* That of all of them. */

@@ -114,6 +114,14 @@ static enum filter_verdict on_reply(struct gateway_filter *f, int *status, struc
     return v;
 }
 
+static bool on_usage(const struct gateway_filter *f, uint64_t *prompt, uint64_t *completion)
+{
+    const struct fixup *x = fixup_of((struct gateway_filter *)f);
+    *prompt = x->usage.prompt_tokens;
+    *completion = x->usage.completion_tokens;
+    return x->usage.is_known;
+}
+
 static void filter_free(struct gateway_filter *f)
 {
     fixup_fini(fixup_of(f));
@@ -123,7 +131,8 @@ static void filter_free(struct gateway_filter *f)
 struct gateway_filter *fixup_filter_new(const struct gateway_request *req, const char *model,
                                         const char *id, uint64_t created_s)
 {
-    static const struct gateway_filter_ops ops = {on_event, on_end, on_reply, filter_free};
+    static const struct gateway_filter_ops ops = {on_event, on_end, on_reply, on_usage,
+                                                  filter_free};
     static const enum fixup_path paths[] = {[REQUEST_CHAT] = FIXUP_CHAT,
                                             [REQUEST_COMPLETION] = FIXUP_COMPLETION,
                                             [REQUEST_EMBEDDINGS] = FIXUP_EMBEDDINGS,

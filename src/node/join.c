@@ -11,6 +11,8 @@
 
 #define PAUSE_FIRST_US US_PER_S
 #define PAUSE_MAX_US   (60 * US_PER_S)
+#define AT_ONCE_US     US_PER_S        /* nobody who admits us leaves so soon */
+#define STEADY_US      (10 * US_PER_S) /* what has lasted so long is tried again at once */
 enum { DEFAULT_PORT = 8000 };
 
 struct entry {
@@ -22,7 +24,7 @@ struct entry {
     bool is_connected, was_tried, is_connecting;
     struct p2p_connect connect;
     struct timer retry;
-    uint64_t pause_us;
+    uint64_t pause_us, since_us;
     char why[160]; /* the last try failed; "": it did not, or there was none */
 };
 
@@ -66,7 +68,7 @@ static void on_connect(struct p2p_connect *r, int err, const struct peer_id *pee
               peer_id_text(peer, who, sizeof who));
     e->peer = *peer;
     e->is_connected = true;
-    e->pause_us = PAUSE_FIRST_US;
+    e->since_us = sched_now(e->j->sched);
     p2p_host_protect(e->j->host, &e->peer, true);
     e->j->named(e->j->ctx, &e->peer);
 }
@@ -93,7 +95,18 @@ static void on_disconnected(struct p2p_watch *w, const struct peer_id *peer, int
         struct entry *e = LIST_ENTRY(it, struct entry, link);
         if (!e->is_connected || !peer_id_eq(&e->peer, peer))
             continue;
-        TRACE(NODE, WARN, "bootstrap %s is gone (%s) -> connecting again", e->text, err_text(err));
+        uint64_t lasted_us = sched_now(j->sched) - e->since_us;
+        if (lasted_us < AT_ONCE_US)
+            TRACE(
+                NODE, WARN,
+                "bootstrap %s hung up at once; perhaps it does not admit this node -> trying again "
+                "in %llu s",
+                e->text, (unsigned long long)(e->pause_us / US_PER_S));
+        else
+            TRACE(NODE, WARN, "bootstrap %s is gone (%s) -> connecting again", e->text,
+                  err_text(err));
+        if (lasted_us >= STEADY_US)
+            e->pause_us = PAUSE_FIRST_US;
         e->is_connected = false;
         p2p_host_protect(j->host, &e->peer, false);
         retry_later(e);

@@ -34,6 +34,11 @@ static unsigned minute_of_day(void *ctx)
     return (unsigned)(tm.tm_hour * 60 + tm.tm_min);
 }
 
+static uint32_t local_day(void *ctx)
+{
+    return invites_now(&((struct node *)ctx)->invites).day;
+}
+
 /* --- state and http --- */
 
 static void make_state(struct node *n)
@@ -48,8 +53,10 @@ static void make_state(struct node *n)
     catalogue_init(&n->offers, rng_u64(n->rng));
     measures_init(&n->measures, rng_u64(n->rng));
     guard_init(&n->guard, &g, sched_now(n->sched), rng_u64(n->rng));
+    n->guard.invites = &n->invites.book;
     n->has_guard = true;
     node_trust_init(n);
+    node_trust_guests(n);
 }
 
 static int make_http(struct node *n, char *why)
@@ -107,7 +114,13 @@ static int listen_p2p(struct node *n, char *why)
 static bool has_joined(void *ctx)
 {
     struct node *n = ctx; /* with its bootstrap nodes dead it may be in the network all the same */
-    return join_is_in(&n->join) || dht_stats(n->kad.dht).table_peers > 0;
+    return (join_is_in(&n->join) || dht_stats(n->kad.dht).table_peers > 0) &&
+           !guest_is_showing(&n->guest, NULL);
+}
+
+static bool must_wait_for_invite(void *ctx, const struct peer_id *peer)
+{
+    return guest_is_showing(&((struct node *)ctx)->guest, peer);
 }
 
 static bool is_loading(void *ctx, struct bytes model)
@@ -161,6 +174,7 @@ static int make_network(struct node *n, char *why)
         snprintf(why, CONFIG_WHY, "the identity key cannot sign");
         return E_AUTH;
     }
+    p2p_host_gate(n->host, access_may_connect, &n->access);
     int err = kad_port_init(&n->kad, n->host, n->sched, n->rng);
     n->has_kad = true;
     n->kad.is_stranger = is_stranger;
@@ -168,6 +182,9 @@ static int make_network(struct node *n, char *why)
     feeds_init(&n->feeds, n->host, n->sched, n->client, &n->offers, &n->measures, &n->trust,
                rng_u64(n->rng));
     n->has_feeds = true;
+    n->feeds.must_wait = must_wait_for_invite;
+    n->feeds.ctx = n;
+    guest_start(&n->guest, n->host, n->sched, n->client, &n->feeds);
     discover_init(&n->discover, n->host, n->kad.dht, n->sched, &n->feeds, &n->offers,
                   rng_u64(n->rng));
     n->discover.has_joined = has_joined;
@@ -297,7 +314,9 @@ static int make_engine(struct node *n, char *why)
 static void on_http_stream(void *ctx, struct stream *s, const struct peer_id *peer)
 {
     static const struct http_conn_options options = {.one_request = true};
-    http_server_conn_open(((struct node *)ctx)->peer_server, s, &options);
+    struct node *n = ctx;
+    access_judge(&n->access, &s->principal);
+    http_server_conn_open(n->peer_server, s, &options);
 }
 
 static int make_gateway(struct node *n)
@@ -332,6 +351,7 @@ static int make_gateway(struct node *n)
         .reply_limit = 64 * MIB,
         .max_attempts = 4,
         .minute_of_day = minute_of_day,
+        .day = local_day,
         .render = node_render,
         .admits = node_admits,
         .node = n,
@@ -342,6 +362,8 @@ static int make_gateway(struct node *n)
     };
     n->gateway = gateway_new(&cfg);
     n->announce.gateway = n->gateway;
+    n->invites.ended = invites_standing_changed;
+    n->invites.ctx = n;
     struct http_server_config peers = {.sched = n->sched,
                                        .handler = gateway_peer_handler(),
                                        .ctx = n->gateway,
@@ -363,15 +385,13 @@ static int start(struct node *n, char *why)
     if (err || (err = identity_load(n->dir.path, n->rng, &n->key, why)))
         return err;
     peer_id_text(&n->key.id, n->peer, sizeof n->peer);
-    if (n->cfg->psk && (err = network_key_load(n->cfg->psk, &n->network, why)))
+    if ((err = node_membership(n, why)))
         return err;
-    n->has_network = n->cfg->psk != NULL;
     make_state(n);
     if ((err = make_http(n, why)) || (err = make_network(n, why)) || (err = make_engine(n, why)) ||
         (err = make_gateway(n)) || (err = node_listen(n, why)))
         return err;
-    err = join_init(&n->join, n->host, n->kad.dht, n->sched, &n->cfg->bootstrap, node_on_named, n,
-                    why);
+    err = join_init(&n->join, n->host, n->kad.dht, n->sched, &n->bootstrap, node_on_named, n, why);
     n->has_join = true;
     kept_init(&n->kept, n->sched, n->kad.dht, n->dir.path, node_on_kept, n);
     n->has_kept = true;
@@ -501,6 +521,7 @@ void node_free(struct node *n)
         http_server_free(n->peer_server);
     if (n->has_announce)
         announce_fini(&n->announce);
+    guest_fini(&n->guest);
     if (n->has_feeds)
         feeds_fini(&n->feeds);
     if (n->engine)
@@ -517,6 +538,11 @@ void node_free(struct node *n)
         http_net_free(n->net);
     if (n->client)
         http_client_free(n->client);
+    if (n->has_access)
+        access_fini(&n->access);
+    if (n->has_invites)
+        invites_fini(&n->invites);
+    strlist_clear(&n->bootstrap);
     if (n->has_guard) {
         guard_fini(&n->guard);
         trust_fini(&n->trust);

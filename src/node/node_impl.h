@@ -6,11 +6,14 @@
 #include "gateway/gateway.h"
 #include "http/client_shell.h"
 #include "loop/loop.h"
+#include "node/access.h"
 #include "node/announce.h"
 #include "node/confirm.h"
 #include "node/datadir.h"
 #include "node/discover.h"
 #include "node/feeds.h"
+#include "node/guest.h"
+#include "node/invites.h"
 #include "node/join.h"
 #include "node/kad_port.h"
 #include "node/kept.h"
@@ -33,6 +36,10 @@ struct node {
     struct pnet_key network; /* when has_network */
     char peer[PEER_ID_TEXT], api[160], agent[64];
     /* state */
+    struct invites invites;
+    struct access access;
+    struct guest guest;
+    struct strlist bootstrap; /* those of the configuration, and of invites */
     struct catalogue offers;
     struct measures measures;
     struct guard guard;
@@ -57,13 +64,14 @@ struct node {
     struct ways ways;
     struct announce announce;
     struct gateway *gateway;
-    bool has_network, has_kad, has_feeds, has_discover, has_join, has_kept, has_announce, has_guard, has_ways;
     struct list doctors; /* running diagnoses */
     unsigned doctor_count;
     struct list dht_gets; /* keys being looked up */
     unsigned dht_get_count;
     struct timer record; /* of the node itself, in the DHT */
     uint64_t record_seq;
+    bool has_network, has_invites, has_access, has_kad, has_feeds, has_discover, has_join, has_kept,
+        has_announce, has_guard, has_ways;
     /* stopping */
     struct timer drain;
     uint64_t drain_until_us;
@@ -73,7 +81,7 @@ struct node {
 };
 
 /* pages.c: the documents that the gateway serves. */
-int node_render(void *node, enum gateway_page page, struct buf *out);
+int node_render(void *node, enum gateway_page page, const struct principal *who, struct buf *out);
 /* routes.c: what the node serves beside the gateway, to the owner and to peers. */
 extern const struct gateway_route node_local_routes[], node_peer_routes[];
 extern const size_t node_local_route_count, node_peer_route_count;
@@ -85,6 +93,11 @@ size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS]);
 int node_limits_json(struct node *n, struct buf *out);
 /* metrics.c: Prometheus' text, after the gateway's own. */
 int node_metrics(struct node *n, struct buf *out);
+/* membership.c: networks, hosts and guests of this node; reads what is given and kept. */
+int node_membership(struct node *n, char *why);
+void node_trust_guests(struct node *n);
+/* A guest's invite has begun or ceased to hold. */
+void node_trust_guest(struct node *n, const struct peer_id *peer);
 /* identity.c: reads or makes identity.key. */
 int identity_load(const char *dir, struct rng *rng, struct key_pair *out, char *why);
 /* listen.c: the local HTTP address and the control socket. */

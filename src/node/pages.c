@@ -220,7 +220,7 @@ static int network_page(const struct node *n, struct buf *out)
     return err ? err : buf_append_str(out, "]}");
 }
 
-int node_render(void *node, enum gateway_page page, struct buf *out)
+int node_render(void *node, enum gateway_page page, const struct principal *who, struct buf *out)
 {
     struct node *n = node;
     switch (page) {
@@ -229,13 +229,13 @@ int node_render(void *node, enum gateway_page page, struct buf *out)
     case GATEWAY_PAGE_PEERS:
         return peers_page(n, out);
     case GATEWAY_PAGE_OFFERS:
-        return announce_json(&n->announce, out);
+        return announce_json(&n->announce, who, out);
     case GATEWAY_PAGE_OFFERS_NETWORK:
         return network_page(n, out);
     case GATEWAY_PAGE_METRICS:
         return node_metrics(n, out);
     case GATEWAY_PAGE_FEED:
-        return announce_snapshot(&n->announce, out);
+        return announce_snapshot(&n->announce, who, out);
     }
     return E_BUG;
 }

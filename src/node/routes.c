@@ -39,9 +39,13 @@ const struct gateway_route node_local_routes[] = {
     {HTTP_GET, "/conduit/v1/limits", false, serve_limits},
     {HTTP_GET, "/conduit/v1/dht/get", true, dht_get_serve},
     {HTTP_GET, "/conduit/v1/dht/status", false, dht_status_serve},
+    {HTTP_GET, "/conduit/v1/invites", true, invites_serve_list},
+    {HTTP_POST, "/conduit/v1/invites", true, invites_serve_make},
+    {HTTP_POST, "/conduit/v1/invites/revoke", true, invites_serve_revoke},
 };
 const struct gateway_route node_peer_routes[] = {
     {HTTP_GET, "/conduit/v1/hello", false, serve_hello},
+    {HTTP_POST, "/conduit/v1/invite", false, invites_serve_show},
 };
 /* clang-format on */
 const size_t node_local_route_count = ARRAY_LEN(node_local_routes);

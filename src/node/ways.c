@@ -96,9 +96,10 @@ static void put_usage(struct way *y, const struct gateway_request *req)
 static int edit_body(struct way *y, const struct engine_way *ew)
 {
     const struct gateway_request *req = y->o->request;
-    struct json_edit edits[2];
-    size_t n = 0, total, model_n = 0;
-    bool adds_usage = req->is_stream && !req->wants_usage && ew->needs_fixup;
+    struct json_edit edits[2 + REQUEST_MAX_TOKENS];
+    size_t n = 0, total, model_n = 0, usage_n = 0;
+    bool counts = ew->needs_fixup || y->o->counts_tokens;
+    bool adds_usage = req->is_stream && !req->wants_usage && counts;
     /* The gateway would send the choice's name. */
     if (strcmp(req->model, ew->model) != 0 || strcmp(y->o->choice->model, ew->model) != 0) {
         struct json_writer w = json_write(&y->edits);
@@ -107,11 +108,19 @@ static int edit_body(struct way *y, const struct engine_way *ew)
     }
     if (adds_usage)
         put_usage(y, req);
+    usage_n = buf_len(&y->edits) - model_n;
+    if (y->o->max_tokens)
+        (void)buf_printf(&y->edits, "%llu", (unsigned long long)y->o->max_tokens);
     struct bytes all = buf_view(&y->edits);
     if (model_n)
         edits[n++] = (struct json_edit){"model", bytes_first(all, model_n)};
     if (adds_usage)
-        edits[n++] = (struct json_edit){"stream_options", bytes_skip(all, model_n)};
+        edits[n++] =
+            (struct json_edit){"stream_options", bytes_first(bytes_skip(all, model_n), usage_n)};
+    for (size_t i = 0; y->o->max_tokens && i < REQUEST_MAX_TOKENS; i++)
+        if (i == 0 || json_find(&req->skim, request_max_tokens[i]))
+            edits[n++] =
+                (struct json_edit){request_max_tokens[i], bytes_skip(all, model_n + usage_n)};
     struct bytes parts[JSON_SLICES_MAX];
     int count = n ? json_splice(&req->skim, edits, n, parts, &total) : 0;
     if (count <= 0)
@@ -144,7 +153,7 @@ static void on_slot(struct engine_ticket *t, int err, const struct engine_way *e
     way.header_count = ew->header_count;
     way.body = count ? y->slices : NULL;
     way.body_count = count;
-    if (ew->needs_fixup)
+    if (ew->needs_fixup || y->o->counts_tokens)
         way.filter = fixup_filter_new(y->o->request, y->o->choice->model, id,
                                       sched_wall_ms(y->w->sched) / 1000);
     y->o->ready(y->o, 0, &way);

@@ -99,7 +99,7 @@ struct p2p_connect {
     bool is_urgent;      /* a user asked: do not honour the back-off after failures */
     bool is_direct;      /* not over a relay, also when connected over one */
     /* err 0: connected, `peer` is who (borrowed for the call). E_WRONG_PEER, E_UNAVAILABLE (failed a
-     * moment ago), E_NOT_FOUND (no address), E_TIMEOUT, E_REFUSED, …; `why` is a sentence. */
+     * moment ago), E_DENIED (the gate), E_NOT_FOUND (no address), E_TIMEOUT, E_REFUSED, …; `why` is a sentence. */
     void (*done)(struct p2p_connect *r, int err, const struct peer_id *peer, const char *why);
     struct list link; /* private from here */
     struct timer timer;
@@ -170,7 +170,8 @@ void p2p_host_protect(struct p2p_host *h, const struct peer_id *peer, bool prote
 /* Hints of somebody (DHT, mDNS, an invite) about a peer's addresses. */
 void p2p_host_learn(struct p2p_host *h, const struct peer_id *peer, const struct bytes *addrs,
                     size_t addr_count, uint64_t ttl_us);
-/* May everybody connect? NULL: yes. False closes the connection once the peer proved who it is. */
+/* May everybody connect? NULL: yes. False closes the connection once the peer proved who it is, before any
+ * stream; and a peer that is named is not even dialled (`from` is NULL then): E_DENIED. */
 void p2p_host_gate(struct p2p_host *h,
                    bool (*may)(void *ctx, const struct peer_id *peer, const struct net_addr *from),
                    void *ctx);

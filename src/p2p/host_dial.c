@@ -378,7 +378,11 @@ static void request_timed_out(struct timer *t)
     struct p2p_connect *r = CONTAINER_OF(t, struct p2p_connect, timer);
     struct host_dial *d = r->dial;
     if (!d) { /* the answer was known at once */
-        r->done(r, r->err, &r->who, r->err ? "it failed a moment ago" : "");
+        r->done(r, r->err, &r->who,
+                r->err == E_UNAVAILABLE ? "it failed a moment ago"
+                : r->err == E_DENIED    ? "it is not admitted here"
+                : r->err                ? err_text(r->err)
+                                        : "");
         return;
     }
     answer(r, E_TIMEOUT, d->has_peer ? &d->peer : NULL,
@@ -472,10 +476,13 @@ void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r)
     bool is_self = peer && peer_id_eq(peer, &h->id);
     bool is_connected = p && (r->is_direct ? host_peer_direct(p) : host_peer_conn(p));
     bool is_full = !d && h->dial_count >= LIMIT_DIALS;
+    bool is_denied = peer && h->may && !h->may(h->may_ctx, peer, NULL);
     h->dials_refused += is_full;
-    if (h->is_closing || is_self || is_connected || is_full || (!d && must_wait(h, r, peer))) {
+    if (h->is_closing || is_self || is_denied || is_connected || is_full ||
+        (!d && must_wait(h, r, peer))) {
         answer_soon(r, h->is_closing  ? E_CANCELLED
                        : is_self      ? E_INVALID
+                       : is_denied    ? E_DENIED
                        : is_connected ? 0
                        : is_full      ? E_BUSY
                                       : E_UNAVAILABLE);

@@ -98,6 +98,10 @@ static bool is_candidate(const struct route_request *req, const struct catalogue
         return false;
     if (any ? !(o->offer.abilities & OFFER_CHAT) : !catalogue_is_named(&o->offer, req->model))
         return false;
+    if (req->may_use && !req->may_use(req->ctx, &o->offer)) {
+        out->denied++;
+        return false;
+    }
     if (o->peer->bar != CATALOGUE_USED) {
         out->barred++;
         out->barred_peer = o->peer;

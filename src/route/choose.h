@@ -20,6 +20,9 @@ struct route_request {
     uint32_t needs;     /* abilities that the offer must have */
     bool own_only;      /* a peer's request: never passed on, nor to what is not shared */
     bool others_only;
+    /* Of the offers that would do, those that the asker may use; NULL: all. */
+    bool (*may_use)(const void *ctx, const struct offer *o);
+    const void *ctx;
     uint32_t prompt_tokens; /* estimate; 0: not known. Offers with less context are left out */
 };
 
@@ -48,6 +51,7 @@ struct route_choice {
     unsigned unfit;      /* … because an ability or the context is missing */
     unsigned barred;     /* … because their peers are only listed; not counted in `named` */
     const struct catalogue_peer *barred_peer; /* one of those; borrowed from the catalogue */
+    unsigned denied;     /* … because the asker may not use them */
     double latency_us, success;
     uint32_t waiting;
     bool was_drawn; /* one of several equals */

@@ -98,7 +98,8 @@ static unsigned app_minute(void *ctx)
     return ((struct app *)ctx)->minute;
 }
 
-static int app_render(void *ctx, enum gateway_page page, struct buf *out)
+static int app_render(void *ctx, enum gateway_page page, const struct principal *who,
+                      struct buf *out)
 {
     return buf_append_str(out, page == GATEWAY_PAGE_FEED ? "event: snapshot\ndata: {}\n\n" : "{}");
 }

@@ -92,7 +92,7 @@ static void script_free(struct gateway_filter *f)
 
 static struct gateway_filter *script_new(struct try *t)
 {
-    static const struct gateway_filter_ops ops = {script_event, script_end, script_reply,
+    static const struct gateway_filter_ops ops = {script_event, script_end, script_reply, NULL,
                                                   script_free};
     struct script *s = MEM_NEW(struct script);
     s->base.ops = &ops;

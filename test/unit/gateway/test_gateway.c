@@ -66,7 +66,7 @@ static void a_peer_watches_four_times_at_most(void **state)
         get(a, PRINCIPAL_PEER, "/conduit/v1/offers", "accept: text/event-stream\r\n");
     assert_true(app_got(more, "HTTP/1.1 429 ") && app_got(more, "too_many_watchers"));
     assert_int_equal(gateway_watchers(a->g), LIMIT_FEED_PEER);
-    gateway_feed(a->g, BYTES_LIT("event: load\ndata: {}\n\n"));
+    gateway_feed(a->g, BYTES_LIT("event: load\ndata: {}\n\n"), NULL);
     fake_world_run(&a->w);
     gateway_close(a->g);
     assert_int_equal(gateway_watchers(a->g), 0);
@@ -80,7 +80,7 @@ static void a_watcher_that_does_not_read_is_cut_off(void **state)
     char *big = mem_printf("event: load\ndata: %0*d\n\n", 100000, 1);
     c->window = 0;
     for (int i = 0; i < 5 && gateway_watchers(a->g); i++) {
-        gateway_feed(a->g, bytes_str(big));
+        gateway_feed(a->g, bytes_str(big), NULL);
         fake_world_run(&a->w);
     }
     free(big);

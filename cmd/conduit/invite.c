@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+/* conduit invite: makes an invite, lists those given out, takes one back. The text goes to stdout alone, so that
+ * it can be piped; what it gives is said on stderr. */
+#include "api.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "codec/json.h"
+#include "node/text_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "conduit invite [OPTION]…: make an invite for one guest; there: conduit up --join INVITE\n"
+    "conduit invite list: the invites given out, whose they are, what was used today\n"
+    "conduit invite revoke ID|NAME: take one back\n"
+    "\n"
+    "  --name NAME           for whom, for your own list\n"
+    "  --expires TIME        90m, 12h, 7d, 4w [7d]\n"
+    "  --models A,B          what the guest may use [all that is shared]\n"
+    "  --requests-per-day N  [no limit]\n"
+    "  --tokens-per-day N    questions and answers together [no limit]\n"
+    "  --hours HH:MM-HH:MM   of this machine's day [always]\n"
+    "  --concurrent N        requests at once [no limit]\n"
+    "  --address ADDR,…      where the guest finds this node [its own addresses]\n"
+    "  --json                one JSON object\n"
+    "  --data-dir DIR        the node of that directory\n"
+    "\n"
+    "Whoever shows an invite first is its guest, and nobody else after. It limits guests of a node "
+    "that\n"
+    "serves guests only: conduit up --invite-only.\n";
+
+/* --- asking --- */
+
+static int call(const struct common *c, const char *method, const char *path, struct bytes body,
+                struct api_response *r)
+{
+    struct api a;
+    int rc = api_init(&a, "invite", c);
+    *r = (struct api_response){0};
+    if (rc != 0)
+        return rc;
+    const struct api_request req = {
+        .method = method, .path = path, .body = body, .total_us = 30 * US_PER_S};
+    api_call(&a, &req, r);
+    rc = api_complain(&a, r);
+    api_fini(&a);
+    return rc;
+}
+
+static void forget(struct api_response *r)
+{
+    if (r->body.base)
+        mem_wipe(r->body.base, r->body.cap);
+    api_response_fini(r);
+}
+
+static struct json_doc *document(const struct api_response *r)
+{
+    struct json_doc *doc = NULL;
+    (void)json_parse(buf_view(&r->body), LIMIT_CLI_DOCUMENT, &doc, NULL);
+    return doc;
+}
+
+static void print_raw(const struct api_response *r)
+{
+    struct bytes b = buf_view(&r->body);
+    fwrite(b.p, 1, b.n, stdout);
+    putchar('\n');
+}
+
+/* --- made --- */
+
+struct wish {
+    const char *name, *expires, *models, *requests, *tokens, *hours, *concurrent, *address;
+};
+
+/* "7d" as seconds; 0: it is none. */
+static uint64_t seconds_of(const char *text)
+{
+    static const struct {
+        char unit;
+        uint64_t s;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+    uint64_t n = 0;
+    size_t len = strlen(text);
+    for (size_t i = 0; len && i < ARRAY_LEN(units); i++)
+        if (text[len - 1] == units[i].unit && bytes_to_u64(bytes_of(text, len - 1), &n) == 0 &&
+            n <= UINT64_C(1000000000) / units[i].s)
+            return n * units[i].s;
+    return 0;
+}
+
+static void put_words(struct json_writer *w, const char *key, const char *words)
+{
+    if (!words)
+        return;
+    json_key(w, key);
+    json_open_array(w);
+    for (const char *p = words; *p;) {
+        size_t n = strcspn(p, ",");
+        struct bytes word = bytes_trim(bytes_of(p, n));
+        if (word.n)
+            json_put_bytes(w, word);
+        p += n + (p[n] == ',');
+    }
+    json_close_array(w);
+}
+
+static int put_number(struct json_writer *w, const char *key, const char *flag, const char *text)
+{
+    uint64_t v;
+    if (!text)
+        return 0;
+    if (bytes_to_u64(bytes_str(text), &v) || v == 0)
+        return usage_error("invite", "--%s: '%s' is not a number from 1 on", flag, text);
+    json_member_u64(w, key, v);
+    return 0;
+}
+
+static int put_wish(struct json_writer *w, const struct wish *v)
+{
+    uint64_t s = v->expires ? seconds_of(v->expires) : 0;
+    if (v->expires && !s)
+        return usage_error("invite", "--expires: '%s' is not as 90m, 12h, 7d or 4w", v->expires);
+    json_open_object(w);
+    if (v->name)
+        json_member_str(w, "name", v->name);
+    if (s)
+        json_member_u64(w, "expires_s", s);
+    put_words(w, "models", v->models);
+    put_words(w, "addresses", v->address);
+    if (v->hours)
+        json_member_str(w, "hours", v->hours);
+    int rc = put_number(w, "requests_per_day", "requests-per-day", v->requests);
+    rc = rc ? rc : put_number(w, "tokens_per_day", "tokens-per-day", v->tokens);
+    rc = rc ? rc : put_number(w, "concurrent", "concurrent", v->concurrent);
+    json_close_object(w);
+    return rc;
+}
+
+static void say_limit(const struct json *root, const char *key, const char *words)
+{
+    uint64_t v = 0;
+    if (json_u64(json_get(root, key), &v) && v)
+        fprintf(stderr, ", %llu %s", (unsigned long long)v, words);
+}
+
+static void say_made(const struct json *root)
+{
+    struct bytes name = json_get_str(root, "name"), hours = json_get_str(root, "hours");
+    struct buf models;
+    buf_init(&models, LIMIT_CLI_CELL);
+    for (struct json_iter it = json_iter(json_get(root, "models")); json_next(&it);)
+        (void)buf_printf(&models, "%s%.*s", buf_len(&models) ? ", " : "",
+                         BYTES_FMT(json_str(it.value)));
+    if (!buf_len(&models))
+        (void)buf_append_str(&models, "all shared models");
+    fprintf(stderr, "for %.*s, until %.*s: %.*s", BYTES_FMT(name.n ? name : BYTES_LIT("one guest")),
+            BYTES_FMT(json_get_str(root, "expires")), BYTES_FMT(buf_view(&models)));
+    say_limit(root, "requests_per_day", "requests a day");
+    say_limit(root, "tokens_per_day", "tokens a day");
+    say_limit(root, "concurrent", "at once");
+    if (hours.n)
+        fprintf(stderr, ", %.*s", BYTES_FMT(hours));
+    fputs(
+        ".\nGive it to nobody else: whoever shows it first is the guest. There: conduit up --join "
+        "INVITE\n",
+        stderr);
+    if (json_bool(json_get(root, "has_network_key"), false))
+        fputs("It holds the key of your private network.\n", stderr);
+    if (!json_bool(json_get(root, "is_invite_only"), true))
+        fputs(
+            "Note: this node serves others without an invite too; its limits bind guests of a node "
+            "started with --invite-only.\n",
+            stderr);
+    buf_fini(&models);
+}
+
+static int make(const struct common *c, const struct wish *wish)
+{
+    struct api_response r;
+    struct buf body;
+    buf_init(&body, 0);
+    struct json_writer w = json_write(&body);
+    int rc = put_wish(&w, wish);
+    if (rc == 0) {
+        rc = call(c, "POST", "/conduit/v1/invites", buf_view(&body), &r);
+        if (rc == 0 && c->json) {
+            print_raw(&r);
+        } else if (rc == 0) {
+            struct json_doc *doc = document(&r);
+            printf("%.*s\n", BYTES_FMT(json_get_str(json_root(doc), "invite")));
+            fflush(stdout);
+            say_made(json_root(doc));
+            json_free(doc);
+        }
+        forget(&r);
+    }
+    buf_fini(&body);
+    return rc;
+}
+
+/* --- list and revoke --- */
+
+static void add_used(struct text_table *t, const struct json *e, const char *used,
+                     const char *limit)
+{
+    uint64_t u = 0, l = 0;
+    (void)json_u64(json_get(e, used), &u);
+    if (json_u64(json_get(e, limit), &l) && l)
+        text_table_addf(t, "%llu of %llu", (unsigned long long)u, (unsigned long long)l);
+    else
+        text_table_addf(t, "%llu", (unsigned long long)u);
+}
+
+static int list(const struct common *c)
+{
+    struct api_response r;
+    int rc = call(c, "GET", "/conduit/v1/invites", (struct bytes){0}, &r);
+    if (rc == 0 && c->json) {
+        print_raw(&r);
+    } else if (rc == 0) {
+        struct json_doc *doc = document(&r);
+        struct text_table t;
+        struct buf out;
+        text_table_init(&t, "ID,NAME,STATE,EXPIRES,REQUESTS TODAY,TOKENS TODAY,GUEST");
+        for (struct json_iter it = json_iter(json_get(json_root(doc), "invites"));
+             json_next(&it);) {
+            text_table_add(&t, bytes_first(json_get_str(it.value, "id"), 8));
+            text_table_add(&t, json_get_str(it.value, "name"));
+            text_table_add(&t, json_get_str(it.value, "state"));
+            text_table_add(&t, json_get_str(it.value, "expires"));
+            add_used(&t, it.value, "requests_today", "requests_per_day");
+            add_used(&t, it.value, "tokens_today", "tokens_per_day");
+            text_table_add(&t, json_get_str(it.value, "guest"));
+        }
+        buf_init(&out, 0);
+        text_table_print(&t, &out);
+        fwrite(buf_view(&out).p, 1, buf_len(&out), stdout);
+        buf_fini(&out);
+        text_table_fini(&t);
+        json_free(doc);
+    }
+    api_response_fini(&r);
+    return rc;
+}
+
+static int revoke(const struct common *c, const char *what)
+{
+    struct api_response r;
+    struct buf body;
+    buf_init(&body, 0);
+    struct json_writer w = json_write(&body);
+    json_open_object(&w);
+    json_member_str(&w, "invite", what);
+    json_close_object(&w);
+    int rc = call(c, "POST", "/conduit/v1/invites/revoke", buf_view(&body), &r);
+    if (rc == 0 && c->json)
+        print_raw(&r);
+    else if (rc == 0)
+        printf("revoked; what its guest runs now may end, nothing more is served\n");
+    api_response_fini(&r);
+    buf_fini(&body);
+    return rc;
+}
+
+int command_invite(int argc, char **argv)
+{
+    struct common c;
+    argc = common_take(&c, argc, argv);
+    if (c.help) {
+        fputs(help, stdout);
+        return EXIT_OK;
+    }
+    struct wish w = {
+        .name = option_take(&argc, argv, "name"),
+        .expires = option_take(&argc, argv, "expires"),
+        .models = option_take(&argc, argv, "models"),
+        .requests = option_take(&argc, argv, "requests-per-day"),
+        .tokens = option_take(&argc, argv, "tokens-per-day"),
+        .hours = option_take(&argc, argv, "hours"),
+        .concurrent = option_take(&argc, argv, "concurrent"),
+        .address = option_take(&argc, argv, "address"),
+    };
+    if (argc == 1)
+        return make(&c, &w);
+    if (argc == 2 && strcmp(argv[1], "list") == 0)
+        return list(&c);
+    if (argc == 3 && strcmp(argv[1], "revoke") == 0)
+        return revoke(&c, argv[2]);
+    if (strcmp(argv[1], "revoke") == 0)
+        return usage_error("invite", "revoke needs the ID or NAME of one; see conduit invite list");
+    return usage_error("invite", "'%s' means nothing here; see conduit invite --help", argv[1]);
+}

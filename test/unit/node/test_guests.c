@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT
+/* Whole nodes in virtual time: one that serves guests only, its guest, and others who would be.
+ *
+ *      guest 10.0.0.2 ------- 20 ms -------- issuer 10.0.0.1 (echo:, invite-only)
+ *                                               |
+ *      other 10.0.0.3 --------------------------/                                       */
+#include "node/node_impl.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MS 1000u
+#define S  1000000u
+
+enum { MACHINES = 3, OPTIONS = 6 };
+
+struct machine {
+    struct loop *loop;
+    struct config cfg;
+    struct node *node;
+    char dir[64], ip[24];
+};
+
+struct world {
+    struct loop_virtual *v;
+    struct machine m[MACHINES];
+};
+
+static char *const no_env[] = {"HOME=/nonexistent", NULL};
+
+static void set(struct machine *m, const char *key, const char *value)
+{
+    char why[CONFIG_WHY];
+    if (config_set(&m->cfg, key, value, RANK_FLAG, why))
+        fail_msg("%s", why);
+}
+
+static void start(struct machine *m)
+{
+    char why[CONFIG_WHY];
+    if (node_start(m->loop, &m->cfg, no_env, "0.0.0", &m->node, why))
+        fail_msg("%s", why);
+}
+
+/* options: key, value, key, value, NULL */
+static struct machine *up(struct world *w, int i, const char *const *options)
+{
+    struct machine *m = &w->m[i];
+    struct net_addr at;
+    struct loop_virtual_link link = {.delay_us = 20 * MS};
+    snprintf(m->ip, sizeof m->ip, "10.0.0.%d", i + 1);
+    snprintf(m->dir, sizeof m->dir, "/tmp/conduit-sim-XXXXXX");
+    assert_non_null(mkdtemp(m->dir));
+    assert_int_equal(net_addr_parse_ip(m->ip, 0, &at), 0);
+    m->loop = loop_virtual_machine(w->v, &at);
+    for (int k = 0; k < i; k++)
+        loop_virtual_set_link(w->v, w->m[k].loop, m->loop, &link);
+    config_init(&m->cfg);
+    set(m, "data_dir", m->dir);
+    set(m, "p2p_host", m->ip);
+    for (; *options; options += 2)
+        set(m, options[0], options[1]);
+    start(m);
+    return m;
+}
+
+static void run_for(struct world *w, uint64_t us)
+{
+    loop_virtual_run(w->v, loop_virtual_now(w->v) + us, NULL, NULL);
+}
+
+static void world_down(struct world *w)
+{
+    char command[96];
+    for (int i = MACHINES; i-- > 0;) {
+        struct machine *m = &w->m[i];
+        if (!m->loop)
+            continue;
+        if (m->node)
+            node_free(m->node);
+        config_fini(&m->cfg);
+        snprintf(command, sizeof command, "rm -rf %s", m->dir);
+        assert_int_equal(system(command), 0);
+    }
+    run_for(w, S);
+    loop_virtual_free(w->v);
+}
+
+static const char *const closed[] = {"backend", "echo:", "invite_only", "true", NULL};
+
+static void world_up(struct world *w, uint64_t seed, const char *const *issuer)
+{
+    *w = (struct world){.v = loop_virtual_new(seed)};
+    up(w, 0, issuer);
+}
+
+/* As `conduit invite` would; heap. */
+static char *invite_from(struct machine *m, const char *name, const struct invite_terms *terms)
+{
+    struct node *n = m->node;
+    struct invite_now now = invites_now(&n->invites);
+    struct invite v = {.issuer = n->key.id, .expires_s = now.s + 3 * 86400, .addr_count = 1};
+    struct buf b;
+    char addr[64];
+    snprintf(v.name, sizeof v.name, "%s", name);
+    snprintf(addr, sizeof addr, "/ip4/%s/tcp/8000", m->ip);
+    assert_int_equal(multiaddr_parse(bytes_str(addr), &v.addrs[0]), 0);
+    rng_fill(n->rng, v.id, sizeof v.id);
+    if (terms)
+        v.terms = *terms;
+    if (n->has_network) {
+        v.has_network = true;
+        memcpy(v.network, n->network.b, sizeof v.network);
+    }
+    assert_int_equal(invite_book_add(&n->invites.book, &v, &now), 0);
+    buf_init(&b, 0);
+    assert_int_equal(invite_text(&v, &n->key, &b), 0);
+    return buf_take_str(&b);
+}
+
+static struct invite_entry *entry(struct machine *m, const char *name)
+{
+    return invite_book_find(&m->node->invites.book, bytes_str(name));
+}
+
+/* --- a client on a machine --- */
+
+struct client {
+    struct loop *loop;
+    struct loop_dial dial;
+    struct stream *s;
+    struct buf out, in;
+    bool is_over;
+};
+
+static void client_readable(void *ctx)
+{
+    struct client *c = ctx;
+    uint8_t chunk[4096];
+    ssize_t n;
+    while ((n = stream_read(c->s, chunk, sizeof chunk)) > 0)
+        (void)buf_append(&c->in, chunk, (size_t)n);
+    c->is_over |= n != E_AGAIN;
+}
+
+static void client_writable(void *ctx)
+{
+}
+
+static void client_closed(void *ctx, int err)
+{
+    ((struct client *)ctx)->is_over = true;
+}
+
+static const struct stream_events client_events = {client_readable, client_writable, client_closed};
+
+static void client_dialled(struct loop_dial *d, int err, struct stream *s)
+{
+    struct client *c = CONTAINER_OF(d, struct client, dial);
+    c->is_over = err != 0;
+    if (err)
+        return;
+    c->s = s;
+    stream_listen(s, &client_events, c);
+    stream_want_read(s, true);
+    assert_int_equal(stream_write(s, buf_view(&c->out)), buf_len(&c->out));
+}
+
+static bool client_is_over(void *ctx)
+{
+    return ((struct client *)ctx)->is_over;
+}
+
+static const char question[] = "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":"
+                               "\"What is the capital of France?\"}]}";
+
+/* Asks echo there; does the answer hold `expect`? */
+static void ask(struct world *w, int i, const char *expect)
+{
+    struct client c = {.loop = w->m[i].loop, .dial.done = client_dialled};
+    struct net_addr at;
+    buf_init(&c.out, 0);
+    buf_init(&c.in, 0);
+    (void)buf_printf(
+        &c.out,
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        "Content-Length: %zu\r\n\r\n%s",
+        strlen(question), question);
+    assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at), 0);
+    loop_dial(c.loop, &c.dial, &at, NULL, 5 * S);
+    loop_virtual_run(w->v, loop_virtual_now(w->v) + 30 * S, client_is_over, &c);
+    assert_true(c.is_over);
+    if (c.s)
+        stream_close(c.s);
+    buf_fini(&c.out);
+    char *got = buf_take_str(&c.in);
+    if (!strstr(got, expect))
+        fail_msg("not '%s' but: %s", expect, got);
+    free(got);
+}
+
+/* --- stories --- */
+
+static void the_first_question_of_a_guest_is_answered(void **state)
+{
+    struct world w;
+    world_up(&w, 1, closed);
+    char *text = invite_from(&w.m[0], "ann", NULL);
+    up(&w, 1, (const char *const[]){"join", text, NULL});
+    ask(&w, 1, "HTTP/1.1 200"); /* at once: the invite is shown first, then offers are read */
+    struct invite_entry *e = entry(&w.m[0], "ann");
+    assert_true(peer_id_eq(&e->guest, &w.m[1].node->key.id));
+    assert_int_equal(e->requests, 1);
+    assert_true(guest_has_issuer(&w.m[1].node->guest, &w.m[0].node->key.id));
+    free(text);
+    world_down(&w);
+}
+
+static void a_stranger_finds_nothing_there(void **state)
+{
+    struct world w;
+    world_up(&w, 2, closed);
+    up(&w, 1, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    run_for(&w, 3 * S);
+    assert_true(p2p_host_is_connected(w.m[1].node->host, &w.m[0].node->key.id));
+    assert_int_equal(catalogue_peer_count(&w.m[1].node->offers), 0);
+    ask(&w, 1, "model_not_found");
+    world_down(&w);
+}
+
+static void an_invite_shown_by_another_is_refused(void **state)
+{
+    struct world w;
+    world_up(&w, 3, closed);
+    char *text = invite_from(&w.m[0], "ann", NULL);
+    up(&w, 1, (const char *const[]){"join", text, NULL});
+    run_for(&w, 2 * S);
+    up(&w, 2, (const char *const[]){"join", text, NULL});
+    run_for(&w, 2 * S);
+    assert_int_equal(w.m[2].node->guest.invites[0].state, GUEST_REFUSED);
+    assert_non_null(strstr(w.m[2].node->guest.invites[0].why, "showed it first"));
+    ask(&w, 2, "model_not_found");
+    ask(&w, 1, "HTTP/1.1 200");
+    free(text);
+    world_down(&w);
+}
+
+static void a_revoked_guest_loses_everything_at_once(void **state)
+{
+    struct world w;
+    world_up(&w, 4, closed);
+    char *text = invite_from(&w.m[0], "ann", NULL);
+    up(&w, 1, (const char *const[]){"join", text, NULL});
+    ask(&w, 1, "HTTP/1.1 200");
+    struct node *n = w.m[0].node;
+    invite_book_revoke(&n->invites.book, entry(&w.m[0], "ann"));
+    ask(&w, 1, "invite_needed");
+    gateway_feed_end_peer(n->gateway, peer_id_bytes(&w.m[1].node->key.id)); /* as the route does */
+    run_for(&w, 10 * S);
+    assert_int_equal(catalogue_peer_count(&w.m[1].node->offers), 0);
+    free(text);
+    world_down(&w);
+}
+
+static void the_limits_are_the_invites(void **state)
+{
+    struct world w;
+    struct invite_terms t = {.requests_per_day = 2};
+    world_up(&w, 5, closed);
+    char *text = invite_from(&w.m[0], "ann", &t);
+    up(&w, 1, (const char *const[]){"join", text, NULL});
+    ask(&w, 1, "HTTP/1.1 200");
+    ask(&w, 1, "HTTP/1.1 200");
+    ask(&w, 1, "invite_requests_used");
+    assert_true(entry(&w.m[0], "ann")->tokens > 0);                         /* the echo counts */
+    loop_virtual_set_clock(w.v, w.m[0].loop, INT64_C(24) * 3600 * 1000, 0); /* another day there */
+    ask(&w, 1, "HTTP/1.1 200");
+    free(text);
+    world_down(&w);
+}
+
+/* A guest's clock says nothing; the issuer's is the one that counts. */
+static void a_guest_may_have_a_wrong_clock(void **state)
+{
+    static const int64_t hours[] = {-20, 1}; /* as far as offers are good */
+    for (size_t i = 0; i < ARRAY_LEN(hours); i++) {
+        struct world w;
+        world_up(&w, 20 + i, closed);
+        char *text = invite_from(&w.m[0], "ann", NULL);
+        struct machine *m = up(&w, 1, (const char *const[]){"p2p_port", "8001", NULL});
+        node_free(m->node);
+        m->node = NULL;
+        loop_virtual_set_clock(w.v, m->loop, hours[i] * 3600 * 1000, 0);
+        set(m, "join", text);
+        start(m);
+        run_for(&w, 2 * S);
+        assert_int_equal(m->node->guest.invites[0].state, GUEST_SHOWN);
+        ask(&w, 1, "HTTP/1.1 200");
+        loop_virtual_set_clock(w.v, w.m[0].loop, INT64_C(4) * 86400 * 1000, 0);
+        ask(&w, 1, "invite_needed"); /* there it is over */
+        run_for(&w, 70 * S);
+        assert_null(entry(&w.m[0], "ann"));
+        assert_int_equal(trust_reasons(&w.m[0].node->trust, &m->node->key.id) & TRUST_INVITE, 0);
+        free(text);
+        world_down(&w);
+    }
+}
+
+static void what_was_used_survives_a_restart(void **state)
+{
+    struct world w;
+    struct invite_terms t = {.requests_per_day = 2};
+    world_up(&w, 6, closed);
+    char *text = invite_from(&w.m[0], "ann", &t);
+    up(&w, 1, (const char *const[]){"join", text, NULL});
+    ask(&w, 1, "HTTP/1.1 200");
+    node_free(w.m[0].node);
+    w.m[0].node = NULL;
+    run_for(&w, 3 * S);
+    start(&w.m[0]);
+    run_for(&w, 70 * S); /* the guest comes again, and shows its invite again */
+    assert_int_equal(w.m[1].node->guest.invites[0].state, GUEST_SHOWN);
+    assert_int_equal(entry(&w.m[0], "ann")->requests, 1);
+    ask(&w, 1, "HTTP/1.1 200");
+    ask(&w, 1, "invite_requests_used");
+    free(text);
+    world_down(&w);
+}
+
+static void the_network_key_travels_in_the_invite(void **state)
+{
+    struct world w;
+    struct pnet_key key = {{42}};
+    char path[] = "/tmp/conduit-psk-XXXXXX", why[NETWORK_KEY_WHY];
+    assert_non_null(mkdtemp(path));
+    char *file = mem_printf("%s/swarm.key", path);
+    assert_int_equal(network_key_make(file, &key, why), 0);
+    world_up(&w, 7,
+             (const char *const[]){"backend", "echo:", "invite_only", "true", "psk", file, NULL});
+    char *text = invite_from(&w.m[0], "ann", NULL);
+    up(&w, 1, (const char *const[]){"join", text, NULL});
+    up(&w, 2, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    ask(&w, 1, "HTTP/1.1 200");
+    run_for(&w, 2 * S);
+    assert_false(p2p_host_is_connected(w.m[2].node->host, &w.m[0].node->key.id));
+    free(text);
+    world_down(&w);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(path), 0);
+    free(file);
+}
+
+static void lists_decide_who_may_connect(void **state)
+{
+    struct world w;
+    char guest[PEER_ID_TEXT];
+    world_up(&w, 8, (const char *const[]){"backend", "echo:", NULL});
+    struct access *a = &w.m[0].node->access;
+    up(&w, 1, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    struct peer_id id = w.m[1].node->key.id;
+    ask(&w, 1, "HTTP/1.1 200");
+    assert_int_equal(peer_list_add(&a->deny, &id), 0);
+    ask(&w, 1, "invite_needed"); /* the connection is older than the list */
+    p2p_host_disconnect(w.m[0].node->host, &id);
+    run_for(&w, 10 * S);
+    assert_false(p2p_host_is_connected(w.m[0].node->host, &id));
+    peer_list_fini(&a->deny);
+    a->has_allow = true;
+    run_for(&w, 70 * S);
+    assert_false(p2p_host_is_connected(w.m[0].node->host, &id));
+    assert_int_equal(peer_list_add(&a->allow, &id), 0);
+    run_for(&w, 70 * S);
+    assert_true(p2p_host_is_connected(w.m[0].node->host, &id));
+    ask(&w, 1, "HTTP/1.1 200");
+    /* an invite opens the door to whoever may hold it, for that alone */
+    peer_list_fini(&a->allow);
+    char *text = invite_from(&w.m[0], "late", NULL);
+    up(&w, 2, (const char *const[]){"join", text, NULL});
+    ask(&w, 2, "HTTP/1.1 200");
+    ask(&w, 1, "invite_needed");
+    (void)peer_id_text(&id, guest, sizeof guest);
+    free(text);
+    world_down(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_question_of_a_guest_is_answered),
+        cmocka_unit_test(a_stranger_finds_nothing_there),
+        cmocka_unit_test(an_invite_shown_by_another_is_refused),
+        cmocka_unit_test(a_revoked_guest_loses_everything_at_once),
+        cmocka_unit_test(the_limits_are_the_invites),
+        cmocka_unit_test(a_guest_may_have_a_wrong_clock),
+        cmocka_unit_test(what_was_used_survives_a_restart),
+        cmocka_unit_test(the_network_key_travels_in_the_invite),
+        cmocka_unit_test(lists_decide_who_may_connect),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
