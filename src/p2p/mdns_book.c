@@ -24,20 +24,22 @@ static bool same_ip(const struct net_addr *a, const struct net_addr *b)
     return a->kind == b->kind && memcmp(a->ip, b->ip, a->kind == NET_IP4 ? 4 : 16) == 0;
 }
 
-/* Is it on this LAN? Its own source address, a private one, or one of the /64 that we are in: nobody makes us
- * dial the rest of the world by a datagram. */
+/* Is it on this LAN? Its own source address; a private one of the /16, or one of the /64, that we are in. Nobody
+ * makes us dial the rest of the world, or what else we can reach, by a datagram. */
 static bool is_near(const struct mdns_link *l, const struct net_addr *at,
                     const struct net_addr *from)
 {
     if (net_addr_is_any(at) || at->port == 0)
         return false;
-    if (net_addr_is_link_local6(at))
+    if (net_addr_is_link_local6(at)) /* means nothing without its interface */
         return false;
-    if (same_ip(at, from) || (net_addr_is_private(at) && !net_addr_is_loopback(at)))
+    if (same_ip(at, from))
         return true;
+    if (net_addr_is_loopback(at) || (at->kind == NET_IP4 && !net_addr_is_private(at)))
+        return false;
     for (size_t i = 0; i < l->addr_count; i++)
-        if (at->kind == NET_IP6 && l->addrs[i].kind == NET_IP6 &&
-            memcmp(at->ip, l->addrs[i].ip, 8) == 0)
+        if (at->kind == l->addrs[i].kind &&
+            memcmp(at->ip, l->addrs[i].ip, at->kind == NET_IP4 ? 2 : 8) == 0)
             return true;
     return false;
 }

@@ -551,12 +551,13 @@ static void poisoned_addresses_are_dropped(void **state)
         assert_int_equal(d->found, 0);
     }
     assert_int_equal(map_count(&d->m.peers), 0);
-    /* Its own public source, our /64, a private one of another network: on a LAN all may be. */
+    /* Its own public source, our /64, our /16: on a LAN all may be. A private one of elsewhere (a VPN's) not. */
     peer_says(d,
               &(struct says){.who = 1,
                              .ttl_s = 120,
                              .addrs = {"/ip4/203.0.113.7/tcp/1", "/ip6/2001:db8:1::9/tcp/2",
-                                       "/ip4/10.1.2.3/tcp/3", "/ip4/8.8.8.8/tcp/4"}},
+                                       "/ip4/192.168.77.3/tcp/3", "/ip4/10.1.2.3/tcp/3",
+                                       "/ip4/8.8.8.8/tcp/4"}},
               "203.0.113.7");
     assert_int_equal(peer_of(d, 1)->addr_count, 3);
 }
