@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Binary min-heap; see heap.h. */
+/* See heap.h. */
 #include "base/heap.h"
 
 #include "base/mem.h"
@@ -18,40 +18,43 @@ void heap_fini(struct heap *h)
     *h = (struct heap){0};
 }
 
-static bool less(const struct heap_node *a, const struct heap_node *b)
+enum { BELOW = 4 };
+
+static bool less(const struct heap_place *a, const struct heap_place *b)
 {
     return a->key != b->key ? a->key < b->key : a->order < b->order;
 }
 
-static void place(struct heap *h, size_t i, struct heap_node *node)
+static void put(struct heap *h, size_t i, struct heap_place what)
 {
-    h->v[i] = node;
-    node->at = i + 1;
+    h->v[i] = what;
+    what.node->at = i + 1;
 }
 
-static void sift_up(struct heap *h, size_t i, struct heap_node *node)
+static void sift_up(struct heap *h, size_t i, struct heap_place what)
 {
-    while (i && less(node, h->v[(i - 1) / 2])) {
-        place(h, i, h->v[(i - 1) / 2]);
-        i = (i - 1) / 2;
+    while (i && less(&what, &h->v[(i - 1) / BELOW])) {
+        put(h, i, h->v[(i - 1) / BELOW]);
+        i = (i - 1) / BELOW;
     }
-    place(h, i, node);
+    put(h, i, what);
 }
 
-static void sift_down(struct heap *h, size_t i, struct heap_node *node)
+static void sift_down(struct heap *h, size_t i, struct heap_place what)
 {
     for (;;) {
-        size_t child = 2 * i + 1;
-        if (child >= h->n)
+        size_t first = BELOW * i + 1, least = first;
+        if (first >= h->n)
             break;
-        if (child + 1 < h->n && less(h->v[child + 1], h->v[child]))
-            child++;
-        if (!less(h->v[child], node))
+        for (size_t at = first + 1; at < first + BELOW && at < h->n; at++)
+            if (less(&h->v[at], &h->v[least]))
+                least = at;
+        if (!less(&h->v[least], &what))
             break;
-        place(h, i, h->v[child]);
-        i = child;
+        put(h, i, h->v[least]);
+        i = least;
     }
-    place(h, i, node);
+    put(h, i, what);
 }
 
 void heap_insert(struct heap *h, struct heap_node *node, uint64_t key)
@@ -63,7 +66,7 @@ void heap_insert(struct heap *h, struct heap_node *node, uint64_t key)
     }
     node->key = key;
     node->order = h->next_order++;
-    sift_up(h, h->n++, node);
+    sift_up(h, h->n++, (struct heap_place){key, node->order, node});
 }
 
 void heap_remove(struct heap *h, struct heap_node *node)
@@ -71,11 +74,11 @@ void heap_remove(struct heap *h, struct heap_node *node)
     if (!heap_has(node))
         return;
     size_t i = node->at - 1;
-    struct heap_node *last = h->v[--h->n];
+    struct heap_place last = h->v[--h->n];
     node->at = 0;
-    if (last == node)
+    if (last.node == node)
         return;
-    if (i && less(last, h->v[(i - 1) / 2]))
+    if (i && less(&last, &h->v[(i - 1) / BELOW]))
         sift_up(h, i, last);
     else
         sift_down(h, i, last);

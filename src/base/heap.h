@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A binary min-heap of 64-bit keys whose nodes live inside the members; for timers. */
+/* A min-heap of 64-bit keys whose nodes live inside the members; for timers. Each node has up to
+ * four below it, and the array holds the keys: finding a place looks at no member. */
 #ifndef CONDUIT_BASE_HEAP_H
 #define CONDUIT_BASE_HEAP_H
 
@@ -13,8 +14,13 @@ struct heap_node {
     size_t at;      /* 1-based place in the heap; 0 when not in it */
 };
 
+struct heap_place {
+    uint64_t key, order;
+    struct heap_node *node;
+};
+
 struct heap {
-    struct heap_node **v;
+    struct heap_place *v;
     size_t n, cap;
     uint64_t next_order;
 };
@@ -25,7 +31,7 @@ void heap_insert(struct heap *h, struct heap_node *node, uint64_t key);
 void heap_remove(struct heap *h, struct heap_node *node); /* harmless when not in it */
 static inline struct heap_node *heap_peek(const struct heap *h)
 {
-    return h->n ? h->v[0] : NULL;
+    return h->n ? h->v[0].node : NULL;
 }
 static inline bool heap_has(const struct heap_node *node)
 {

@@ -17,7 +17,7 @@ void sched_init(struct sched *s, uint64_t now_us, uint64_t wall_ms)
 void sched_fini(struct sched *s)
 {
     for (size_t i = 0; i < s->timers.n; i++)
-        s->timers.v[i]->at = 0;
+        s->timers.v[i].node->at = 0;
     heap_fini(&s->timers);
     LIST_FOREACH_SAFE (&s->tasks, it)
         list_remove(it);

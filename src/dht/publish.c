@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* What we announce: that we provide something, or a signed value. Each key has its own round: look up the k
- * nearest servers and the region around the key, tell each, sleep a quarter of an hour (give or take a tenth, so that nodes do not march in step), again.
+ * nearest servers and the region around the key, tell each, sleep a quarter of an hour (give or take a
+ * tenth, so that nodes do not march in step), again. The first rounds come after 1, 2, 4 and 8 minutes:
+ * a node that has just joined knows few others, and where all have just joined, those nearest to the
+ * key may not be there yet.
  *
  *   PROVIDE --> lookup --told somebody--> sleep 15 min --+
  *      ^           \---- nobody there ----> sleep 30 s --+
@@ -12,7 +15,10 @@
 
 #include <stdlib.h>
 
+#define YOUNG_US (60 * US_PER_S)
+
 enum {
+    YOUNG_ROUNDS = 4,
     RETRY_US = 30 * 1000 * 1000,
     PACE_US = 80 * 1000, /* between two rounds: what peers answer us in a second is limited */
 };
@@ -22,6 +28,7 @@ struct dht_own {
     struct timer timer;
     struct dht_query *query; /* the lookup under way */
     bool was_told;           /* the last round reached somebody */
+    unsigned rounds;         /* that did */
     bool has_turn;           /* the timer is set to this round's place in the line */
     uint8_t key[LIMIT_DHT_KEY];
     size_t key_len;
@@ -58,6 +65,9 @@ static void sleep_until_next(struct dht_own *o)
 {
     struct dht *d = o->d;
     uint64_t us = o->was_told ? d->cfg.republish_us : RETRY_US;
+    if (o->was_told && o->rounds < YOUNG_ROUNDS && us > YOUNG_US << o->rounds)
+        us = YOUNG_US << o->rounds;
+    o->rounds += o->was_told;
     if (us != SCHED_NEVER)
         timer_after(d->cfg.sched, &o->timer, rng_jitter(d->cfg.rng, us, 0.1));
 }

@@ -82,6 +82,8 @@ struct virtual_stream {
     struct timer linger;               /* closed, but the other side has not ended yet */
     size_t dropped;                    /* what came since */
     struct buf in;                     /* arrived and not read */
+    uint64_t delay_us;                 /* of the path, under a model; 0: not looked up */
+    size_t unacked;                    /* read, and not yet told to the other side */
     size_t outstanding;                /* written and, as far as we know, not read over there */
     struct task wake;
     int broken;
@@ -110,8 +112,10 @@ struct virtual_path *virtual_path(struct loop_virtual *w, const struct virtual_m
                                   const struct virtual_machine *b);
 /* When `n` bytes sent now arrive; SCHED_NEVER when the path is cut or the target silent. */
 uint64_t virtual_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n);
-/* The same for a packet of a stream: lost ones are sent again. */
-uint64_t virtual_stream_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n);
+/* The same for a packet of a stream: lost ones are sent again. *delay_us keeps what the model says
+ * of the pair, 0 at first. */
+uint64_t virtual_stream_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n,
+                                uint64_t *delay_us);
 /* Is a datagram lost on that path? */
 bool virtual_is_lost(struct virtual_machine *from, struct virtual_machine *to);
 struct virtual_machine *virtual_find(struct virtual_machine *from, const struct net_addr *to);

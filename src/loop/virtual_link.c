@@ -115,11 +115,14 @@ static uint64_t through(uint64_t *busy, uint64_t now, size_t n, uint64_t bytes_p
     return at;
 }
 
-static uint64_t model_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n)
+static uint64_t model_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n,
+                              uint64_t *delay_us)
 {
     const struct loop_virtual_model *k = &from->world->model;
     uint64_t at = through(&from->busy_until_us[0], from->world->net.now_us, n, k->bytes_per_s);
-    at += model_delay(from->world, from, to);
+    if (!*delay_us)
+        *delay_us = model_delay(from->world, from, to);
+    at += *delay_us;
     if (k->jitter_us)
         at += rng_below(&from->world->rng, k->jitter_us + 1);
     return through(&to->busy_until_us[1], at, n, k->bytes_per_s);
@@ -135,12 +138,12 @@ static bool is_apart(const struct virtual_machine *from, const struct virtual_ma
 }
 
 static uint64_t path_arrival(struct virtual_machine *from, struct virtual_machine *to,
-                             struct virtual_path *p, size_t n)
+                             struct virtual_path *p, size_t n, uint64_t *delay_us)
 {
     struct loop_virtual *w = from->world;
     uint64_t now = w->net.now_us;
     if (!p)
-        return w->has_model ? model_arrival(from, to, n) : now + DEFAULT_DELAY_US;
+        return w->has_model ? model_arrival(from, to, n, delay_us) : now + DEFAULT_DELAY_US;
     uint64_t *busy = &p->busy_until_us[from->index > to->index];
     uint64_t at = *busy > now ? *busy : now;
     if (p->link.bytes_per_s)
@@ -154,13 +157,20 @@ static double loss_of(const struct loop_virtual *w, const struct virtual_path *p
     return p ? p->link.loss : w->has_model ? w->model.loss : 0;
 }
 
-uint64_t virtual_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n)
+static uint64_t arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n,
+                        uint64_t *delay_us)
 {
     struct loop_virtual *w = from->world;
     if (from == to)
         return w->net.now_us + LOOPBACK_US;
     struct virtual_path *p = virtual_path(w, from, to);
-    return is_apart(from, to, p) ? SCHED_NEVER : path_arrival(from, to, p, n);
+    return is_apart(from, to, p) ? SCHED_NEVER : path_arrival(from, to, p, n, delay_us);
+}
+
+uint64_t virtual_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n)
+{
+    uint64_t delay_us = 0;
+    return arrival(from, to, n, &delay_us);
 }
 
 bool virtual_is_lost(struct virtual_machine *from, struct virtual_machine *to)
@@ -172,9 +182,10 @@ bool virtual_is_lost(struct virtual_machine *from, struct virtual_machine *to)
     return is_lost;
 }
 
-uint64_t virtual_stream_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n)
+uint64_t virtual_stream_arrival(struct virtual_machine *from, struct virtual_machine *to, size_t n,
+                                uint64_t *delay_us)
 {
-    uint64_t at = virtual_arrival(from, to, n);
+    uint64_t at = arrival(from, to, n, delay_us);
     for (uint64_t again = RETRANSMIT_US; at != SCHED_NEVER && virtual_is_lost(from, to); again *= 2)
         at += again;
     return at;

@@ -2,7 +2,7 @@
 /* A TCP (or unix) connection in virtual time: two ends, packets that take their time between them.
  *
  *   write --DATA--> inbox --arrival--> in --read--> user
- *                     <--ACK-- as much as was read, so at most WINDOW bytes are outstanding
+ *                     <--ACK-- as much as was read, a quarter of the window at a time
  *
  * Packets of one direction keep their order; on a cut path they wait, and go on when it heals, as
  * TCP would retransmit them. After close an end lives on, unseen, until the other side's FIN has
@@ -18,7 +18,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { WINDOW = 1 << 20, SEGMENT = 1 << 16 };
+enum { WINDOW = 1 << 20, SEGMENT = 1 << 16, ACK_EVERY = WINDOW / 4 };
 
 struct packet {
     struct list link;
@@ -109,7 +109,7 @@ void virtual_stream_send(struct virtual_stream *from, enum packet_kind kind, con
     k->n = n;
     if (carried)
         memcpy(k->data, p, carried);
-    k->at_us = virtual_stream_arrival(from->m, to->m, carried);
+    k->at_us = virtual_stream_arrival(from->m, to->m, carried, &from->delay_us);
     if (k->at_us < to->inbox_end_us)
         k->at_us = to->inbox_end_us;
     to->inbox_end_us = k->at_us;
@@ -125,7 +125,8 @@ void virtual_stream_healed(struct virtual_stream *s, struct virtual_machine *fro
     LIST_FOREACH (&s->inbox, it) {
         struct packet *k = LIST_ENTRY(it, struct packet, link);
         if (k->at_us == SCHED_NEVER)
-            k->at_us = virtual_stream_arrival(from, s->m, k->kind == PACKET_DATA ? k->n : 0);
+            k->at_us =
+                virtual_stream_arrival(from, s->m, k->kind == PACKET_DATA ? k->n : 0, &s->delay_us);
         if (k->at_us < last)
             k->at_us = last;
         last = k->at_us;
@@ -144,6 +145,16 @@ static void stream_broken(struct virtual_stream *s, int err)
     s->peer = NULL;
 }
 
+/* The other side hears of it when it begins to matter. */
+static void was_read(struct virtual_stream *s, size_t n)
+{
+    s->unacked += n;
+    if (s->unacked < ACK_EVERY)
+        return;
+    virtual_stream_send(s, PACKET_ACK, NULL, s->unacked);
+    s->unacked = 0;
+}
+
 static void take_data(struct virtual_stream *s, const struct packet *k)
 {
     if (!s->is_closed) {
@@ -152,7 +163,7 @@ static void take_data(struct virtual_stream *s, const struct packet *k)
         return;
     }
     s->dropped += k->n;
-    virtual_stream_send(s, PACKET_ACK, NULL, k->n);
+    was_read(s, k->n);
     if (s->dropped > LIMIT_LOOP_LINGER_BYTES) {
         virtual_stream_send(s, PACKET_RST, NULL, 0);
         stream_broken(s, E_CLOSED);
@@ -223,7 +234,7 @@ static ssize_t stream_take(struct stream *st, void *to, size_t n)
         memcpy(to, in.p, in.n);
         buf_consume(&s->in, in.n);
         buf_trim(&s->in);
-        virtual_stream_send(s, PACKET_ACK, NULL, in.n);
+        was_read(s, in.n);
         return (ssize_t)in.n;
     }
     if (s->broken)

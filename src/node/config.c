@@ -3,6 +3,7 @@
 #include "node/config.h"
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "node/config_table.h"
 
@@ -37,6 +38,7 @@ const struct config_row config_table[] = {
     ROW(LIST, allow_peer, "allow_peer", NULL, "ID|FILE,…", NULL, "only these peers may connect, and guests with an invite; a file has one id per line"),
     ROW(LIST, deny_peer, "deny_peer", NULL, "ID|FILE,…", NULL, "these peers may not connect, nor are they dialled"),
     ROW(BOOL, open, "open", NULL, NULL, NULL, "serve and use strangers found on the LAN"),
+    ROW(U32, max_feeds, "max_feeds", NULL, "N", "256", "providers whose offers and load are followed at a time, at most 256; the least used makes room"),
     GROUP("The local HTTP address"),
     ROW(PORT, http_port, "http_port", "port", "PORT", "8888", "OpenAI-compatible API; 0 takes a free port"),
     ROW(STR, http_host, "http_host", "host", "IP", "127.0.0.1", "listen here; other than loopback needs a key or --no-auth"),
@@ -468,6 +470,8 @@ static int check(const struct config *c, char *why)
         return sentence(why, "schedule: give both start and end");
     if (c->parallel == 0 || c->parallel > 256)
         return sentence(why, "parallel: %u is not from 1 to 256", c->parallel);
+    if (c->max_feeds == 0 || c->max_feeds > LIMIT_CATALOGUE_PEERS)
+        return sentence(why, "max_feeds: %u is not from 1 to 256", c->max_feeds);
     return 0;
 }
 

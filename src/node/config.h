@@ -38,7 +38,7 @@ struct config {
     char *local_llm, *local_llm_api_key;
     /* network */
     struct strlist bootstrap;
-    uint32_t p2p_port, http_port;
+    uint32_t p2p_port, http_port, max_feeds;
     char *p2p_host, *http_host, *psk;
     struct strlist join, allow_peer, deny_peer; /* invites; ids or files of ids */
     bool invite_only;

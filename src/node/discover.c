@@ -150,6 +150,15 @@ static void on_news(struct feeds_waiter *w, const struct peer_id *peer)
     look_soon(s);
 }
 
+static bool wants(struct feeds_waiter *w, const struct peer_id *peer)
+{
+    struct discover_search *s = CONTAINER_OF(w, struct discover_search, waiter);
+    for (size_t i = 0; i < s->found_count; i++)
+        if (peer_id_eq(&s->found[i].peer, peer))
+            return true;
+    return false;
+}
+
 static void on_connected(struct p2p_connect *r, int err, const struct peer_id *peer,
                          const char *why)
 {
@@ -162,11 +171,18 @@ static void on_connected(struct p2p_connect *r, int err, const struct peer_id *p
     look_soon(f->s);
 }
 
+/* No search may fill all places that feeds have. */
+static size_t found_max(const struct discover *d)
+{
+    size_t n = 1 + d->feeds->max / 4;
+    return n < FOUND_MAX ? n : FOUND_MAX;
+}
+
 static void on_provider(void *ctx, const struct dht_peer *peer)
 {
     struct discover_search *s = ctx;
     struct discover *d = s->d;
-    if (s->found_count == FOUND_MAX || peer_id_eq(&peer->id, p2p_host_id(d->host)))
+    if (s->found_count == found_max(d) || peer_id_eq(&peer->id, p2p_host_id(d->host)))
         return;
     d->told(d->ctx, &peer->id);
     struct found *f = &s->found[s->found_count++];
@@ -241,15 +257,16 @@ static void ask(struct discover_search *s)
     else
         snprintf(text, sizeof text, "model:%.*s", BYTES_FMT(name));
     dht_key_text(bytes_str(text), key);
-    s->query = dht_find_providers(s->d->dht, bytes_of(key, sizeof key), FOUND_MAX, on_provider,
-                                  on_asked, s);
+    s->query = dht_find_providers(s->d->dht, bytes_of(key, sizeof key), (int)found_max(s->d),
+                                  on_provider, on_asked, s);
 }
 
 struct discover_search *discover_start(struct discover *d, struct bytes model, uint64_t timeout_us,
                                        discover_done done, void *ctx)
 {
     struct discover_search *s = MEM_NEW(struct discover_search);
-    *s = (struct discover_search){.d = d, .done = done, .ctx = ctx, .waiter.news = on_news};
+    *s = (struct discover_search){
+        .d = d, .done = done, .ctx = ctx, .waiter = {.news = on_news, .wants = wants}};
     snprintf(s->model, sizeof s->model, "%.*s", BYTES_FMT(model));
     list_append(&d->searches, &s->link);
     feeds_wait(d->feeds, &s->waiter);

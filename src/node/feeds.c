@@ -13,7 +13,10 @@
 #include <stdlib.h>
 
 #define RETRY_US (2 * US_PER_S)
+#define EMPTY_US (60 * US_PER_S) /* an empty feed has its place at least so long */
 #define STALL_US (45 * US_PER_S) /* load is told every 10 s */
+
+enum { EMPTY_MAX = 16 }; /* feeds of peers that offer nothing, and might begin to */
 
 struct feed {
     struct feeds *f;
@@ -25,6 +28,7 @@ struct feed {
     struct sse sse;
     struct timer retry;
     unsigned failures;
+    uint64_t since_us;
 };
 
 static void feed_open(struct feed *w);
@@ -257,12 +261,19 @@ static void on_retry(struct timer *t)
 
 /* --- peers come and go --- */
 
-/* A feed that gives nothing; else, for a peer somebody searches for, the provider least recently used. */
+/* Tells nothing: its peer offers nothing, or the feed has failed. */
+static bool is_empty(const struct feeds *f, const struct feed *w)
+{
+    return w->is_known && !map_get(&f->offers->peers, peer_id_bytes(&w->peer));
+}
+
+/* An empty feed, the oldest first; else, for a peer somebody searches for, the provider least recently used. */
 static struct feed *spare(const struct feeds *f, bool is_wanted)
 {
+    uint64_t now = sched_now(f->sched);
     for (struct map_entry *e = map_first(&f->by_peer); e; e = map_next(&f->by_peer, e)) {
         struct feed *w = e->value;
-        if (w->is_known && !map_get(&f->offers->peers, map_key(e)))
+        if (is_empty(f, w) && (is_wanted || now - w->since_us >= EMPTY_US))
             return w;
     }
     if (is_wanted)
@@ -275,10 +286,19 @@ static struct feed *spare(const struct feeds *f, bool is_wanted)
     return NULL;
 }
 
+/* Everybody may begin to offer something, but in a large network not everybody can be watched for it. */
+static bool is_enough(const struct feeds *f)
+{
+    uint32_t empty = 0;
+    for (struct map_entry *e = map_first(&f->by_peer); e; e = map_next(&f->by_peer, e))
+        empty += is_empty(f, e->value);
+    return empty >= EMPTY_MAX || map_count(&f->by_peer) >= f->max;
+}
+
 /* Whoever just connects never displaces a provider; who is searched for does. */
 static bool has_room(struct feeds *f, bool is_wanted)
 {
-    if (map_count(&f->by_peer) < LIMIT_CATALOGUE_PEERS)
+    if (map_count(&f->by_peer) < f->max && (is_wanted || !is_enough(f)))
         return true;
     struct feed *w = spare(f, is_wanted);
     if (!w)
@@ -300,16 +320,27 @@ static void follow(struct feeds *f, const struct known_peer *peer, bool is_wante
     struct feed *w = MEM_NEW(struct feed);
     w->f = f;
     w->peer = peer->id;
+    w->since_us = sched_now(f->sched);
     timer_init(&w->retry, on_retry);
     sse_init(&w->sse, 2 * LIMIT_OFFER);
     (void)map_put(&f->by_peer, peer_id_bytes(&peer->id), w);
     feed_open(w);
 }
 
+static bool is_searched(struct feeds *f, const struct peer_id *peer)
+{
+    LIST_FOREACH (&f->waiters, it) {
+        struct feeds_waiter *w = LIST_ENTRY(it, struct feeds_waiter, link);
+        if (w->wants(w, peer))
+            return true;
+    }
+    return false;
+}
+
 static void on_identified(struct p2p_watch *watch, const struct known_peer *peer)
 {
     struct feeds *f = CONTAINER_OF(watch, struct feeds, watch);
-    follow(f, peer, !list_is_empty(&f->waiters)); /* a search brought it, most likely */
+    follow(f, peer, is_searched(f, &peer->id));
 }
 
 static void on_disconnected(struct p2p_watch *watch, const struct peer_id *peer, int err)
@@ -332,7 +363,8 @@ void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,
                         .client = client,
                         .offers = offers,
                         .measures = measures,
-                        .trust = trust};
+                        .trust = trust,
+                        .max = LIMIT_CATALOGUE_PEERS};
     map_init(&f->by_peer, seed);
     list_init(&f->waiters);
     f->watch = (struct p2p_watch){.disconnected = on_disconnected, .identified = on_identified};

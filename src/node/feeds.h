@@ -23,6 +23,7 @@ struct feeds {
     struct measures *measures;
     struct trust *trust;
     struct map by_peer; /* peer id -> struct feed */
+    uint32_t max;       /* of them; may be set after feeds_init */
     struct p2p_watch watch;
     struct list waiters; /* struct feeds_waiter */
     /* Not yet: an invite is being shown to this peer first (feeds_refresh follows). NULL: never. */
@@ -34,6 +35,8 @@ struct feeds {
 struct feeds_waiter {
     struct list link;
     void (*news)(struct feeds_waiter *w, const struct peer_id *peer);
+    /* Is it one of those whose offers are waited for? */
+    bool (*wants)(struct feeds_waiter *w, const struct peer_id *peer);
 };
 
 void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,

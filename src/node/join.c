@@ -13,6 +13,7 @@
 #define PAUSE_MAX_US   (60 * US_PER_S)
 #define AT_ONCE_US     US_PER_S        /* nobody who admits us leaves so soon */
 #define STEADY_US      (10 * US_PER_S) /* what has lasted so long is tried again at once */
+#define ASK_GAP_US     (20 * US_PER_S)
 enum { DEFAULT_PORT = 8000 };
 
 struct entry {
@@ -22,6 +23,7 @@ struct entry {
     struct multiaddr addr;
     struct peer_id peer; /* pinned; none before the first answer */
     bool is_connected, was_tried, is_connecting;
+    bool was_asked; /* for its table, on this connection */
     struct p2p_connect connect;
     struct timer retry;
     uint64_t pause_us, since_us;
@@ -78,12 +80,26 @@ static void on_retry(struct timer *t)
     try_connect(CONTAINER_OF(t, struct entry, retry));
 }
 
+/* Its table is ours to ask now: once a connection, not with each push of its identify, and not right
+ * after that of another bootstrap node. */
+static void ask_table(struct join *j, struct entry *e)
+{
+    uint64_t now = sched_now(j->sched);
+    bool is_soon = j->asked_us && now - j->asked_us < ASK_GAP_US;
+    bool was_asked = e->was_asked;
+    e->was_asked = true;
+    if (was_asked || is_soon)
+        return;
+    j->asked_us = now;
+    dht_bootstrap(j->dht);
+}
+
 static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
 {
     struct join *j = CONTAINER_OF(w, struct join, watch);
     LIST_FOREACH (&j->entries, it)
         if (peer_id_eq(&LIST_ENTRY(it, struct entry, link)->peer, &peer->id)) {
-            dht_bootstrap(j->dht); /* its table is ours to ask now */
+            ask_table(j, LIST_ENTRY(it, struct entry, link));
             return;
         }
 }
@@ -107,7 +123,7 @@ static void on_disconnected(struct p2p_watch *w, const struct peer_id *peer, int
                   err_text(err));
         if (lasted_us >= STEADY_US)
             e->pause_us = PAUSE_FIRST_US;
-        e->is_connected = false;
+        e->is_connected = e->was_asked = false;
         p2p_host_protect(j->host, &e->peer, false);
         retry_later(e);
     }

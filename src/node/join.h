@@ -16,6 +16,7 @@ struct join {
     struct sched *sched;
     struct list entries;
     struct p2p_watch watch;
+    uint64_t asked_us;  /* the last time that a table was asked for; 0: never */
     bool has_tried_all; /* each address was tried once */
     /* That peer is what an address names: known from the address, or by having answered. */
     void (*named)(void *ctx, const struct peer_id *peer);

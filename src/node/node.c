@@ -181,6 +181,7 @@ static int make_network(struct node *n, char *why)
     n->kad.ctx = n;
     feeds_init(&n->feeds, n->host, n->sched, n->client, &n->offers, &n->measures, &n->trust,
                rng_u64(n->rng));
+    n->feeds.max = n->cfg->max_feeds;
     n->has_feeds = true;
     n->feeds.must_wait = must_wait_for_invite;
     n->feeds.ctx = n;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LISTENER_LATER_US (2 * US_PER_S)
 enum { READS_A_TURN = 4, BATCHES_A_TURN = 16 };
 
 struct conn_cfg conn_cfg_default(void)
@@ -132,6 +133,8 @@ static void become_open(struct conn *c)
         patience.busy_ping_us *= 4;
         patience.busy_dead_us *= 4;
     }
+    if (!c->is_dialer) /* who was dialled hears the dialler's pings, and need not send its own */
+        patience.idle_ping_us += LISTENER_LATER_US;
     keepalive_init(&c->keepalive, &patience, c->since_us);
     arm(c);
     c->env->on->opened(c->env->ctx, c);

@@ -63,6 +63,7 @@ static void configure(struct sim_box *b)
     set(b, "data_dir", b->dir);
     set(b, "mdns", "false"); /* no two of them are on one LAN */
     set_bootstraps(b);
+    b->cfg.max_feeds = (uint32_t)b->sim->opts.feeds;
     if (b->is_provider) {
         char backend[96], name[32];
         snprintf(backend, sizeof backend, "%s=echo:%s", sim_model_name(b->model, name),

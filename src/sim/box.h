@@ -30,7 +30,7 @@ struct sim_box {
     unsigned side;            /* of a partition */
     unsigned lives;           /* how often it was started */
     uint64_t since_us;        /* in this state */
-    int64_t clock_ms;          /* how wrong its clock on the wall is */
+    int64_t clock_ms;         /* how wrong its clock on the wall is */
     struct timer again, down; /* on the director's clock: comes back; is taken apart */
 };
 

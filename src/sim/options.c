@@ -44,6 +44,8 @@ static const struct row {
     ROW("jitter-ms", jitter_ms, NUMBER, 5, 0, 10000, "on top, at most"),
     ROW("loss", loss, NUMBER, 5, 0, 500, "packets in a thousand that are lost"),
     ROW("mbit", mbit, NUMBER, 100, 0, 1000000, "Mbit/s of a machine's access link; 0: no limit"),
+    ROW("feeds", feeds, NUMBER, 16, 1, 256,
+        "providers that a node follows at a time (conduit up --max-feeds)"),
     ROW("faults", faults, FAULTS, ALL_FAULTS, 0, ALL_FAULTS, "all, none, or words with commas"),
     ROW("fault-every", fault_s, NUMBER, 20, 1, 1000000, "mean seconds between two faults"),
     ROW("skew", skew_s, NUMBER, 30, 0, 100000,

@@ -30,7 +30,8 @@ struct sim_options {
     uint64_t bootstraps, providers, models, ask_s, slow; /* providers, slow: percent */
     uint64_t rtt_ms, sigma, jitter_ms, loss, mbit;       /* sigma: hundredths; loss: thousandths */
     uint64_t faults, fault_s;                            /* bits; mean seconds between two */
-    uint64_t skew_s;                                     /* clocks are wrong by up to */
+    uint64_t feeds;
+    uint64_t skew_s; /* clocks are wrong by up to */
 };
 
 enum { SIM_WHY = 256 };

@@ -131,6 +131,7 @@ void sim_summary_json(struct sim *s, uint64_t real_us, struct buf *out)
     json_member_u64(&w, "alive", alive);
     json_member_u64(&w, "models", s->models);
     json_member_u64(&w, "asked", t->asked);
+    json_member_u64(&w, "cold", t->cold);
     json_member_u64(&w, "answered", t->ends[SIM_ANSWERED]);
     json_member_u64(&w, "failed", t->ends[SIM_FAILED]);
     json_member_u64(&w, "abandoned", t->ends[SIM_ABANDONED]);

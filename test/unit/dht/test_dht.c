@@ -110,6 +110,21 @@ static void announced_as_soon_as_somebody_comes(void **state)
     world_free(w);
 }
 
+/* Who comes a minute later has the record soon, not only after a quarter of an hour. */
+static void a_young_record_is_told_again_soon(void **state)
+{
+    struct world *w = world_new(3, 1);
+    dht_provide(w->nodes[0].d, BYTES_LIT("\x12\x20key"));
+    meet(&w->nodes[0], &w->nodes[1]);
+    run_for(w, 10 * US_PER_S);
+    meet(&w->nodes[0], &w->nodes[2]);
+    run_for(w, 30 * US_PER_S);
+    assert_int_equal(dht_stats(w->nodes[2].d).provider_records, 0);
+    run_for(w, 40 * US_PER_S);
+    assert_int_equal(dht_stats(w->nodes[2].d).provider_records, 1);
+    world_free(w);
+}
+
 /* Many keys at once leave room for the user's own lookups, and are all announced in the end. */
 static void many_keys_take_turns(void **state)
 {
@@ -494,6 +509,7 @@ int main(void)
         cmocka_unit_test(silent_peers_cost_a_second),
         cmocka_unit_test(server_answers),
         cmocka_unit_test(only_for_oneself),
+        cmocka_unit_test(a_young_record_is_told_again_soon),
         cmocka_unit_test(rate_is_limited_per_peer),
         cmocka_unit_test(reply_keeps_its_limit),
         cmocka_unit_test(two_hundred_nodes),

@@ -78,6 +78,22 @@ static void questions_are_answered(void **state)
     forget(&r);
 }
 
+/* A node that follows two providers at a time finds the others when they are asked for. */
+static void what_is_not_followed_is_searched(void **state)
+{
+    struct sim_options o = small();
+    o.faults = 0;
+    o.nodes = 16;
+    o.minutes = 3;
+    o.providers = 60;
+    o.models = 8;
+    o.feeds = 2;
+    struct outcome r = run(&o);
+    assert_true(number(&r, "cold") > 10);
+    assert_in_range(number(&r, "failed"), 0, 5); /* asked before the first provider was there */
+    forget(&r);
+}
+
 static void one_seed_gives_one_run(void **state)
 {
     struct sim_options o = small(), other = small();
@@ -95,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions_are_answered),
+        cmocka_unit_test(what_is_not_followed_is_searched),
         cmocka_unit_test(one_seed_gives_one_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
