@@ -275,9 +275,9 @@ static void a_circuit_names_the_relay_and_perhaps_the_peer(void **state)
     assert_int_equal(a.kind, P2P_ADDR_CIRCUIT);
     assert_string_equal(multiaddr_text(multiaddr_bytes(&a.relay_addr), text, sizeof text),
                         "/dns4/example.com/tcp/1");
-    assert_int_equal(peer_id_parse(bytes_str(RELAY + 5), &id), 0);
+    assert_int_equal(peer_id_parse(bytes_str(&RELAY[5]), &id), 0);
     assert_true(peer_id_eq(&a.relay, &id));
-    assert_int_equal(peer_id_parse(bytes_str(THERE + 5), &id), 0);
+    assert_int_equal(peer_id_parse(bytes_str(&THERE[5]), &id), 0);
     assert_true(a.has_peer && peer_id_eq(&a.peer, &id));
     assert_int_equal(parse(RELAY "/p2p-circuit", &a), 0);
     assert_int_equal(a.relay_addr.n, 0);
