@@ -74,7 +74,8 @@
 #define LIMIT_CONNS             4096        /* connections of a host */
 #define LIMIT_CONNS_PEER        8           /* of one peer; as go */
 #define LIMIT_CONNS_PENDING     256         /* inbound, not yet proved who they are */
-#define LIMIT_HELLO_US          500000 /* silent so long, who is not yet proved gives way to a newcomer */
+#define LIMIT_HELLO_US          500000  /* silent so long, the unproved gives way to a newcomer */
+#define LIMIT_PROOF_US          3000000 /* … and after a hello, so long */
 #define LIMIT_CONNS_PENDING_IP  8         /* of one IPv4 address or IPv6 /56; loopback is exempt */
 #define LIMIT_ACCEPT_RATE       5         /* inbound connections per second of one IP group */
 #define LIMIT_ACCEPT_BURST      20        /* and so many at once */

@@ -83,27 +83,40 @@ struct conn *host_peer_direct(struct host_peer *p)
     return best_conn(p, false);
 }
 
-/* As many wait to be proved as may: the one that has said nothing for longest gives way, if that is half a
- * second and more. So a flood of silent connections costs a newcomer one try, not five seconds. */
-static void make_room(struct p2p_host *h, uint64_t now)
+/* The unproved connection that is worth least: silent for longest, and for half a second at least; else the
+ * oldest that said hello and then took three seconds and more. NULL: all are in good time. */
+static struct conn *least_hopeful(struct p2p_host *h, uint64_t now)
 {
-    if (h->connmgr.pending < h->connmgr.cfg.max_pending)
-        return;
+    struct conn *slow = NULL;
     LIST_FOREACH (&h->pending, it) {
         struct conn *c = LIST_ENTRY(it, struct conn, by_owner);
-        if (!c->is_accepted || c->state != CONN_UPGRADING)
+        uint64_t age = now - c->since_us;
+        if (age < LIMIT_HELLO_US)
+            break; /* those behind it are younger */
+        if (!c->is_accepted || c->state != CONN_UPGRADING || !c->upgrade)
             continue;
-        if (now - c->since_us < LIMIT_HELLO_US)
-            return; /* those behind it are younger */
-        if (!c->upgrade || c->upgrade->had_hello)
-            continue;
-        connmgr_settle(&h->connmgr, &c->remote, now);
-        conn_scope_not_pending(&c->scope);
-        c->is_accepted = false;
-        h->gave_way++;
-        conn_close(c, E_LIMIT, "it said nothing, and others wait");
-        return;
+        if (!c->upgrade->had_hello)
+            return c;
+        if (!slow && age >= LIMIT_PROOF_US)
+            slow = c;
     }
+    return slow;
+}
+
+/* As many wait to be proved as may: one gives way. So a flood of connections that prove nothing costs a
+ * newcomer one try, not the ten seconds that a handshake may take. */
+static void make_room(struct p2p_host *h, uint64_t now)
+{
+    struct conn *c = NULL;
+    if (h->connmgr.pending >= h->connmgr.cfg.max_pending)
+        c = least_hopeful(h, now);
+    if (!c)
+        return;
+    connmgr_settle(&h->connmgr, &c->remote, now);
+    conn_scope_not_pending(&c->scope);
+    c->is_accepted = false;
+    h->gave_way++;
+    conn_close(c, E_LIMIT, "it did not prove who it is, and others wait");
 }
 
 static struct conn *take_inbound(struct p2p_host *h, struct stream *s)

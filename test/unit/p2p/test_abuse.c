@@ -161,7 +161,7 @@ static void a_stream_that_agrees_on_nothing(void **state)
 struct silent {
     struct loop_dial dial;
     struct stream *s;
-    bool is_closed;
+    bool is_closed, says_hello;
 };
 
 static void silent_readable(void *ctx)
@@ -193,11 +193,17 @@ static void silent_dialled(struct loop_dial *d, int err, struct stream *s)
         return;
     stream_listen(s, &events, x);
     stream_want_read(s, true);
+    if (x->says_hello) { /* the first Noise message is any key */
+        stream_write(s, BYTES_LIT("\x13/multistream/1.0.0\n\x07/noise\n"));
+        stream_write(s, bytes_of((const uint8_t *)"\0\x20"
+                                                  "0123456789abcdef0123456789abcdef",
+                                 34));
+    }
 }
 
 /* From this machine itself nobody is limited by address, so 256 silent connections fill all places; renewed
  * as they end. Who comes later and speaks is let in: the one silent for longest gives way. */
-static void silent_connections_give_way(void **state)
+static void unproved_connections_give_way(bool says_hello, uint64_t wait_us)
 {
     enum { FLOOD = 2000 };
     struct hosts h;
@@ -209,16 +215,17 @@ static void silent_connections_give_way(void **state)
     memset(x, 0, FLOOD * sizeof *x);
     for (int i = 0; i < FLOOD; i++) {
         x[i].dial.done = silent_dialled;
+        x[i].says_hello = says_hello;
         loop_dial(h.m[0].loop, &x[i].dial, &at, NULL, 5 * US_PER_S);
     }
     hosts_run(&h, 100 * US_PER_MS);
     assert_int_equal(p2p_host_counts(h.m[0].host).conns_pending, LIMIT_CONNS_PENDING);
-    hosts_run(&h, 600 * US_PER_MS);
+    hosts_run(&h, wait_us);
     ask_echo(&a, &h.m[1], &h.m[0], ECHO, 1000);
     hosts_run(&h, 300 * US_PER_MS);
     assert_true(a.client.is_complete); /* not after the five seconds that silence is given */
     hosts_check(&h);
-    hosts_run(&h, 6 * US_PER_S);
+    hosts_run(&h, 10 * US_PER_S);
     assert_int_equal(p2p_host_counts(h.m[0].host).conns_pending, 0);
     for (int i = 0; i < FLOOD; i++) {
         assert_true(x[i].is_closed);
@@ -228,6 +235,16 @@ static void silent_connections_give_way(void **state)
     hosts_run(&h, US_PER_S);
     free(x);
     hosts_fini(&h);
+}
+
+static void silent_connections_give_way(void **state)
+{
+    unproved_connections_give_way(false, 600 * US_PER_MS);
+}
+
+static void those_that_stop_after_the_hello_give_way(void **state)
+{
+    unproved_connections_give_way(true, 3100 * US_PER_MS);
 }
 
 /* --- CVE-2023-40583, GHSA-gcq9-qqwx-rgj3: records without end --- */
@@ -301,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_conduit_node_gets_4096_and_no_more),
         cmocka_unit_test(a_stream_that_agrees_on_nothing),
         cmocka_unit_test(silent_connections_give_way),
+        cmocka_unit_test(those_that_stop_after_the_hello_give_way),
         cmocka_unit_test(ghsa_gcq9_qqwx_rgj3_records_in_bulk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
