@@ -200,6 +200,24 @@ static void look_psk(struct doctor_report *r, const struct node *n)
                    pnet_fingerprint(&n->network, print));
 }
 
+/* The invites we hold: a guest that is refused asks in vain. */
+static void look_invites(struct doctor_report *r, const struct node *n)
+{
+    for (size_t i = 0; i < n->guest.count; i++) {
+        const struct guest_invite *v = &n->guest.invites[i];
+        char who[16];
+        peer_id_short(&v->invite.issuer, who);
+        if (v->state == GUEST_REFUSED)
+            doctor_add(r, DOCTOR_FAIL, "invite", "ask the owner there for a new one", "%s: %s", who,
+                       *v->why ? v->why : "refused");
+        else if (v->state == GUEST_SHOWN)
+            doctor_add(r, DOCTOR_OK, "invite", NULL, "%s: accepted", who);
+        else
+            doctor_add(r, DOCTOR_WARN, "invite", "is it up? conduit doctor PEER tries each address",
+                       "%s: not connected yet", who);
+    }
+}
+
 static void look_versions(struct doctor_report *r, struct node *n)
 {
     struct p2p_peer_view v;
@@ -278,6 +296,7 @@ void doctor_look(struct doctor_report *r, struct node *n)
     look_interfaces(r, n);
     look_lan(r, n);
     look_psk(r, n);
+    look_invites(r, n);
     look_network(r, n);
     look_reach(r, n);
     look_versions(r, n);

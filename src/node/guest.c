@@ -321,3 +321,15 @@ bool guest_has_issuer(const struct guest *g, const struct peer_id *peer)
             return true;
     return false;
 }
+
+const char *guest_state_text(const struct guest_invite *v, char *out, size_t size)
+{
+    static const char *const words[] = {[GUEST_AWAY] = "not connected",
+                                        [GUEST_SHOWING] = "being shown",
+                                        [GUEST_SHOWN] = "accepted",
+                                        [GUEST_REFUSED] = "refused"};
+    if (v->state != GUEST_REFUSED || !*v->why)
+        return words[v->state];
+    snprintf(out, size, "refused: %s", v->why);
+    return out;
+}

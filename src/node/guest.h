@@ -54,6 +54,8 @@ void guest_start(struct guest *g, struct p2p_host *host, struct sched *sched,
 void guest_fini(struct guest *g);
 /* An invite is being shown to this peer (NULL: to anybody) or will be: what it offers is not known yet. */
 bool guest_is_showing(const struct guest *g, const struct peer_id *peer);
+/* "shown", "refused: …" and so on, for people: borrowed, or in `out`. */
+const char *guest_state_text(const struct guest_invite *v, char *out, size_t size);
 /* Do we hold an invite of this peer's? Then it is trusted with our prompts. */
 bool guest_has_issuer(const struct guest *g, const struct peer_id *peer);
 

@@ -58,6 +58,36 @@ static void put_requests(struct node *n, struct json_writer *w)
     json_close_object(w);
 }
 
+/* Whose guest this node is, and who are its guests. */
+static void put_guests(const struct node *n, struct json_writer *w)
+{
+    char text[256];
+    uint64_t now_s = sched_wall_ms(n->sched) / 1000, waiting = 0, bound = 0;
+    json_key(w, "guest_of");
+    json_open_array(w);
+    for (size_t i = 0; i < n->guest.count; i++) {
+        const struct guest_invite *v = &n->guest.invites[i];
+        json_open_object(w);
+        json_member_str(w, "peer", peer_id_text(&v->invite.issuer, text, sizeof text));
+        json_member_str(w, "name", v->invite.name);
+        json_member_str(w, "state", guest_state_text(v, text, sizeof text));
+        json_close_object(w);
+    }
+    json_close_array(w);
+    LIST_FOREACH ((struct list *)&n->invites.book.entries, it) {
+        const struct invite_entry *e = LIST_ENTRY(it, struct invite_entry, link);
+        bool holds = !e->is_revoked && now_s < e->invite.expires_s;
+        waiting += holds && peer_id_is_none(&e->guest);
+        bound += holds && !peer_id_is_none(&e->guest);
+    }
+    json_key(w, "invites");
+    json_open_object(w);
+    json_member_u64(w, "guests", bound);
+    json_member_u64(w, "not_used_yet", waiting);
+    json_close_object(w);
+    json_member_bool(w, "invite_only", n->access.is_closed || n->access.has_allow);
+}
+
 /* Which private network: its fingerprint, which tells nothing about the key. */
 static void put_network(const struct node *n, struct json_writer *w)
 {
@@ -93,6 +123,7 @@ static int status_page(struct node *n, struct buf *out)
     json_member_str(&w, "api", n->api);
     json_member_str(&w, "data_dir", n->dir.path);
     put_network(n, &w);
+    put_guests(n, &w);
     put_addresses(n, &w);
     json_member_u64(&w, "peers", p2p_host_counts(n->host).peers);
     json_member_bool(&w, "joined", join_is_in(&n->join));

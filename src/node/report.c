@@ -195,6 +195,19 @@ static void line_bootstrap(struct text_table *t, const char *name, const struct 
     buf_fini(&b);
 }
 
+/* "AnnsBox (…7q): accepted" */
+static void line_guest_of(struct text_table *t, const char *name, const struct json *g)
+{
+    struct buf b;
+    struct bytes label = json_get_str(g, "name"), peer = json_get_str(g, "peer");
+    buf_init(&b, LIMIT_CLI_CELL);
+    if (label.n)
+        (void)buf_printf(&b, "%.*s, ", BYTES_FMT(label));
+    (void)buf_printf(&b, "%.*s: %.*s", BYTES_FMT(peer), BYTES_FMT(json_get_str(g, "state")));
+    line(t, name, buf_view(&b));
+    buf_fini(&b);
+}
+
 static void status_lines(const struct json *root, struct text_table *t)
 {
     char since[32];
@@ -207,6 +220,8 @@ static void status_lines(const struct json *root, struct text_table *t)
     line(t, "directory", json_get_str(root, "data_dir"));
     line(t, "API", json_get_str(root, "api"));
     line(t, "private network", json_get_str(root, "private_network"));
+    for (struct json_iter it = json_iter(json_get(root, "guest_of")); json_next(&it);)
+        line_guest_of(t, it.i <= 1 ? "guest of" : " ", it.value);
     for (struct json_iter it = json_iter(json_get(root, "addresses")); json_next(&it);)
         line(t, it.i <= 1 ? "addresses" : " ", json_str(it.value));
     for (struct json_iter it = json_iter(json_get(root, "bootstrap")); json_next(&it);)
@@ -214,6 +229,11 @@ static void status_lines(const struct json *root, struct text_table *t)
     line(t, "peers", json_number_text(json_get(root, "peers")));
     line(t, "DHT peers", json_number_text(json_get(json_get(root, "dht"), "peers")));
     line(t, "sharing", json_get_str(root, "sharing"));
+    if (json_bool(json_get(root, "invite_only"), false))
+        line(t, "serves", BYTES_LIT("guests with an invite, and --allow-peer, only"));
+    if (number(json_get(root, "invites"), "guests") ||
+        number(json_get(root, "invites"), "not_used_yet"))
+        line_object(t, "invites", json_get(root, "invites"));
     line_object(t, "requests", json_get(root, "requests"));
 }
 

@@ -117,11 +117,17 @@ def a_friend_needs_the_text_and_nothing_else():
             (row,) = invites(a)
             assert row["state"] == "in use" and row["guest"] == b.peer and row["requests_today"] == 1, row
             assert row["tokens_today"] > 0, row
+            status = b.cli("status").stdout
+            assert "guest of" in status and "accepted" in status and a.peer in status, status
+            status = a.cli("status").stdout
+            assert "guests with an invite" in status and "guests 1" in status, status
             table = a.cli("invite", "list").stdout
             assert "Ann" in table and "1 of 4" in table and b.peer in table
             with Node("--join", text) as c:
                 wait_for("another one is told", lambda: "showed it first" in c.logged())
                 assert chat_code(c)[0] == 404
+                assert "refused" in c.cli("status").stdout
+                assert "showed it first" in c.cli("doctor").stdout
             assert chat_code(b) == (200, None)
             r = a.cli("invite", "revoke", "Ann")
             assert r.returncode == 0, r

@@ -391,6 +391,22 @@ static void lists_decide_who_may_connect(void **state)
     world_down(&w);
 }
 
+static void who_is_denied_is_in_no_table(void **state)
+{
+    struct world w;
+    char id[PEER_ID_TEXT];
+    world_up(&w, 9, (const char *const[]){"backend", "echo:", NULL});
+    peer_id_text(&w.m[0].node->key.id, id, sizeof id);
+    struct machine *m = up(
+        &w, 1, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", "deny_peer", id, NULL});
+    run_for(&w, 10 * S);
+    assert_false(p2p_host_is_connected(m->node->host, &w.m[0].node->key.id));
+    assert_int_equal(dht_stats(m->node->kad.dht).table_peers, 0);
+    assert_int_equal(catalogue_peer_count(&m->node->offers), 0);
+    ask(&w, 1, "\"error\"");
+    world_down(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +419,7 @@ int main(void)
         cmocka_unit_test(what_was_used_survives_a_restart),
         cmocka_unit_test(the_network_key_travels_in_the_invite),
         cmocka_unit_test(lists_decide_who_may_connect),
+        cmocka_unit_test(who_is_denied_is_in_no_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,6 +232,26 @@ static void the_gate_keeps_peers_out(void **state)
     hosts_fini(&h);
 }
 
+static void a_peer_that_is_not_admitted_is_not_dialled(void **state)
+{
+    struct hosts h;
+    struct asked a;
+    hosts_init(&h, 12, 2);
+    p2p_host_gate(h.m[0].host, nobody, NULL);
+    ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    hosts_run(&h, US_PER_S);
+    assert_true(a.done == 1 && a.err == E_DENIED);
+    assert_non_null(strstr(a.why, "not admitted"));
+    assert_int_equal(p2p_host_counts(h.m[0].host).dials, 0);
+    /* Of an address alone nobody knows who is there before it has said so: then it is closed. */
+    ask_connect(&a, &h.m[0], NULL, &h.m[1].addr_view, 1);
+    hosts_run(&h, US_PER_S);
+    assert_int_equal(a.done, 1);
+    assert_int_not_equal(a.err, 0);
+    assert_int_equal(h.m[0].connected, 0);
+    hosts_fini(&h);
+}
+
 static void idle_connections_are_closed_but_not_protected_ones(void **state)
 {
     struct hosts h;
@@ -511,6 +531,7 @@ int main(void)
         cmocka_unit_test(both_dial_at_once),
         cmocka_unit_test(a_protocol_of_ours_is_pushed),
         cmocka_unit_test(the_gate_keeps_peers_out),
+        cmocka_unit_test(a_peer_that_is_not_admitted_is_not_dialled),
         cmocka_unit_test(idle_connections_are_closed_but_not_protected_ones),
         cmocka_unit_test(the_best_address_wins_and_dead_ones_cost_little),
         cmocka_unit_test(a_request_times_out_and_can_be_taken_back),
