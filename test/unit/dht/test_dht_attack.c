@@ -162,6 +162,72 @@ static void names_nearest_to_a_key_do_not_hide_it(void **state)
     world_free(w);
 }
 
+/* A crowd is asked beside once, with three lookups at most, and their end is the lookup's. */
+static void probes_are_few_and_end_with_their_lookup(void **state)
+{
+    struct world *w = censored = world_new(HONEST + SYBILS, 6);
+    struct bytes key = BYTES_LIT("\x12\x20the key of a model somebody dislikes");
+    struct told t = {0};
+    size_t most = 0;
+    for (int i = 1; i < HONEST; i++) {
+        meet(&w->nodes[i], &w->nodes[rng_below(&w->rng, (uint64_t)i)]);
+        run_for(w, 100 * US_PER_MS);
+    }
+    for (int i = HONEST; i < HONEST + SYBILS; i++) {
+        move_near(w, &w->nodes[i], key);
+        for (int j = 0; j < HONEST; j++) {
+            struct dht_peer p = peer_of(&w->nodes[i]);
+            dht_peer_seen(w->nodes[j].d, &p);
+        }
+    }
+    run_for(w, 60 * US_PER_S);
+    struct dht *d = w->nodes[40].d;
+    struct dht_query *q = dht_find_providers(d, key, 0, on_peer, on_done, &t);
+    while (!t.done) {
+        size_t now = dht_stats(d).queries;
+        most = now > most ? now : most;
+        run_for(w, 10 * US_PER_MS);
+    }
+    assert_int_equal(most, 1 + LIMIT_DHT_PROBES);
+    assert_int_equal(dht_stats(d).queries, 0);
+    t = (struct told){0}; /* and when it is cancelled meanwhile */
+    q = dht_find_providers(d, key, 0, on_peer, on_done, &t);
+    while (dht_stats(d).queries < 2)
+        run_for(w, 10 * US_PER_MS);
+    dht_cancel(d, q);
+    assert_int_equal(dht_stats(d).queries, 0);
+    assert_int_equal(t.done, 0);
+    world_free(w);
+}
+
+/* Ten thousand names from one net: three places in the table. */
+static void a_net_full_of_names_gets_three_places(void **state)
+{
+    struct world *w = world_new(20, 1);
+    struct dht *d = w->nodes[0].d;
+    for (int i = 1; i < 20; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    run_for(w, 5 * US_PER_S);
+    size_t before = dht_stats(d).table_peers;
+    for (uint32_t i = 0; i < 10000; i++) {
+        uint8_t id[34] = {0x12, 0x20, 0xab, (uint8_t)(i >> 8), (uint8_t)i};
+        uint8_t raw[8] = {4, 66, 6, (uint8_t)(i >> 8), (uint8_t)i, 6, 0x0f, 0xa1};
+        struct bytes addr = bytes_of(raw, sizeof raw);
+        struct dht_peer p = {.addrs = &addr, .addr_count = 1};
+        peer_id_decode(bytes_of(id, sizeof id), &p.id);
+        dht_peer_seen(d, &p);
+    }
+    assert_int_equal(dht_stats(d).table_peers, before + LIMIT_DHT_GROUP);
+    run_for(w, 5 * US_PER_S); /* they are nobody's: out again, and the honest stay */
+    for (int i = 0; i < 5; i++) {
+        struct told t = {0};
+        dht_find_providers(d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+        run_for(w, 10 * US_PER_S);
+    }
+    assert_int_equal(dht_stats(d).table_peers, before);
+    world_free(w);
+}
+
 /* --- forged records, and floods of them --- */
 
 static void add_provider(struct buf *out, struct bytes key, const struct dht_peer *p)
@@ -236,6 +302,8 @@ int main(void)
         cmocka_unit_test(what_a_liar_says_stays_on_its_path),
         cmocka_unit_test(few_peers_make_few_paths),
         cmocka_unit_test(names_nearest_to_a_key_do_not_hide_it),
+        cmocka_unit_test(probes_are_few_and_end_with_their_lookup),
+        cmocka_unit_test(a_net_full_of_names_gets_three_places),
         cmocka_unit_test(nothing_forged_is_kept),
         cmocka_unit_test(a_flood_leaves_room_for_who_keeps_announcing),
     };

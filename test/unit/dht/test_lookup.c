@@ -104,6 +104,86 @@ static void is_told(struct story *s, const char *text)
     buf_clear(&s->text);
 }
 
+/* Everybody is in the region; a hundred of the four hundred are in its nearest quarter. */
+static void a_crowd_gets_so_many_places(void **state)
+{
+    struct story *s = story_new(DHT_BETA_READ, false);
+    struct dht_candidate *c;
+    struct dht_key radius;
+    int answered = 0, near = 0, kept = 0;
+    memset(&radius, 0xff, sizeof radius);
+    dht_lookup_set_region(&s->l, &radius);
+    assert_int_equal(s->l.quarter.b[0], 0x3f);
+    assert_int_equal(s->l.quarter.b[31], 0xff);
+    for (int i = 0; i < PEERS; i++)
+        hear_of(s, i, 0);
+    assert_true(dht_lookup_is_crowded(&s->l));
+    assert_int_equal(s->l.count, LIMIT_DHT_CANDIDATES);
+    for (int i = 0; i < s->l.count; i++)
+        kept += dht_key_cmp(&s->l.sorted[i]->distance, &s->l.quarter) <= 0;
+    assert_int_equal(kept, LIMIT_DHT_CROWD);
+    while ((c = dht_lookup_next(&s->l))) {
+        near += dht_key_cmp(&c->distance, &s->l.quarter) <= 0;
+        answered++;
+        dht_lookup_answered(&s->l, c);
+    }
+    assert_true(dht_lookup_is_done(&s->l));
+    assert_int_equal(near, LIMIT_DHT_CROWD / 2);
+    assert_int_equal(answered, LIMIT_DHT_REGION);
+    struct dht_candidate *out[LIMIT_DHT_REGION];
+    assert_int_equal(dht_lookup_region(&s->l, out, LIMIT_DHT_REGION), LIMIT_DHT_REGION);
+    story_free(s);
+}
+
+/* Fifteen near the key happen; the region is asked and no more. */
+static void a_region_is_asked_whole(void **state)
+{
+    struct story *s = story_new(DHT_BETA_READ, false);
+    struct dht_candidate *c;
+    struct dht_key radius = {{0}};
+    int inside = 0, answered = 0;
+    radius.b[0] = 0x10;
+    dht_lookup_set_region(&s->l, &radius);
+    for (int i = 0; i < PEERS; i += 2)
+        hear_of(s, i, 0);
+    for (int i = 0; i < s->l.count; i++)
+        inside += dht_key_cmp(&s->l.sorted[i]->distance, &radius) <= 0;
+    assert_false(dht_lookup_is_crowded(&s->l));
+    while ((c = dht_lookup_next(&s->l))) {
+        answered++;
+        dht_lookup_answered(&s->l, c);
+    }
+    assert_int_equal(answered, inside > DHT_BETA_READ ? inside : DHT_BETA_READ);
+    story_free(s);
+}
+
+/* What one path asks is another's no more; when it fails there, it may be tried here. */
+static void elsewhere(void **state)
+{
+    struct story *s = story_new(DHT_BETA_READ, false);
+    hear_of(s, 1, 0);
+    hear_of(s, 2, 0);
+    struct dht_candidate *c = dht_lookup_next(&s->l);
+    assert_int_equal(rank_of(s, &c->id), 1);
+    dht_lookup_leave(&s->l, c);
+    assert_int_equal(s->l.in_flight, 0);
+    assert_ptr_equal(dht_lookup_find(&s->l, &s->ranked[1]), c);
+    assert_null(dht_lookup_find(&s->l, &s->ranked[9]));
+    struct dht_candidate *second = dht_lookup_next(&s->l);
+    assert_int_equal(rank_of(s, &second->id), 2);
+    assert_null(dht_lookup_next(&s->l));
+    dht_lookup_take_back(&s->l, second); /* it is being asked: nothing changes */
+    assert_null(dht_lookup_next(&s->l));
+    dht_lookup_answered(&s->l, second);
+    assert_true(dht_lookup_is_done(&s->l)); /* nobody is left */
+    dht_lookup_take_back(&s->l, c);
+    assert_false(dht_lookup_is_done(&s->l));
+    assert_ptr_equal(dht_lookup_next(&s->l), c);
+    dht_lookup_failed(&s->l, c);
+    assert_true(dht_lookup_is_done(&s->l));
+    story_free(s);
+}
+
 static void a_read_ends_with_the_three_nearest(void **state)
 {
     struct story *s = story_new(DHT_BETA_READ, false);
@@ -288,6 +368,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_read_ends_with_the_three_nearest),
+        cmocka_unit_test(a_crowd_gets_so_many_places),
+        cmocka_unit_test(a_region_is_asked_whole),
+        cmocka_unit_test(elsewhere),
         cmocka_unit_test(failures_bring_the_next_ones_in),
         cmocka_unit_test(ten_at_a_time_and_slow_ones_give_way),
         cmocka_unit_test(a_write_waits_for_slow_ones),
