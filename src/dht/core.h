@@ -112,6 +112,9 @@ struct dht_query {
 /* The k nearest servers to a key and its region; `nearest` looks at q->paths[0], then the query is freed. */
 struct dht_query *dht_query_nearest(struct dht *d, struct bytes key,
                                     void (*nearest)(struct dht_query *q, int err), void *ctx);
+/* Meets those around a key, to fill a bucket: as a read, since nobody needs all of the nearest. */
+struct dht_query *dht_query_refresh(struct dht *d, struct bytes key,
+                                    void (*nearest)(struct dht_query *q, int err));
 void dht_query_free(struct dht_query *q); /* without a word */
 void dht_query_finish(struct dht_query *q, int err);
 

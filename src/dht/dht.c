@@ -222,7 +222,7 @@ static void on_self_found(struct dht_query *q, int err)
     for (int i = 0; i <= deepest && i < REFRESHED_BUCKETS; i++) {
         uint8_t key[DHT_KEY_TEXT];
         key_in_bucket(d, i, key);
-        dht_query_nearest(d, bytes_of(key, sizeof key), on_refreshed, NULL);
+        dht_query_refresh(d, bytes_of(key, sizeof key), on_refreshed);
     }
 }
 

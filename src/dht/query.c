@@ -520,6 +520,16 @@ struct dht_query *dht_query_nearest(struct dht *d, struct bytes key,
     return q;
 }
 
+struct dht_query *dht_query_refresh(struct dht *d, struct bytes key,
+                                    void (*nearest)(struct dht_query *q, int err))
+{
+    struct dht_query *q = query_new(d, DHT_FIND_NODE, key, false);
+    q->has_probed = q->is_probe = true;
+    q->paths[0].has_region = false;
+    q->nearest = nearest;
+    return q;
+}
+
 void dht_cancel(struct dht *d, struct dht_query *q)
 {
     (void)d;

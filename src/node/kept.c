@@ -13,7 +13,7 @@
 
 #define ASK_US    (2 * US_PER_S)
 #define FIRST_US  (60 * US_PER_S)
-#define SAVE_US   (600 * US_PER_S)
+#define SAVE_US   (1800 * US_PER_S)
 #define FORGET_MS (UINT64_C(30) * 24 * 3600 * 1000)
 #define FILE_NAME "peers"
 
@@ -180,10 +180,22 @@ static void on_ask(struct timer *t)
         dht_bootstrap(k->dht);
 }
 
+static void add_mark(void *ctx, const struct dht_peer *peer)
+{
+    uint64_t part = 0;
+    memcpy(&part, peer->id.b + peer->id.len - sizeof part,
+           sizeof part); /* the end of a hash or key */
+    *(uint64_t *)ctx += part * 0x9e3779b97f4a7c15u;
+}
+
 static void on_save(struct timer *t)
 {
     struct kept *k = CONTAINER_OF(t, struct kept, save);
-    kept_save(k);
+    uint64_t mark = 0;
+    dht_each_peer(k->dht, add_mark, &mark);
+    if (mark != k->mark)
+        kept_save(k);
+    k->mark = mark;
     timer_after(k->sched, t, SAVE_US);
 }
 

@@ -5,7 +5,7 @@
  *       12D3KooW… 1790000000000 /ip4/192.0.2.1/tcp/8000 /ip6/…
  *
  *   start: read -> the DHT remembers them -> after two seconds without anybody it asks them, ten at a time
- *   a minute after the start, every ten minutes, at a stop: who is in the routing table -> written
+ *   a minute after the start, every half hour when others are in the routing table than were, at a stop -> written
  *
  * At most LIMIT_KEPT_PEERS, and nobody who was not seen for thirty days. A node that was alone keeps the ones it
  * had. Lines that cannot be read are passed over: the file is a hint, no more. */
@@ -21,6 +21,7 @@ struct kept {
     struct list peers; /* struct kept_peer, the last seen first */
     size_t count;
     struct timer ask, save;
+    uint64_t mark; /* of who was in the table when it was written */
     /* Each that was read, before the DHT has it. */
     void (*found)(void *ctx, const struct peer_id *peer);
     void *ctx;
