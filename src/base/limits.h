@@ -126,6 +126,8 @@
 #define LIMIT_RELAY_BURST_IP          60
 #define LIMIT_RELAY_RATED             4096 /* peers, and groups, whose rate is remembered */
 #define LIMIT_RELAY_HANDSHAKES        256  /* hop and stop exchanges under way */
+#define LIMIT_PUNCH_ADDRS         8    /* addresses dialled in one hole punch */
+#define LIMIT_PUNCHES             64   /* hole punches under way */
 #define LIMIT_RELAY_CANDIDATES        64   /* relays we know of */
 #define LIMIT_RELAY_USED              3    /* addresses of one reservation that we tell others */
 

@@ -48,7 +48,7 @@ struct loop_listener; /* opaque */
 struct loop_listen_options {
     struct net_addr at; /* port 0: a free one, see loop_listener_addr */
     uint32_t mode;      /* unix: permissions of the socket, as 0600; 0 keeps the umask's */
-    bool reuse_port;    /* SO_REUSEPORT, for dialling from the listening port */
+    bool reuse_port;    /* may be dialled from (`from`); a port in use is E_IN_USE all the same */
     /* Called per connection; the stream is yours. s->remote is set. */
     void (*accepted)(void *ctx, struct stream *s);
     void *ctx;

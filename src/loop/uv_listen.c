@@ -148,12 +148,16 @@ static int bind_ip(struct listener *ln, const struct sockaddr_storage *sa, sockl
 {
     int on = 1;
     setsockopt(ln->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (ln->base.opts.reuse_port)
-        setsockopt(ln->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (sa->ss_family == AF_INET6) /* [::] and 0.0.0.0 stand side by side */
         setsockopt(ln->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     setsockopt(ln->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted ones inherit it */
-    return bind(ln->fd, (const struct sockaddr *)sa, len) == 0 ? 0 : err_from_errno(errno);
+    if (bind(ln->fd, (const struct sockaddr *)sa, len) != 0)
+        return err_from_errno(errno);
+    /* Only now: our dials may share the port, but who else listens there is still told that it is
+     * taken. */
+    if (ln->base.opts.reuse_port)
+        setsockopt(ln->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    return 0;
 }
 
 static int listener_open(struct listener *ln)

@@ -83,6 +83,7 @@ struct conn {
     bool is_accepted;    /* counted as pending until it is secured or gone */
     bool is_relayed;     /* over a circuit; `remote` is the relay's */
     bool is_limited;     /* the relay will cut it: bytes or time */
+    bool is_punched;     /* relayed: a direct connection was tried for it */
     bool is_from_port;   /* dialled from the listening port: what the peer sees is our mapping */
     uint64_t since_us;   /* opened */
     uint64_t used_us;    /* last stream opened or closed */

@@ -90,14 +90,19 @@ void p2p_host_unhandle(struct p2p_host *h, const char *protocol);
 bool p2p_stream_is_relayed(const struct stream *s);
 
 /* --- connecting --- */
+/* A dial from the listening port at the moment the other does the same (DCUtR): A is the dialler on the
+ * connection that comes of it, B the listener. */
+enum p2p_dial_role { P2P_DIAL_ORDINARY = 0, P2P_DIAL_PUNCH_A, P2P_DIAL_PUNCH_B };
+
 struct p2p_connect {
     const struct peer_id *peer; /* NULL: whoever answers; the result says who */
     const struct bytes
-        *addrs;          /* binary multiaddrs, borrowed for the call; /p2p in them is checked */
-    size_t addr_count;   /* 0: those of the address book */
-    uint64_t timeout_us; /* 0: 30 s */
-    bool is_urgent;      /* a user asked: do not honour the back-off after failures */
-    bool is_direct;      /* not over a relay, also when connected over one */
+        *addrs;              /* binary multiaddrs, borrowed for the call; /p2p in them is checked */
+    size_t addr_count;       /* 0: those of the address book */
+    uint64_t timeout_us;     /* 0: 30 s */
+    bool is_urgent;          /* a user asked: do not honour the back-off after failures */
+    bool is_direct;          /* not over a relay, also when connected over one */
+    enum p2p_dial_role role; /* punching: is_direct, all of `addrs` at once and no others */
     /* err 0: connected, `peer` is who (borrowed for the call). E_WRONG_PEER, E_UNAVAILABLE (failed a
      * moment ago), E_DENIED (the gate), E_NOT_FOUND (no address), E_TIMEOUT, E_REFUSED, …; `why` is a sentence. */
     void (*done)(struct p2p_connect *r, int err, const struct peer_id *peer, const char *why);

@@ -21,11 +21,13 @@
 
 #define CONNECT_TIMEOUT_US (30 * US_PER_S)
 #define LOOKUP_TIMEOUT_US  (5 * US_PER_S)
+#define PUNCH_TIMEOUT_US   (5 * US_PER_S)
 
 struct host_dial {
     struct list link; /* host->dials */
     struct p2p_host *host;
     bool has_peer, is_over, is_direct;
+    enum p2p_dial_role role;
     struct peer_id peer;
     struct dial race;
     struct timer timer;
@@ -146,7 +148,8 @@ static struct conn *got_transport(struct host_attempt *a, int err, const char *w
         attempt_failed(a, err, why);
         return NULL;
     }
-    a->conn = conn_new(&h->env, s, true, d->has_peer ? &d->peer : NULL);
+    bool is_dialer = d->role != P2P_DIAL_PUNCH_B;
+    a->conn = conn_new(&h->env, s, is_dialer, d->has_peer ? &d->peer : NULL);
     a->conn->attempt = a;
     list_append(&h->pending, &a->conn->by_owner);
     return a->conn;
@@ -155,9 +158,28 @@ static struct conn *got_transport(struct host_attempt *a, int err, const char *w
 static void transport_dialled(struct host_port_dial *pd, int err, struct stream *s)
 {
     struct host_attempt *a = CONTAINER_OF(pd, struct host_attempt, port);
+    bool is_from_port = pd->is_from;
     if (!err)
         s->remote = a->to.at;
-    got_transport(a, err, err_text(err), s);
+    struct conn *c = got_transport(a, err, err_text(err), s);
+    if (c)
+        c->is_from_port = is_from_port;
+}
+
+/* From the listening port, where that shows the outside a mapping worth knowing: behind a NAT, or not
+ * knowing; not on the own network, where two that dial each other at once would meet in the middle
+ * and both be diallers. */
+static const struct net_addr *dial_from(const struct host_dial *d, const struct net_addr *to)
+{
+    const struct p2p_host *h = d->host;
+    bool is_far = !net_addr_is_loopback(to) && !net_addr_is_private(to);
+    bool wants = d->role != P2P_DIAL_ORDINARY || (is_far && h->reach != P2P_REACH_PUBLIC);
+    LIST_FOREACH ((struct list *)&h->listeners, it) {
+        const struct net_addr *at = &LIST_ENTRY(it, struct host_listener, link)->port.at;
+        if (wants && at->kind == to->kind && net_addr_is_loopback(at) == net_addr_is_loopback(to))
+            return at;
+    }
+    return NULL;
 }
 
 static void circuit_dialled(struct relay_dial *rd, int err, const char *why, struct stream *s,
@@ -182,7 +204,8 @@ static void start_attempt(struct host_dial *d, const struct dial_target *to)
     list_append(&d->attempts, &a->link);
     h->dialled++;
     if (!dial_target_is_relayed(to)) {
-        h->port->dial(h->port_ctx, &a->port, &to->at, h->cfg.dial.attempt_us);
+        h->port->dial(h->port_ctx, &a->port, &to->at, dial_from(d, &to->at),
+                      d->race.cfg.attempt_us);
         return;
     }
     a->relay = MEM_NEW(struct relay_dial);
@@ -311,11 +334,13 @@ static void step_timer(struct timer *t)
 
 /* --- what connections tell --- */
 
-static struct host_dial *find_dial(struct p2p_host *h, const struct peer_id *peer, bool is_direct)
+static struct host_dial *find_dial(struct p2p_host *h, const struct peer_id *peer, bool is_direct,
+                                   bool is_punch)
 {
     LIST_FOREACH (&h->dials, it) {
         struct host_dial *d = LIST_ENTRY(it, struct host_dial, link);
-        if (!d->is_over && d->has_peer && d->is_direct == is_direct && peer_id_eq(&d->peer, peer))
+        if (!d->is_over && d->has_peer && d->is_direct == is_direct &&
+            (d->role != P2P_DIAL_ORDINARY) == is_punch && peer_id_eq(&d->peer, peer))
             return d;
     }
     return NULL;
@@ -337,12 +362,28 @@ void host_dial_conn_opened(struct p2p_host *h, struct conn *c)
         if (!d->is_over)
             won(d, c);
     }
-    struct host_dial *same = find_dial(h, &c->peer, false);
+    struct host_dial *same = find_dial(h, &c->peer, false, false);
     if (same)
         won(same, c);
-    same = c->is_relayed ? NULL : find_dial(h, &c->peer, true);
-    if (same)
-        won(same, c);
+    for (int punch = 0; punch < 2 && !c->is_relayed; punch++)
+        if ((same = find_dial(h, &c->peer, true, punch)))
+            won(same, c);
+}
+
+const struct peer_id *host_dial_peer(const struct host_attempt *a)
+{
+    return a && a->dial->has_peer ? &a->dial->peer : NULL;
+}
+
+const struct peer_id *host_dial_punched(struct p2p_host *h, const struct net_addr *from)
+{
+    LIST_FOREACH (&h->dials, it) {
+        struct host_dial *d = LIST_ENTRY(it, struct host_dial, link);
+        for (int i = 0; d->role == P2P_DIAL_PUNCH_A && !d->is_over && i < d->race.count; i++)
+            if (net_addr_eq(&d->race.attempts[i].to.at, from))
+                return &d->peer;
+    }
+    return NULL;
 }
 
 bool host_dial_conn_closed(struct p2p_host *h, struct conn *c, int err, const char *why)
@@ -424,7 +465,8 @@ static void add_known(struct host_dial *d)
         add_hint(d, bytes_of(rec->addrs[i].p, rec->addrs[i].n));
 }
 
-static struct host_dial *dial_new(struct p2p_host *h, const struct peer_id *peer)
+static struct host_dial *dial_new(struct p2p_host *h, const struct peer_id *peer,
+                                  const struct p2p_connect *r)
 {
     struct host_dial *d = MEM_NEW(struct host_dial);
     char who[80] = "somebody";
@@ -434,7 +476,14 @@ static struct host_dial *dial_new(struct p2p_host *h, const struct peer_id *peer
         d->peer = *peer;
         peer_id_text(peer, who, sizeof who);
     }
-    dial_init(&d->race, &h->cfg.dial, who, sched_now(h->sched));
+    struct dial_cfg cfg = h->cfg.dial;
+    d->is_direct = r->is_direct;
+    d->role = r->role;
+    if (d->role != P2P_DIAL_ORDINARY) {
+        cfg.near_stagger_us = cfg.far_stagger_us = 0;
+        cfg.attempt_us = PUNCH_TIMEOUT_US;
+    }
+    dial_init(&d->race, &cfg, who, sched_now(h->sched));
     timer_init(&d->timer, step_timer);
     task_init(&d->task, step_task);
     list_init(&d->waiters);
@@ -465,7 +514,8 @@ void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r)
     struct p2p_addr named;
     const struct peer_id *peer = r->peer ? r->peer : named_peer(r, &named);
     struct host_peer *p = peer ? host_peer_get(h, peer) : NULL;
-    struct host_dial *d = peer ? find_dial(h, peer, r->is_direct) : NULL;
+    bool is_punch = r->role != P2P_DIAL_ORDINARY;
+    struct host_dial *d = peer ? find_dial(h, peer, r->is_direct, is_punch) : NULL;
     r->host = h;
     r->dial = NULL;
     list_init(&r->link);
@@ -489,9 +539,9 @@ void p2p_host_connect(struct p2p_host *h, struct p2p_connect *r)
         return;
     }
     if (!d) {
-        d = dial_new(h, peer);
-        d->is_direct = r->is_direct;
-        add_known(d);
+        d = dial_new(h, peer, r);
+        if (!is_punch)
+            add_known(d);
     }
     for (size_t i = 0; i < r->addr_count; i++)
         add_hint(d, r->addrs[i]);

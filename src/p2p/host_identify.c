@@ -35,7 +35,7 @@ struct host_exchange {
     struct list link;  /* host->identifies */
     struct conn *conn; /* NULL when it is gone, or for inbound ones */
     struct conn_open open;
-    bool is_opening, is_push, was_dialled;
+    bool is_opening, is_push, was_dialled, is_relayed;
     struct stream *s;
     struct peer_id peer;
     struct net_addr remote;
@@ -54,7 +54,9 @@ static uint64_t next_seq(struct p2p_host *h)
     return h->record_seq;
 }
 
-static int compose(struct p2p_host *h, const struct net_addr *remote, struct buf *out)
+/* `remote`: where they are; over a relay that is the relay's, and not theirs to be told. */
+static int compose(struct p2p_host *h, const struct net_addr *remote, bool is_relayed,
+                   struct buf *out)
 {
     struct identify id = {0};
     uint8_t key[KEY_PUBLIC_MESSAGE];
@@ -71,7 +73,7 @@ static int compose(struct p2p_host *h, const struct net_addr *remote, struct buf
     for (int i = 0; i < HOST_HANDLERS_MAX; i++)
         if (h->handlers[i].protocol)
             id.protocols[id.protocol_count++] = bytes_str(h->handlers[i].protocol);
-    if (multiaddr_from_net(remote, &observed) == 0)
+    if (!is_relayed && multiaddr_from_net(remote, &observed) == 0)
         id.observed = multiaddr_bytes(&observed);
     struct buf record;
     buf_init(&record, LIMIT_ENVELOPE);
@@ -87,7 +89,7 @@ static void send_ours(struct p2p_host *h, struct stream *s)
 {
     struct buf out;
     buf_init(&out, 0);
-    int err = compose(h, &s->remote, &out);
+    int err = compose(h, &s->remote, p2p_stream_is_relayed(s), &out);
     ssize_t n = err ? err : stream_write(s, buf_view(&out));
     if (n < 0 || (size_t)n < buf_len(&out))
         stream_reset(s, STREAM_INTERNAL);
@@ -105,7 +107,8 @@ static void asked(void *ctx, struct stream *s, const struct peer_id *peer)
 /* --- theirs --- */
 
 /* The address that our listener has out there, as far as this peer can tell. Of a connection that we
- * dialled the port is one of the moment, so ours stands for it. */
+ * dialled the port is one of the moment, so ours stands for it, unless we dialled from the listening one:
+ * then it is what a NAT made of that. Over a relay nothing can be seen. */
 static void note_observed(struct host_exchange *x, struct bytes addr)
 {
     struct p2p_host *h = x->host;
@@ -113,9 +116,9 @@ static void note_observed(struct host_exchange *x, struct bytes addr)
     struct net_addr at;
     if (multiaddr_to_net(addr, &at) != 0)
         return;
-    if (p)
+    if (p && !x->is_relayed)
         (void)multiaddr_copy(multiaddr_without_peer(addr), &p->observed);
-    if (x->is_push)
+    if (x->is_push || x->is_relayed)
         return; /* on which connection it saw that is not known */
     if (x->was_dialled)
         at.port = 0;
@@ -337,7 +340,8 @@ static void start(struct p2p_host *h, struct conn *c, const char *protocol, bool
 {
     struct host_exchange *x = exchange_new(h, &c->peer, is_push);
     x->conn = c;
-    x->was_dialled = c->is_dialer;
+    x->was_dialled = c->is_dialer && !c->is_from_port;
+    x->is_relayed = c->is_relayed;
     x->is_opening = true;
     x->open = (struct conn_open){
         .protocol = protocol,

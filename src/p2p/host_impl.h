@@ -118,6 +118,10 @@ static inline struct host_peer *host_peer_of(const struct conn *c)
 void host_dial_conn_opened(struct p2p_host *h, struct conn *c);
 /* True when the connection was a dial's. */
 bool host_dial_conn_closed(struct p2p_host *h, struct conn *c, int err, const char *why);
+/* Who must be at the other end of a dial's connection; NULL: anybody. */
+const struct peer_id *host_dial_peer(const struct host_attempt *a);
+/* The peer at whose address we are punching as A, when somebody comes from there; else NULL. */
+const struct peer_id *host_dial_punched(struct p2p_host *h, const struct net_addr *from);
 void host_dial_end_all(struct p2p_host *h, int err, bool tell);
 void host_dial_free_all(struct p2p_host *h); /* at the very end, when no connection is left */
 

@@ -119,7 +119,7 @@ static void make_room(struct p2p_host *h, uint64_t now)
     conn_close(c, E_LIMIT, "it did not prove who it is, and others wait");
 }
 
-static struct conn *take_inbound(struct p2p_host *h, struct stream *s)
+static struct conn *take_inbound(struct p2p_host *h, struct stream *s, bool is_circuit)
 {
     char text[NET_ADDR_TEXT];
     uint64_t now = sched_now(h->sched);
@@ -133,7 +133,9 @@ static struct conn *take_inbound(struct p2p_host *h, struct stream *s)
         return NULL;
     }
     h->accepted++;
-    struct conn *c = conn_new(&h->env, s, false, NULL);
+    /* Who comes from where we punch as A acts as listener: its SYN was first to arrive. */
+    const struct peer_id *punched = is_circuit ? NULL : host_dial_punched(h, &s->remote);
+    struct conn *c = conn_new(&h->env, s, punched != NULL, punched);
     c->is_accepted = true;
     if (conn_scope_pending(&c->scope) != 0)
         conn_close(c, E_LIMIT, "too many connections wait to be proved");
@@ -143,12 +145,12 @@ static struct conn *take_inbound(struct p2p_host *h, struct stream *s)
 
 void host_take_inbound(struct p2p_host *h, struct stream *s)
 {
-    take_inbound(h, s);
+    take_inbound(h, s, false);
 }
 
 void host_take_relayed(struct p2p_host *h, struct stream *s, bool is_limited)
 {
-    struct conn *c = take_inbound(h, s); /* counted as coming from the relay */
+    struct conn *c = take_inbound(h, s, true); /* counted as coming from the relay */
     if (!c)
         return;
     c->is_relayed = true;
@@ -162,6 +164,9 @@ static int secured(void *ctx, struct conn *c)
     struct p2p_host *h = ctx;
     if (h->is_closing)
         return E_CLOSED;
+    const struct peer_id *expected = host_dial_peer(c->attempt);
+    if (expected && !peer_id_eq(expected, &c->peer))
+        return E_WRONG_PEER; /* we dialled as listener, which takes anybody */
     if (peer_id_eq(&c->peer, &h->id)) {
         TRACE(P2P, DEBUG, "connected to ourselves -> closed");
         return E_DENIED;

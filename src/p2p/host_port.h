@@ -11,7 +11,8 @@
 
 struct host_port_dial {
     void (*done)(struct host_port_dial *d, int err, struct stream *s); /* s is yours when 0 */
-    void *maker;                                                       /* the port's own */
+    bool is_from; /* set with the answer: the local end is the one that was asked for */
+    void *maker;  /* the port's own */
 };
 
 enum host_port_name { HOST_NAME_ANY, HOST_NAME_IP4, HOST_NAME_IP6, HOST_NAME_TXT };
@@ -28,8 +29,9 @@ struct host_port_listener {
 };
 
 struct host_port {
+    /* `from` (or NULL): the local end, if it can be had; else any. */
     void (*dial)(void *ctx, struct host_port_dial *d, const struct net_addr *to,
-                 uint64_t timeout_us);
+                 const struct net_addr *from, uint64_t timeout_us);
     void (*dial_cancel)(void *ctx, struct host_port_dial *d);
     int (*listen)(void *ctx, struct host_port_listener *l, const struct net_addr *at);
     void (*unlisten)(void *ctx, struct host_port_listener *l);

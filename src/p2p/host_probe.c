@@ -193,7 +193,7 @@ void p2p_host_probe(struct p2p_host *h, struct p2p_probe *p)
     list_append(&h->probes, &r->link);
     r->dial.done = dialled;
     r->is_dialling = true;
-    h->port->dial(h->port_ctx, &r->dial, &p->at, p->timeout_us);
+    h->port->dial(h->port_ctx, &r->dial, &p->at, NULL, p->timeout_us);
 }
 
 void p2p_probe_cancel(struct p2p_probe *p)

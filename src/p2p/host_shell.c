@@ -15,15 +15,27 @@ struct shell {
 struct shell_dial {
     struct loop_dial loop;
     struct list link;
+    struct loop *loop_of;
     struct host_port_dial *port;
+    struct net_addr to, from; /* from: NET_NONE when any will do */
+    uint64_t timeout_us;
 };
 
 static void dialled(struct loop_dial *ld, int err, struct stream *s)
 {
     struct shell_dial *d = CONTAINER_OF(ld, struct shell_dial, loop);
     struct host_port_dial *port = d->port;
+    bool is_from = d->from.kind != NET_NONE;
+    bool is_taken = err == E_IN_USE || err == E_UNREACHABLE || err == E_DENIED;
+    if (is_from && is_taken && port) { /* the pair of ends is in use, or was a moment ago */
+        d->from = (struct net_addr){0};
+        loop_dial(d->loop_of, &d->loop, &d->to, NULL, d->timeout_us);
+        return;
+    }
     list_remove(&d->link);
     free(d);
+    if (port)
+        port->is_from = is_from;
     if (port)
         port->done(port, err, s);
     else if (!err)
@@ -31,15 +43,20 @@ static void dialled(struct loop_dial *ld, int err, struct stream *s)
 }
 
 static void shell_dial(void *ctx, struct host_port_dial *port, const struct net_addr *to,
-                       uint64_t timeout_us)
+                       const struct net_addr *from, uint64_t timeout_us)
 {
     struct shell *sh = ctx;
     struct shell_dial *d = MEM_NEW(struct shell_dial);
     d->loop.done = dialled;
     d->port = port;
+    d->loop_of = sh->loop;
+    d->to = *to;
+    d->timeout_us = timeout_us;
+    if (from)
+        d->from = *from;
     list_append(&sh->dials, &d->link);
     port->maker = d;
-    loop_dial(sh->loop, &d->loop, to, NULL, timeout_us);
+    loop_dial(sh->loop, &d->loop, to, from, timeout_us);
 }
 
 static void shell_dial_cancel(void *ctx, struct host_port_dial *port)
@@ -59,7 +76,8 @@ static int shell_listen(void *ctx, struct host_port_listener *l, const struct ne
 {
     struct shell *sh = ctx;
     struct loop_listener *ln;
-    struct loop_listen_options opts = {.at = *at, .accepted = accepted, .ctx = l};
+    struct loop_listen_options opts = {
+        .at = *at, .reuse_port = true, .accepted = accepted, .ctx = l};
     int err = loop_listen(sh->loop, &opts, &ln);
     if (err)
         return err;

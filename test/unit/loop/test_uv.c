@@ -212,6 +212,38 @@ static void listen_says_in_use(void **state)
     assert_int_equal(loop_listen(w->far, &o, &second), E_UNREACHABLE);
 }
 
+static bool b_is_accepted(void *ctx)
+{
+    struct world *w = ctx;
+    return w->b && (w->a || w->dial_err);
+}
+
+/* The port a node listens on is the port it dials from; for others it is taken all the same. */
+static void a_listening_port_may_be_dialled_from(void **state)
+{
+    struct world *w = *state;
+    struct loop_listener *from, *second;
+    struct loop_listen_options o = {.reuse_port = true, .accepted = world_accepted, .ctx = w};
+    net_addr_parse_ip("127.0.0.1", 0, &o.at);
+    assert_int_equal(loop_listen(w->far, &o, &w->listener), 0);
+    assert_int_equal(loop_listen(w->far, &o, &from), 0);
+    o.at = *loop_listener_addr(from);
+    assert_int_equal(loop_listen(w->far, &o, &second), E_IN_USE);
+    w->dial.done = world_dialled;
+    loop_dial(w->near, &w->dial, loop_listener_addr(w->listener), &o.at, US_PER_S);
+    assert_true(world_run(w, b_is_accepted, w, 5 * US_PER_S));
+    assert_int_equal(w->dial_err, 0);
+    assert_int_equal(w->b->remote.port, o.at.port);
+    struct stream *a = w->a, *b = w->b;
+    w->a = w->b = NULL; /* the same pair of ends again is no pair of ends */
+    loop_dial(w->near, &w->dial, loop_listener_addr(w->listener), &o.at, US_PER_S);
+    assert_true(world_run(w, is_dialled, w, 5 * US_PER_S));
+    assert_int_equal(w->dial_err, E_UNREACHABLE);
+    stream_close(a);
+    stream_close(b);
+    loop_listener_close(from);
+}
+
 static void a_stale_unix_socket_is_replaced(void **state)
 {
     struct world *w = *state;
@@ -392,6 +424,7 @@ int main(void)
         CASE(dial_times_out_and_is_cancelled),
         CASE(dial_cancelled_after_success_gives_no_stream),
         CASE(listen_says_in_use),
+        CASE(a_listening_port_may_be_dialled_from),
         CASE(a_stale_unix_socket_is_replaced),
         CASE(accepted_and_dialled_have_no_delay),
         CASE(out_of_files_pauses_and_recovers),
