@@ -43,6 +43,11 @@ struct config {
     struct strlist join, allow_peer, deny_peer; /* invites; ids or files of ids */
     bool invite_only;
     bool open, mdns;
+    /* relays */
+    char *relay; /* limited, unlimited */
+    bool no_relay;
+    struct strlist relay_for; /* peer ids */
+    uint64_t relay_bandwidth;
     /* the HTTP address */
     bool no_auth;
     char *access_key;

@@ -222,3 +222,11 @@ bool join_at(const struct join *j, size_t i, struct join_view *out)
     }
     return false;
 }
+
+bool join_is_bootstrap(const struct join *j, const struct peer_id *peer)
+{
+    LIST_FOREACH ((struct list *)&j->entries, it)
+        if (peer_id_eq(&LIST_ENTRY(it, struct entry, link)->peer, peer))
+            return true;
+    return false;
+}

@@ -39,5 +39,7 @@ struct join_view {
     bool is_connected, was_tried;
 };
 bool join_at(const struct join *j, size_t i, struct join_view *out);
+/* One of the bootstrap nodes, as named or as it answered. */
+bool join_is_bootstrap(const struct join *j, const struct peer_id *peer);
 
 #endif

@@ -195,6 +195,11 @@ static int make_network(struct node *n, char *why)
     n->has_discover = true;
     if (err || (err = listen_p2p(n, why)))
         return err;
+    list_init(&n->join.entries); /* asked for bootstrap nodes before it begins */
+    n->has_relay = true;
+    err = relay_policy_init(&n->relay, n->host, n->sched, &n->key, n->cfg, &n->join, why);
+    if (err)
+        return err;
     make_lan(n);
     return 0;
 }
@@ -464,6 +469,8 @@ static void close_down(struct node *n)
     n->has_kept = false;
     discover_fini(&n->discover);
     n->has_discover = false;
+    relay_policy_fini(&n->relay);
+    n->has_relay = false;
     p2p_host_close(n->host, 500 * US_PER_MS, on_host_closed, n);
 }
 
@@ -514,6 +521,8 @@ void node_free(struct node *n)
     }
     if (n->has_discover)
         discover_fini(&n->discover);
+    if (n->has_relay)
+        relay_policy_fini(&n->relay);
     if (n->local_server)
         http_server_free(n->local_server);
     if (n->control_server)

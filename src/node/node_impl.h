@@ -21,6 +21,7 @@
 #include "node/network_key.h"
 #include "node/node.h"
 #include "node/node_record.h"
+#include "node/relay_policy.h"
 #include "node/ways.h"
 
 struct node {
@@ -59,6 +60,7 @@ struct node {
     struct kept kept;
     struct lan lan;
     struct confirm confirm;
+    struct relay_policy relay;
     /* serving */
     struct engine *engine;
     struct ways ways;
@@ -71,7 +73,7 @@ struct node {
     struct timer record; /* of the node itself, in the DHT */
     uint64_t record_seq;
     bool has_network, has_invites, has_access, has_kad, has_feeds, has_discover, has_join, has_kept,
-        has_announce, has_guard, has_ways;
+        has_announce, has_guard, has_ways, has_relay;
     /* stopping */
     struct timer drain;
     uint64_t drain_until_us;

@@ -125,6 +125,8 @@ static int status_page(struct node *n, struct buf *out)
     put_network(n, &w);
     put_guests(n, &w);
     put_addresses(n, &w);
+    if (n->has_relay)
+        relay_policy_json(&n->relay, &w);
     json_member_u64(&w, "peers", p2p_host_counts(n->host).peers);
     json_member_bool(&w, "joined", join_is_in(&n->join));
     put_lan(n, &w);
@@ -214,6 +216,7 @@ static void put_peer(struct node *n, struct json_writer *w, const struct p2p_pee
     json_member_bool(w, "inbound", v->is_inbound);
     json_member_bool(w, "connected", true);
     json_member_bool(w, "relayed", v->is_relayed);
+    json_member_bool(w, "limited", v->is_limited);
     put_trust(n, w, v->id);
     json_close_object(w);
 }

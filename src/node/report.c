@@ -208,6 +208,36 @@ static void line_guest_of(struct text_table *t, const char *name, const struct j
     buf_fini(&b);
 }
 
+static struct bytes reach_words(struct bytes reach)
+{
+    return bytes_eq_str(reach, "public")    ? BYTES_LIT("reach us")
+           : bytes_eq_str(reach, "private") ? BYTES_LIT("do not reach us")
+                                            : (struct bytes){0};
+}
+
+/* What we carry for others, and who carries for us. */
+static void line_relay(struct text_table *t, const struct json *relay)
+{
+    struct buf b;
+    struct bytes serving = json_get_str(relay, "serving");
+    const struct json *places = json_get(relay, "places");
+    buf_init(&b, LIMIT_CLI_CELL);
+    if (serving.n && !bytes_eq_str(serving, "nobody"))
+        (void)buf_printf(&b, "%.*s: %llu peers have a place, %llu streams now, %llu bytes so far",
+                         BYTES_FMT(serving), (unsigned long long)number(relay, "reservations"),
+                         (unsigned long long)number(relay, "circuits"),
+                         (unsigned long long)number(relay, "bytes"));
+    line(t, "relay", buf_view(&b));
+    for (struct json_iter it = json_iter(places); json_next(&it);) {
+        buf_clear(&b);
+        (void)buf_printf(&b, "%.*s%s", BYTES_FMT(json_get_str(it.value, "relay")),
+                         json_bool(json_get(it.value, "limited"), false) ? ", within its limits"
+                                                                         : "");
+        line(t, it.i <= 1 ? "reachable over" : " ", buf_view(&b));
+    }
+    buf_fini(&b);
+}
+
 static void status_lines(const struct json *root, struct text_table *t)
 {
     char since[32];
@@ -226,6 +256,8 @@ static void status_lines(const struct json *root, struct text_table *t)
         line(t, it.i <= 1 ? "addresses" : " ", json_str(it.value));
     for (struct json_iter it = json_iter(json_get(root, "bootstrap")); json_next(&it);)
         line_bootstrap(t, it.i <= 1 ? "bootstrap" : " ", it.value);
+    line(t, "strangers' dials", reach_words(json_get_str(root, "reach")));
+    line_relay(t, json_get(root, "relay"));
     line(t, "peers", json_number_text(json_get(root, "peers")));
     line(t, "DHT peers", json_number_text(json_get(json_get(root, "dht"), "peers")));
     line(t, "sharing", json_get_str(root, "sharing"));

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+/* See relay_policy.h. */
+#include "node/relay_policy.h"
+
+#include "base/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- being a relay --- */
+
+static bool is_friend(void *ctx, const struct peer_id *peer)
+{
+    const struct relay_policy *p = ctx;
+    for (size_t i = 0; i < p->friend_count; i++)
+        if (peer_id_eq(&p->friends[i], peer))
+            return true;
+    return false;
+}
+
+static void serve(struct relay_policy *p, bool does)
+{
+    if (does && !p->serve) {
+        struct relay_serve_cfg cfg = {
+            .server = relay_server_cfg_default(), .key = p->key, .is_own = is_friend, .ctx = p};
+        cfg.server.is_unlimited = p->is_unlimited;
+        cfg.server.bytes_per_s = p->cfg->relay_bandwidth;
+        p->serve = relay_serve_new(p->host, &cfg);
+        TRACE(NODE, INFO, "relay: serving others, %s",
+              p->is_unlimited ? "without limits" : "within limits");
+    } else if (!does && p->serve) {
+        TRACE(NODE, INFO, "relay: strangers cannot reach us -> serving nobody");
+        relay_serve_free(p->serve);
+        p->serve = NULL;
+    }
+}
+
+/* --- using some --- */
+
+static int rank(void *ctx, const struct peer_id *peer, bool is_conduit)
+{
+    const struct relay_policy *p = ctx;
+    if (join_is_bootstrap(p->join, peer))
+        return RELAY_RANK_BOOTSTRAP;
+    return is_conduit ? RELAY_RANK_CONDUIT : RELAY_RANK_OTHER;
+}
+
+static void follow(struct relay_policy *p)
+{
+    bool is_private = p2p_host_reach(p->host) == P2P_REACH_PRIVATE;
+    serve(p, !is_private && !p->cfg->no_relay);
+    relay_client_want(p->client, is_private ? RELAY_PLACES : 0);
+}
+
+static void reach_changed(struct p2p_watch *w, enum p2p_reach reach)
+{
+    struct relay_policy *p = CONTAINER_OF(w, struct relay_policy, watch);
+    task_defer(p->sched, &p->task); /* not here: who stops serving is a watcher too */
+}
+
+static void follow_task(struct task *t)
+{
+    follow(CONTAINER_OF(t, struct relay_policy, task));
+}
+
+/* --- options --- */
+
+static int read_options(struct relay_policy *p, char *why)
+{
+    const struct config *c = p->cfg;
+    const char *mode = c->relay ? c->relay : "limited";
+    p->is_unlimited = strcmp(mode, "unlimited") == 0;
+    if (!p->is_unlimited && strcmp(mode, "limited") != 0) {
+        snprintf(why, CONFIG_WHY, "relay: '%s' is neither limited nor unlimited", mode);
+        return E_INVALID;
+    }
+    for (size_t i = 0; i < c->relay_for.n; i++) {
+        if (p->friend_count == RELAY_FRIENDS) {
+            snprintf(why, CONFIG_WHY, "relay_for: at most %d peers", RELAY_FRIENDS);
+            return E_INVALID;
+        }
+        if (peer_id_parse(bytes_str(c->relay_for.v[i]), &p->friends[p->friend_count]) != 0) {
+            snprintf(why, CONFIG_WHY, "relay_for: '%s' is not a peer id such as 12D3KooW…",
+                     c->relay_for.v[i]);
+            return E_INVALID;
+        }
+        p->friend_count++;
+    }
+    return 0;
+}
+
+int relay_policy_init(struct relay_policy *p, struct p2p_host *host, struct sched *sched,
+                      const struct key_pair *key, const struct config *cfg, const struct join *join,
+                      char why[static CONFIG_WHY])
+{
+    *p = (struct relay_policy){.host = host, .sched = sched, .key = key, .cfg = cfg, .join = join};
+    int err = read_options(p, why);
+    if (err)
+        return err;
+    struct relay_client_cfg client = {.rank = rank, .ctx = p};
+    p->client = relay_client_new(host, &client);
+    p->punch = punch_new(host);
+    p->watch = (struct p2p_watch){.reach_changed = reach_changed};
+    p2p_host_watch(host, &p->watch);
+    task_init(&p->task, follow_task);
+    follow(p);
+    return 0;
+}
+
+void relay_policy_fini(struct relay_policy *p)
+{
+    if (!p->client) /* its options were wrong */
+        return;
+    p2p_host_unwatch(&p->watch);
+    task_cancel(&p->task);
+    punch_free(p->punch);
+    relay_client_free(p->client);
+    if (p->serve)
+        relay_serve_free(p->serve);
+}
+
+/* --- telling --- */
+
+static void put_places(struct relay_policy *p, struct json_writer *w)
+{
+    struct relay_held_view v;
+    char who[PEER_ID_TEXT];
+    json_key(w, "places");
+    json_open_array(w);
+    for (size_t i = 0; relay_client_look(p->client, i, &v); i++) {
+        json_open_object(w);
+        json_member_str(w, "relay", peer_id_text(&v.relay, who, sizeof who));
+        json_member_u64(w, "for_s", (v.until_us - sched_now(p->sched)) / US_PER_S);
+        json_member_bool(w, "limited", relay_limit_is_any(&v.limit));
+        json_close_object(w);
+    }
+    json_close_array(w);
+}
+
+void relay_policy_json(struct relay_policy *p, struct json_writer *w)
+{
+    static const char *const reach[] = {"unknown", "public", "private"};
+    struct relay_serve_view v = {0};
+    struct punch_view punched = punch_look(p->punch);
+    if (p->serve)
+        v = relay_serve_look(p->serve);
+    json_member_str(w, "reach", reach[p2p_host_reach(p->host)]);
+    json_key(w, "relay");
+    json_open_object(w);
+    json_member_str(w, "serving", !p->serve ? "nobody" : p->is_unlimited ? "unlimited" : "limited");
+    json_member_u64(w, "reservations", v.reservations);
+    json_member_u64(w, "circuits", v.circuits);
+    json_member_u64(w, "circuits_total", v.opened);
+    json_member_u64(w, "bytes", v.bytes);
+    json_member_u64(w, "refused", v.refused);
+    json_member_u64(w, "holes_punched", punched.succeeded);
+    json_member_u64(w, "holes_failed", punched.failed);
+    put_places(p, w);
+    json_close_object(w);
+}

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+/* Seed Conduit's case: the plain node on a rented server routes for two behind NAT. Three whole nodes in
+ * virtual time; nothing passes between provider and consumer directly.
+ *
+ *   provider 10.0.0.1 (echo:, private) -- 20 ms -- vps 10.0.0.3 -- 20 ms -- consumer 10.0.0.2 (private)
+ *           \--------------------------------- cut -----------------------------------/
+ */
+#include "base/mem.h"
+#include "node/node_impl.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MS 1000u
+#define S  1000000u
+
+struct machine {
+    struct loop *loop;
+    struct config cfg;
+    struct node *node;
+    char dir[64];
+};
+
+enum { VPS, PROVIDER, CONSUMER, OTHER_VPS, MACHINES };
+
+struct world {
+    struct loop_virtual *v;
+    struct machine m[MACHINES];
+};
+
+static char *const no_env[] = {"HOME=/nonexistent", NULL};
+
+/* `options`: "key=value" and so on, NULL at the end. */
+static void machine_up(struct world *w, int which, const char *ip, const char *const *options)
+{
+    struct machine *m = &w->m[which];
+    struct net_addr at;
+    char why[CONFIG_WHY], key[64];
+    snprintf(m->dir, sizeof m->dir, "/tmp/conduit-sim-XXXXXX");
+    assert_non_null(mkdtemp(m->dir));
+    assert_int_equal(net_addr_parse_ip(ip, 0, &at), 0);
+    m->loop = loop_virtual_machine(w->v, &at);
+    config_init(&m->cfg);
+    assert_int_equal(config_set(&m->cfg, "data_dir", m->dir, RANK_FLAG, why), 0);
+    assert_int_equal(config_set(&m->cfg, "p2p_host", ip, RANK_FLAG, why), 0);
+    for (; *options; options++) {
+        const char *eq = strchr(*options, '=');
+        snprintf(key, sizeof key, "%.*s", (int)(eq - *options), *options);
+        if (config_set(&m->cfg, key, eq + 1, RANK_FLAG, why))
+            fail_msg("%s", why);
+    }
+    if (node_start(m->loop, &m->cfg, no_env, "0.0.0", &m->node, why))
+        fail_msg("%s", why);
+}
+
+static void set_link(struct world *w, int a, int b, bool is_cut)
+{
+    struct loop_virtual_link link = {.delay_us = 20 * MS, .is_cut = is_cut};
+    loop_virtual_set_link(w->v, w->m[a].loop, w->m[b].loop, &link);
+}
+
+static void run_for(struct world *w, uint64_t us)
+{
+    loop_virtual_run(w->v, loop_virtual_now(w->v) + us, NULL, NULL);
+}
+
+static void world_up(struct world *w, uint64_t seed, const char *relay)
+{
+    const char *vps[] = {relay, NULL};
+    const char *provider[] = {"backend=echo:", "bootstrap=10.0.0.3:8000", NULL};
+    const char *consumer[] = {"bootstrap=10.0.0.3:8000", NULL};
+    *w = (struct world){.v = loop_virtual_new(seed)};
+    machine_up(w, VPS, "10.0.0.3", vps);
+    machine_up(w, PROVIDER, "10.0.0.1", provider);
+    machine_up(w, CONSUMER, "10.0.0.2", consumer);
+    set_link(w, VPS, PROVIDER, false);
+    set_link(w, VPS, CONSUMER, false);
+    set_link(w, PROVIDER, CONSUMER, true);
+    p2p_host_set_reach(w->m[VPS].node->host, P2P_REACH_PUBLIC);
+    p2p_host_set_reach(w->m[PROVIDER].node->host, P2P_REACH_PRIVATE);
+    p2p_host_set_reach(w->m[CONSUMER].node->host, P2P_REACH_PRIVATE);
+}
+
+static void world_down(struct world *w)
+{
+    char command[96];
+    for (int i = MACHINES - 1; i >= 0; i--) {
+        if (!w->m[i].node)
+            continue;
+        node_free(w->m[i].node);
+        config_fini(&w->m[i].cfg);
+        snprintf(command, sizeof command, "rm -rf %s", w->m[i].dir);
+        assert_int_equal(system(command), 0);
+    }
+    run_for(w, S); /* what was cancelled completes */
+    loop_virtual_free(w->v);
+}
+
+/* --- a client on the consumer's machine --- */
+
+struct client {
+    struct loop_dial dial;
+    struct stream *s;
+    struct buf out, in;
+    bool is_over;
+};
+
+static void client_readable(void *ctx)
+{
+    struct client *c = ctx;
+    uint8_t chunk[4096];
+    ssize_t n;
+    while ((n = stream_read(c->s, chunk, sizeof chunk)) > 0)
+        (void)buf_append(&c->in, chunk, (size_t)n);
+    c->is_over |= n != E_AGAIN;
+}
+
+static void client_writable(void *ctx)
+{
+    struct client *c = ctx;
+    ssize_t n = stream_write(c->s, buf_view(&c->out));
+    assert_true(n >= 0);
+    buf_consume(&c->out, (size_t)n);
+    if (buf_len(&c->out))
+        stream_want_write(c->s, true);
+}
+
+static void client_closed(void *ctx, int err)
+{
+    ((struct client *)ctx)->is_over = true;
+}
+
+static const struct stream_events client_events = {client_readable, client_writable, client_closed};
+
+static void client_dialled(struct loop_dial *d, int err, struct stream *s)
+{
+    struct client *c = CONTAINER_OF(d, struct client, dial);
+    if (err) {
+        c->is_over = true;
+        return;
+    }
+    c->s = s;
+    stream_listen(s, &client_events, c);
+    stream_want_read(s, true);
+    client_writable(c);
+}
+
+static bool client_is_over(void *ctx)
+{
+    return ((struct client *)ctx)->is_over;
+}
+
+/* The whole response as text, heap. */
+static char *ask(struct world *w, int where, const char *method, const char *path, const char *body)
+{
+    struct client c = {.dial.done = client_dialled};
+    struct net_addr at;
+    buf_init(&c.out, 0);
+    buf_init(&c.in, 0);
+    (void)buf_printf(&c.out,
+                     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                     "Content-Length: %zu\r\n\r\n%s",
+                     method, path, strlen(body), body);
+    assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at), 0);
+    loop_dial(w->m[where].loop, &c.dial, &at, NULL, 5 * S);
+    loop_virtual_run(w->v, loop_virtual_now(w->v) + 60ull * S, client_is_over, &c);
+    assert_true(c.is_over);
+    if (c.s)
+        stream_close(c.s);
+    buf_fini(&c.out);
+    return buf_take_str(&c.in);
+}
+
+static void ask_for(struct world *w, int where, const char *path, const char *part)
+{
+    char *r = ask(w, where, "GET", path, "");
+    if (!strstr(r, part))
+        fail_msg("no %s in %s", part, r);
+    free(r);
+}
+
+static const char question[] = "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":"
+                               "\"What is the capital of France?\"}]}";
+
+static void assert_answered(struct world *w)
+{
+    char *r = ask(w, CONSUMER, "POST", "/v1/chat/completions", question);
+    if (!strstr(r, "HTTP/1.1 200") || !strstr(r, "What is the capital of France?"))
+        fail_msg("%s", r);
+    assert_non_null(strstr(r, node_peer(w->m[PROVIDER].node)));
+    free(r);
+}
+
+/* --- stories --- */
+
+static void the_vps_routes_for_two_behind_nat(void **state)
+{
+    struct world w;
+    struct p2p_peer_view v;
+    world_up(&w, 1, "relay=limited"); /* what a node does that was told nothing */
+    run_for(&w, 5 * S);
+    assert_answered(&w);
+    const struct peer_id *provider = p2p_host_id(w.m[PROVIDER].node->host);
+    assert_true(p2p_host_peer(w.m[CONSUMER].node->host, provider, &v));
+    assert_true(v.is_relayed && v.is_limited);
+    ask_for(&w, PROVIDER, "/conduit/v1/status", "\"reach\":\"private\"");
+    ask_for(&w, PROVIDER, "/conduit/v1/status", node_peer(w.m[VPS].node));
+    ask_for(&w, VPS, "/conduit/v1/status", "\"serving\":\"limited\",\"reservations\":2");
+    ask_for(&w, CONSUMER, "/conduit/v1/peers", "\"relayed\":true,\"limited\":true");
+    for (int i = 0; i < 40; i++) { /* over the two minutes of a circuit */
+        run_for(&w, 10 * S);
+        if (i % 10 == 0)
+            assert_answered(&w);
+    }
+    world_down(&w);
+}
+
+static char *long_question(size_t bytes)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    (void)buf_append_str(&b, "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"");
+    for (size_t i = 0; i < bytes; i += 8)
+        (void)buf_append_str(&b, "seldom, ");
+    (void)buf_append_str(&b, "\"}]}");
+    return buf_take_str(&b);
+}
+
+static void what_a_circuit_does_not_carry_ends_clearly(void **state)
+{
+    struct world w;
+    world_up(&w, 2, "relay=limited");
+    run_for(&w, 5 * S);
+    assert_answered(&w);
+    char *q = long_question(300000);
+    char *r = ask(&w, CONSUMER, "POST", "/v1/chat/completions", q);
+    assert_null(strstr(r, "HTTP/1.1 200"));
+    assert_non_null(strstr(r, "\"error\""));
+    free(r);
+    free(q);
+    run_for(&w, 10 * S);
+    assert_answered(&w); /* the next one has a circuit of its own */
+    world_down(&w);
+}
+
+static void ones_own_relay_carries_it(void **state)
+{
+    struct world w;
+    world_up(&w, 3, "relay=unlimited");
+    run_for(&w, 5 * S);
+    char *q = long_question(300000);
+    char *r = ask(&w, CONSUMER, "POST", "/v1/chat/completions", q);
+    if (!strstr(r, "HTTP/1.1 200"))
+        fail_msg("%.2000s", r);
+    free(r);
+    free(q);
+    ask_for(&w, VPS, "/conduit/v1/status", "\"serving\":\"unlimited\"");
+    world_down(&w);
+}
+
+static void a_node_that_relays_for_nobody(void **state)
+{
+    struct world w;
+    world_up(&w, 4, "no_relay=true");
+    run_for(&w, 5 * S);
+    char *r = ask(&w, CONSUMER, "POST", "/v1/chat/completions", question);
+    assert_null(strstr(r, "HTTP/1.1 200"));
+    free(r);
+    ask_for(&w, VPS, "/conduit/v1/status", "\"serving\":\"nobody\"");
+    world_down(&w);
+}
+
+static void another_relay_takes_over(void **state)
+{
+    struct world w;
+    const char *options[] = {"bootstrap=10.0.0.3:8000", NULL};
+    world_up(&w, 5, "relay=unlimited");
+    machine_up(&w, OTHER_VPS, "10.0.0.4", options);
+    p2p_host_set_reach(w.m[OTHER_VPS].node->host, P2P_REACH_PUBLIC);
+    run_for(&w, 30 * S);
+    assert_answered(&w);
+    struct relay_held_view v;
+    assert_true(relay_client_look(w.m[PROVIDER].node->relay.client, 1, &v)); /* two places */
+    loop_virtual_crash(w.v, w.m[VPS].loop, true);
+    run_for(&w, 20 * S);
+    assert_answered(&w);
+    world_down(&w);
+}
+
+/* As the reach changes, so does the part a node plays. */
+static void the_part_follows_the_reach(void **state)
+{
+    struct world w;
+    struct relay_held_view v;
+    world_up(&w, 6, "relay=unlimited");
+    run_for(&w, 5 * S);
+    struct node *n = w.m[PROVIDER].node;
+    assert_null(n->relay.serve);
+    assert_true(relay_client_look(n->relay.client, 0, &v));
+    p2p_host_set_reach(n->host, P2P_REACH_PUBLIC);
+    run_for(&w, S);
+    assert_non_null(n->relay.serve);
+    assert_false(relay_client_look(n->relay.client, 0, &v));
+    p2p_host_set_reach(n->host, P2P_REACH_PRIVATE);
+    run_for(&w, 3 * S);
+    assert_null(n->relay.serve);
+    assert_true(relay_client_look(n->relay.client, 0, &v));
+    world_down(&w);
+}
+
+static void wrong_options_are_said(void **state)
+{
+    static const char *const wrong[][3] = {
+        {"relay", "sometimes", "relay: 'sometimes' is neither limited nor unlimited"},
+        {"relay_for", "bob", "relay_for: 'bob' is not a peer id such as 12D3KooW…"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        struct world w = {.v = loop_virtual_new(7)};
+        struct machine *m = &w.m[0];
+        struct net_addr at;
+        char why[CONFIG_WHY], command[96];
+        snprintf(m->dir, sizeof m->dir, "/tmp/conduit-sim-XXXXXX");
+        assert_non_null(mkdtemp(m->dir));
+        assert_int_equal(net_addr_parse_ip("10.0.0.9", 0, &at), 0);
+        m->loop = loop_virtual_machine(w.v, &at);
+        config_init(&m->cfg);
+        assert_int_equal(config_set(&m->cfg, "data_dir", m->dir, RANK_FLAG, why), 0);
+        assert_int_equal(config_set(&m->cfg, wrong[i][0], wrong[i][1], RANK_FLAG, why), 0);
+        assert_int_not_equal(node_start(m->loop, &m->cfg, no_env, "0", &m->node, why), 0);
+        assert_string_equal(why, wrong[i][2]);
+        config_fini(&m->cfg);
+        snprintf(command, sizeof command, "rm -rf %s", m->dir);
+        assert_int_equal(system(command), 0);
+        run_for(&w, S);
+        loop_virtual_free(w.v);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_vps_routes_for_two_behind_nat),
+        cmocka_unit_test(what_a_circuit_does_not_carry_ends_clearly),
+        cmocka_unit_test(ones_own_relay_carries_it),
+        cmocka_unit_test(a_node_that_relays_for_nobody),
+        cmocka_unit_test(another_relay_takes_over),
+        cmocka_unit_test(the_part_follows_the_reach),
+        cmocka_unit_test(wrong_options_are_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
