@@ -13,8 +13,7 @@
  * A direct dial (no relays, also when connected over one) runs beside the ordinary one. */
 #include "base/mem.h"
 #include "base/trace.h"
-#include "p2p/host_impl.h"
-#include "p2p/relay_dial.h"
+#include "p2p/host_attempt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,30 +21,6 @@
 #define CONNECT_TIMEOUT_US (30 * US_PER_S)
 #define LOOKUP_TIMEOUT_US  (5 * US_PER_S)
 #define PUNCH_TIMEOUT_US   (5 * US_PER_S)
-
-struct host_dial {
-    struct list link; /* host->dials */
-    struct p2p_host *host;
-    bool has_peer, is_over, is_direct;
-    enum p2p_dial_role role;
-    struct peer_id peer;
-    struct dial race;
-    struct timer timer;
-    struct task task;    /* steps the race; buries the dial */
-    struct list waiters; /* p2p_connect.link */
-    struct list attempts, lookups;
-    struct resolve *resolve; /* only where there are names */
-    char why[160];
-};
-
-struct host_attempt {
-    struct host_port_dial port;
-    struct host_dial *dial;
-    struct list link;
-    struct dial_target to;
-    struct relay_dial *relay; /* the circuit that is asked for; NULL: a dial of the port */
-    struct conn *conn;        /* NULL while the transport is being connected */
-};
 
 struct host_lookup {
     struct host_port_resolve port;
@@ -99,132 +74,6 @@ static void end(struct host_dial *d)
     LIST_FOREACH_SAFE (&d->lookups, it)
         h->port->resolve_cancel(h->port_ctx, &LIST_ENTRY(it, struct host_lookup, link)->port);
     mark(d);
-}
-
-/* --- attempts --- */
-
-static struct host_attempt *find_attempt(struct host_dial *d, const struct dial_target *to)
-{
-    LIST_FOREACH (&d->attempts, it) {
-        struct host_attempt *a = LIST_ENTRY(it, struct host_attempt, link);
-        if (net_addr_eq(&a->to.at, &to->at) && peer_id_eq(&a->to.via, &to->via))
-            return a;
-    }
-    return NULL;
-}
-
-static void free_attempt(struct host_attempt *a)
-{
-    struct host_dial *d = a->dial;
-    list_remove(&a->link);
-    if (a->conn)
-        a->conn->attempt = NULL;
-    free(a->relay);
-    free(a);
-    mark(d);
-}
-
-static void attempt_failed(struct host_attempt *a, int err, const char *why)
-{
-    struct host_dial *d = a->dial;
-    if (!d->is_over) {
-        snprintf(d->why, sizeof d->why, "%s", why);
-        dial_failed(&d->race, &a->to, err, why, sched_now(d->host->sched));
-    }
-    free_attempt(a);
-}
-
-/* NULL: there is no connection to be, and no attempt any more. */
-static struct conn *got_transport(struct host_attempt *a, int err, const char *why,
-                                  struct stream *s)
-{
-    struct host_dial *d = a->dial;
-    struct p2p_host *h = d->host;
-    if (!err && (d->is_over || h->is_closing)) {
-        stream_close(s);
-        err = E_CANCELLED;
-    }
-    if (err) {
-        attempt_failed(a, err, why);
-        return NULL;
-    }
-    bool is_dialer = d->role != P2P_DIAL_PUNCH_B;
-    a->conn = conn_new(&h->env, s, is_dialer, d->has_peer ? &d->peer : NULL);
-    a->conn->attempt = a;
-    list_append(&h->pending, &a->conn->by_owner);
-    return a->conn;
-}
-
-static void transport_dialled(struct host_port_dial *pd, int err, struct stream *s)
-{
-    struct host_attempt *a = CONTAINER_OF(pd, struct host_attempt, port);
-    bool is_from_port = pd->is_from;
-    if (!err)
-        s->remote = a->to.at;
-    struct conn *c = got_transport(a, err, err_text(err), s);
-    if (c)
-        c->is_from_port = is_from_port;
-}
-
-/* From the listening port, where that shows the outside a mapping worth knowing: behind a NAT, or not
- * knowing; not on the own network, where two that dial each other at once would meet in the middle
- * and both be diallers. */
-static const struct net_addr *dial_from(const struct host_dial *d, const struct net_addr *to)
-{
-    const struct p2p_host *h = d->host;
-    bool is_far = !net_addr_is_loopback(to) && !net_addr_is_private(to);
-    bool wants = d->role != P2P_DIAL_ORDINARY || (is_far && h->reach != P2P_REACH_PUBLIC);
-    LIST_FOREACH ((struct list *)&h->listeners, it) {
-        const struct net_addr *at = &LIST_ENTRY(it, struct host_listener, link)->port.at;
-        if (wants && at->kind == to->kind && net_addr_is_loopback(at) == net_addr_is_loopback(to))
-            return at;
-    }
-    return NULL;
-}
-
-static void circuit_dialled(struct relay_dial *rd, int err, const char *why, struct stream *s,
-                            const struct relay_limit *limit)
-{
-    struct host_attempt *a = rd->attempt;
-    bool is_limited = limit && relay_limit_is_any(limit);
-    struct conn *c = got_transport(a, err, why, s);
-    if (!c)
-        return;
-    c->is_relayed = true;
-    c->is_limited = is_limited;
-}
-
-static void start_attempt(struct host_dial *d, const struct dial_target *to)
-{
-    struct p2p_host *h = d->host;
-    struct host_attempt *a = MEM_NEW(struct host_attempt);
-    a->port.done = transport_dialled;
-    a->dial = d;
-    a->to = *to;
-    list_append(&d->attempts, &a->link);
-    h->dialled++;
-    if (!dial_target_is_relayed(to)) {
-        h->port->dial(h->port_ctx, &a->port, &to->at, dial_from(d, &to->at),
-                      d->race.cfg.attempt_us);
-        return;
-    }
-    a->relay = MEM_NEW(struct relay_dial);
-    a->relay->done = circuit_dialled;
-    a->relay->attempt = a;
-    relay_dial_start(a->relay, h, &to->via, &d->peer, h->cfg.dial.attempt_us);
-}
-
-static void cancel_attempt(struct host_dial *d, const struct dial_target *to)
-{
-    struct host_attempt *a = find_attempt(d, to);
-    if (!a)
-        return;
-    if (a->conn)
-        conn_close(a->conn, E_CANCELLED, "another address was faster");
-    else if (a->relay)
-        relay_dial_cancel(a->relay);
-    else
-        d->host->port->dial_cancel(d->host->port_ctx, &a->port);
 }
 
 static void give_up(struct host_dial *d, int err)
@@ -312,9 +161,9 @@ static void step(struct host_dial *d)
         start_lookups(d);
     while (dial_next(&d->race, sched_now(h->sched), &e)) {
         if (e.kind == DIAL_START)
-            start_attempt(d, &e.to);
+            host_attempt_start(d, &e.to);
         else if (e.kind == DIAL_CANCEL)
-            cancel_attempt(d, &e.to);
+            host_attempt_cancel(d, &e.to);
         else
             give_up(d, e.err);
     }
@@ -358,7 +207,7 @@ void host_dial_conn_opened(struct p2p_host *h, struct conn *c)
     if (a) {
         struct host_dial *d = a->dial;
         dial_won(&d->race, &a->to);
-        free_attempt(a);
+        host_attempt_free(a);
         if (!d->is_over)
             won(d, c);
     }
@@ -392,12 +241,14 @@ bool host_dial_conn_closed(struct p2p_host *h, struct conn *c, int err, const ch
     char text[256], who[80];
     if (!a)
         return false;
+    if (host_attempt_again(a, err))
+        return true;
     if (err == E_WRONG_PEER) {
         peer_id_text(&c->peer, who, sizeof who);
         snprintf(text, sizeof text, "%s answered there", who);
         why = text;
     }
-    attempt_failed(a, err, why);
+    host_attempt_failed(a, err, why);
     return true;
 }
 

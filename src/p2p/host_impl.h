@@ -4,7 +4,8 @@
  *   host.c           life, protocols, looking, trimming
  *   host_listen.c    listeners and our own addresses
  *   host_peer.c      connections become peers: admitted, opened, gone
- *   host_dial.c      one dial per peer: resolving, racing, upgrading
+ *   host_dial.c      one dial per peer: resolving, racing
+ *   host_attempt.c   one attempt of it: a transport or a circuit, upgraded
  *   host_open.c      a stream, connected first where needed
  *   host_identify.c  who we are, who they are
  *   host_ping.c      the ping server

@@ -319,6 +319,81 @@ static void over_a_direct_connection_it_is_refused(void **state)
     hosts_fini(&h);
 }
 
+/* --- dialling from the listening port --- */
+
+/* The far end of a TCP simultaneous open: it speaks as a dialler, once; then it listens no more. */
+struct mirror {
+    struct loop_listener *ln;
+    struct stream *held[4];
+    uint16_t ports[4];
+    int count;
+};
+
+static void mirrored(void *ctx, struct stream *s)
+{
+    static const uint8_t hello[] = "\x13/multistream/1.0.0\n\x07/noise\n\x00\x20"
+                                   "0123456789abcdef0123456789abcdef";
+    struct mirror *m = ctx;
+    m->ports[m->count] = s->remote.port;
+    m->held[m->count++] = s;
+    (void)stream_write(s, bytes_of(hello, sizeof hello - 1));
+}
+
+static void who_meets_a_dialler_tries_from_another_port(void **state)
+{
+    struct hosts h;
+    struct asked a;
+    struct mirror m = {0};
+    struct loop_listen_options o = {.accepted = mirrored, .ctx = &m};
+    struct p2p_host_cfg cfg;
+    struct key_pair key;
+    struct machine nowhere = {0};
+    struct net_addr ip;
+    hosts_init(&h, 27, 0);
+    net_addr_parse_ip("198.51.100.1", 0, &ip);
+    struct loop *near = loop_virtual_machine(h.world, &ip);
+    net_addr_parse_ip("198.51.100.2", 8000, &o.at);
+    ip = o.at;
+    ip.port = 0;
+    struct loop *far = loop_virtual_machine(h.world, &ip);
+    assert_int_equal(loop_listen(far, &o, &m.ln), 0);
+    key_pair_generate(&key, &h.rng);
+    cfg = p2p_host_cfg_default(&key);
+    struct p2p_host *host = p2p_host_new(&cfg, near);
+    assert_int_equal(p2p_host_listen(host, "/ip4/0.0.0.0/tcp/8000"), 0);
+    machine_addr(&nowhere, "/ip4/198.51.100.2/tcp/8000");
+    a = (struct asked){.connect = {.addrs = &nowhere.addr_view,
+                                   .addr_count = 1,
+                                   .timeout_us = S,
+                                   .done = asked_connected}};
+    p2p_host_connect(host, &a.connect);
+    hosts_run(&h, 2 * S);
+    assert_int_equal(a.done, 1);
+    assert_int_not_equal(a.err, 0);
+    assert_int_equal(m.count, 2);
+    assert_int_equal(m.ports[0], 8000);
+    assert_int_not_equal(m.ports[1], 8000);
+    for (int i = 0; i < m.count; i++)
+        stream_close(m.held[i]);
+    loop_listener_close(m.ln);
+    p2p_host_free(host);
+    hosts_fini(&h);
+}
+
+/* Who is known to be reachable needs no mapping, and on the own network there is none. */
+static void near_ones_are_dialled_from_any_port(void **state)
+{
+    struct hosts h;
+    struct asked a;
+    struct p2p_peer_view v;
+    hosts_init(&h, 28, 2);
+    ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    hosts_run(&h, S);
+    assert_true(p2p_host_peer(h.m[1].host, &h.m[0].key.id, &v));
+    assert_int_not_equal(v.remote.port, 8000);
+    hosts_fini(&h);
+}
+
 int main(void)
 {
     trace_set_all(TRACE_OFF);
@@ -336,6 +411,8 @@ int main(void)
         cmocka_unit_test(a_relay_that_dies_meanwhile),
         cmocka_unit_test(nonsense_ends_it),
         cmocka_unit_test(over_a_direct_connection_it_is_refused),
+        cmocka_unit_test(who_meets_a_dialler_tries_from_another_port),
+        cmocka_unit_test(near_ones_are_dialled_from_any_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
