@@ -204,6 +204,20 @@ static uint64_t until_of(const struct relay_client *c, uint64_t expires_s)
     return sched_now(c->host->sched) + left_s * US_PER_S;
 }
 
+/* Nobody asks for it, and rust gives none; a wrong one is worth a line. */
+static void check_voucher(struct relay_client *c, const struct reservation *r,
+                          const struct relay_message *m)
+{
+    struct relay_voucher v;
+    char who[PEER_ID_TEXT];
+    int err = m->voucher.n ? relay_voucher_open(m->voucher, &v) : 0;
+    bool is_ours = !m->voucher.n ||
+                   (!err && peer_id_eq(&v.relay, &r->relay) && peer_id_eq(&v.peer, &c->host->id));
+    if (!is_ours)
+        TRACE(P2P, DEBUG, "the voucher of relay %s: %s -> not needed",
+              peer_id_text(&r->relay, who, sizeof who), err ? err_text(err) : "for somebody else");
+}
+
 static void take_answer(struct reservation *r, struct bytes in)
 {
     struct relay_client *c = r->client;
@@ -216,6 +230,7 @@ static void take_answer(struct reservation *r, struct bytes in)
         refused(r, relay_status_text(m.status));
         return;
     }
+    check_voucher(c, r, &m);
     struct peer_id relay = r->relay;
     struct net_addr at = r->s->remote;
     struct host_peer *p = host_peer_get(c->host, &relay);
