@@ -12,9 +12,11 @@
 
 #include <stdlib.h>
 
-#define RETRY_US (2 * US_PER_S)
-#define EMPTY_US (60 * US_PER_S) /* an empty feed has its place at least so long */
-#define STALL_US (45 * US_PER_S) /* load is told every 10 s */
+#define RETRY_US    (2 * US_PER_S)
+#define EMPTY_US    (60 * US_PER_S) /* an empty feed has its place at least so long */
+#define STALL_US    (45 * US_PER_S) /* load is told every 10 s */
+#define CIRCUIT_US  (10 * US_PER_S) /* a new circuit instead of one that was cut */
+#define CIRCUITS_US (5 * US_PER_S)  /* and not more often */
 
 enum { EMPTY_MAX = 16 }; /* feeds of peers that offer nothing, and might begin to */
 
@@ -29,6 +31,10 @@ struct feed {
     struct timer retry;
     unsigned failures;
     uint64_t since_us;
+    /* over a circuit that its relay cuts after two minutes: */
+    bool is_limited, is_reconnecting;
+    struct p2p_connect connect;
+    uint64_t connected_us;
 };
 
 static void feed_open(struct feed *w);
@@ -45,6 +51,8 @@ static void feed_free(struct feed *w)
 {
     if (w->is_opening)
         p2p_open_cancel(&w->open);
+    if (w->is_reconnecting)
+        p2p_connect_cancel(&w->connect);
     if (w->call)
         http_call_cancel(w->call);
     timer_clear(w->f->sched, &w->retry);
@@ -222,7 +230,10 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
         again(w, err);
         return;
     }
+    struct p2p_peer_view view;
     w->says_lan = trust_is_from_lan(w->f->trust, &w->peer);
+    w->is_limited = p2p_host_peer(w->f->host, &w->peer, &view) && view.is_limited;
+    w->connected_us = sched_now(w->f->sched);
     struct http_request req = {
         .method = "GET",
         .target = BYTES_LIT("/conduit/v1/offers"),
@@ -343,15 +354,56 @@ static void on_identified(struct p2p_watch *watch, const struct known_peer *peer
     follow(f, peer, is_searched(f, &peer->id));
 }
 
-static void on_disconnected(struct p2p_watch *watch, const struct peer_id *peer, int err)
+static void drop(struct feeds *f, const struct peer_id *peer)
 {
-    struct feeds *f = CONTAINER_OF(watch, struct feeds, watch);
     struct peer_id id = *peer;
     struct feed *w = map_take(&f->by_peer, peer_id_bytes(&id));
     if (w)
         feed_free(w);
     catalogue_drop_peer(f->offers, &id);
     tell(f, &id);
+}
+
+static void on_reconnected(struct p2p_connect *r, int err, const struct peer_id *peer,
+                           const char *why)
+{
+    struct feed *w = CONTAINER_OF(r, struct feed, connect);
+    w->is_reconnecting = false;
+    if (err)
+        drop(w->f, &w->peer);
+    else
+        feed_open(w);
+}
+
+/* A stranger's relay cuts each circuit after two minutes. That says nothing of the provider: its offers stay
+ * while another circuit is asked for. */
+static bool reconnect(struct feed *w)
+{
+    struct feeds *f = w->f;
+    bool is_provider = map_get(&f->offers->peers, peer_id_bytes(&w->peer));
+    if (!w->is_limited || !is_provider || w->is_reconnecting ||
+        sched_now(f->sched) < w->connected_us + CIRCUITS_US)
+        return false;
+    if (w->is_opening)
+        p2p_open_cancel(&w->open);
+    if (w->call)
+        http_call_cancel(w->call);
+    timer_clear(f->sched, &w->retry);
+    w->is_opening = false;
+    w->call = NULL;
+    w->is_reconnecting = true;
+    w->connect = (struct p2p_connect){
+        .peer = &w->peer, .timeout_us = CIRCUIT_US, .is_urgent = true, .done = on_reconnected};
+    p2p_host_connect(f->host, &w->connect);
+    return true;
+}
+
+static void on_disconnected(struct p2p_watch *watch, const struct peer_id *peer, int err)
+{
+    struct feeds *f = CONTAINER_OF(watch, struct feeds, watch);
+    struct feed *w = map_get(&f->by_peer, peer_id_bytes(peer));
+    if (!w || !reconnect(w))
+        drop(f, peer);
 }
 
 void feeds_init(struct feeds *f, struct p2p_host *host, struct sched *sched,

@@ -3,6 +3,8 @@
  * LIMIT_CATALOGUE_PEERS, written into the catalogue and the measurements. A peer that leaves takes its
  * offers with it at once; a stream that ends while the peer stays is opened again after a pause.
  *
+ * Over a circuit that its relay cuts after a while the connection is made again first, and the offers stay.
+ *
  *   identified -> OPENING -> READING --ended--> WAITING --> OPENING …      disconnected: gone */
 #ifndef CONDUIT_NODE_FEEDS_H
 #define CONDUIT_NODE_FEEDS_H

@@ -212,11 +212,17 @@ static void the_vps_routes_for_two_behind_nat(void **state)
     ask_for(&w, PROVIDER, "/conduit/v1/status", node_peer(w.m[VPS].node));
     ask_for(&w, VPS, "/conduit/v1/status", "\"serving\":\"limited\",\"reservations\":2");
     ask_for(&w, CONSUMER, "/conduit/v1/peers", "\"relayed\":true,\"limited\":true");
-    for (int i = 0; i < 40; i++) { /* over the two minutes of a circuit */
-        run_for(&w, 10 * S);
-        if (i % 10 == 0)
+    for (int i = 0; i < 300; i++) { /* circuits of two minutes come and go */
+        run_for(&w, 1 * S);
+        ask_for(&w, CONSUMER, "/v1/models", "\"id\":\"echo\"");
+        if (i % 40 == 0)
             assert_answered(&w);
     }
+    loop_virtual_crash(w.v, w.m[PROVIDER].loop, true); /* and one who is gone is gone */
+    run_for(&w, 15 * S);
+    char *r = ask(&w, CONSUMER, "GET", "/v1/models", "");
+    assert_null(strstr(r, "\"id\":\"echo\""));
+    free(r);
     world_down(&w);
 }
 
