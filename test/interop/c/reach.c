@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Being reached over relays: served with --relay, used by `reserve`. See peer.h. */
+/* Being reached over relays: served with --relay, used by `reserve`; holes are punched by themselves. See peer.h. */
 #include "peer.h"
 
+#include "p2p/punch.h"
 #include "p2p/relay_client.h"
 #include "p2p/relay_serve.h"
 
@@ -86,6 +87,7 @@ void reach_start(struct app *a, const struct options *o)
     a->reach = r;
     struct relay_client_cfg places = {.changed = places_changed, .ctx = r};
     r->places = relay_client_new(a->host, &places);
+    (void)punch_new(a->host); /* it lives as long as the program */
     if (o->relay) {
         struct relay_serve_cfg cfg = {.server = relay_server_cfg_default(), .key = &a->key};
         cfg.server.is_unlimited = strcmp(o->relay, "unlimited") == 0;
