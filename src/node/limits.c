@@ -15,7 +15,7 @@ static struct resource_row *add(struct resource_row *r, const char *scope, const
 
 size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
 {
-    enum { OTHERS = 12 };
+    enum { OTHERS = 16 };
     struct dht_stats d = dht_stats(n->kad.dht);
     const struct gateway_counters *g = gateway_counters(n->gateway);
     struct resource_row *r = out + p2p_host_limits(n->host, out, NODE_LIMITS - OTHERS);
@@ -23,6 +23,8 @@ size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
     r = add(r, "dht", "requests_per_s", 0, LIMIT_DHT_RATE, d.refused);
     r = add(r, "dht", "provider_keys", d.provider_keys, LIMIT_DHT_KEYS, 0);
     r = add(r, "dht", "own_keys", d.own_keys, LIMIT_DHT_OWN_KEYS, 0);
+    r = add(r, "dht", "values", d.values, LIMIT_DHT_VALUES, 0);
+    r = add(r, "lan", "dialled_peers", map_count(&n->lan.connected), LIMIT_LAN_DIALS, 0);
     r = add(r, "offers", "providers", catalogue_peer_count(&n->offers), LIMIT_CATALOGUE_PEERS, 0);
     r = add(r, "offers", "watchers", gateway_watchers(n->gateway), LIMIT_FEED_WATCHERS, 0);
     r = add(r, "offers", "measures", map_count(&n->measures.by_peer), LIMIT_MEASURES, 0);
@@ -31,6 +33,7 @@ size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
     r = add(r, "guard", "requests_per_minute", 0,
             n->cfg->requests_per_minute ? n->cfg->requests_per_minute : RESOURCE_NO_LIMIT,
             g->refused);
+    r = add(r, "guard", "invites", n->invites.book.count, LIMIT_INVITES, 0);
     r = add(r, "guard", "peers_with_a_rate", map_count(&n->guard.by_peer), LIMIT_GUARD_PEERS, 0);
     return (size_t)(r - out);
 }

@@ -72,6 +72,7 @@ static void put_dht(struct writer *w, struct node *n)
     gauge(w, "conduit_dht_lookups", "Lookups under way.", d.queries);
     gauge(w, "conduit_dht_provider_keys", "Keys that others provide and we keep.", d.provider_keys);
     gauge(w, "conduit_dht_provider_records", "Provider records kept.", d.provider_records);
+    gauge(w, "conduit_dht_values", "Signed values kept for others.", d.values);
     gauge(w, "conduit_dht_own_keys", "Keys that we announce.", d.own_keys);
     counter(w, "conduit_dht_requests_sent_total", "Requests to other nodes.", d.rpcs_sent);
     counter(w, "conduit_dht_requests_failed_total", "… that were not answered.", d.rpcs_failed);
