@@ -139,6 +139,8 @@ static void load(struct kept *k)
 static void on_contact(void *ctx, const struct dht_peer *peer)
 {
     struct kept *k = ctx;
+    if (!k->may_keep(k->ctx, &peer->id))
+        return;
     uint64_t ago_us = sched_now(k->sched) - dht_last_seen(k->dht, &peer->id);
     put(k, peer, sched_wall_ms(k->sched) - ago_us / 1000);
 }
@@ -200,9 +202,11 @@ static void on_save(struct timer *t)
 }
 
 void kept_init(struct kept *k, struct sched *sched, struct dht *dht, const char *dir,
-               void (*found)(void *ctx, const struct peer_id *peer), void *ctx)
+               void (*found)(void *ctx, const struct peer_id *peer),
+               bool (*may_keep)(void *ctx, const struct peer_id *peer), void *ctx)
 {
-    *k = (struct kept){.sched = sched, .dht = dht, .dir = dir, .found = found, .ctx = ctx};
+    *k = (struct kept){
+        .sched = sched, .dht = dht, .dir = dir, .found = found, .may_keep = may_keep, .ctx = ctx};
     list_init(&k->peers);
     timer_init(&k->ask, on_ask);
     timer_init(&k->save, on_save);

@@ -24,11 +24,14 @@ struct kept {
     uint64_t mark; /* of who was in the table when it was written */
     /* Each that was read, before the DHT has it. */
     void (*found)(void *ctx, const struct peer_id *peer);
+    /* Who is read is trusted: a stranger that happens to be in the table is not written. */
+    bool (*may_keep)(void *ctx, const struct peer_id *peer);
     void *ctx;
 };
 
 void kept_init(struct kept *k, struct sched *sched, struct dht *dht, const char *dir,
-               void (*found)(void *ctx, const struct peer_id *peer), void *ctx);
+               void (*found)(void *ctx, const struct peer_id *peer),
+               bool (*may_keep)(void *ctx, const struct peer_id *peer), void *ctx);
 void kept_save(struct kept *k);
 void kept_fini(struct kept *k); /* saves nothing */
 

@@ -399,7 +399,7 @@ static int start(struct node *n, char *why)
         return err;
     err = join_init(&n->join, n->host, n->kad.dht, n->sched, &n->bootstrap, node_on_named, n, why);
     n->has_join = true;
-    kept_init(&n->kept, n->sched, n->kad.dht, n->dir.path, node_on_kept, n);
+    kept_init(&n->kept, n->sched, n->kad.dht, n->dir.path, node_on_kept, node_may_keep, n);
     n->has_kept = true;
     node_record_init(n);
     return err;

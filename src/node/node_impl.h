@@ -113,6 +113,7 @@ void node_trust_init(struct node *n);
 void node_on_learnt(void *node, const struct peer_id *peer);
 /* One of those kept from before: of the network we were in. */
 void node_on_kept(void *node, const struct peer_id *peer);
+bool node_may_keep(void *node, const struct peer_id *peer);
 void node_on_named(void *node, const struct peer_id *peer);
 void node_confirm_init(struct node *n);
 void node_on_told(void *node, const struct peer_id *peer);

@@ -16,7 +16,7 @@ static enum catalogue_bar bar_of(void *ctx, const struct peer_id *peer)
 void node_trust_init(struct node *n)
 {
     trust_init(&n->trust, n->cfg->open, n->has_network, rng_u64(n->rng));
-    n->trust.names_others = n->cfg->bootstrap.n > 0;
+    n->trust.names_others = n->bootstrap.n > 0;
     n->offers.bar = bar_of;
     n->offers.ctx = &n->trust;
 }
@@ -44,6 +44,11 @@ void node_on_kept(void *node, const struct peer_id *peer)
 {
     struct node *n = node;
     trust_add(&n->trust, peer, TRUST_NETWORK);
+}
+
+bool node_may_keep(void *node, const struct peer_id *peer)
+{
+    return trust_is_known(&((struct node *)node)->trust, peer);
 }
 
 void node_on_told(void *node, const struct peer_id *peer)

@@ -19,6 +19,11 @@ struct place {
     int found;
 };
 
+static bool may_keep(void *ctx, const struct peer_id *peer)
+{
+    return true;
+}
+
 static void on_found(void *ctx, const struct peer_id *peer)
 {
     ((struct place *)ctx)->found++;
@@ -43,7 +48,7 @@ static void place_fini(struct place *p)
 static void begin(struct place *p, int node)
 {
     p->found = 0;
-    kept_init(&p->k, &p->w->s, p->w->nodes[node].d, p->dir, on_found, p);
+    kept_init(&p->k, &p->w->s, p->w->nodes[node].d, p->dir, on_found, may_keep, p);
 }
 
 static void write_file(struct place *p, const char *text)

@@ -338,6 +338,25 @@ static void a_stranger_cannot_confirm_itself(void **state)
     world_free(w);
 }
 
+/* One that joined us from the LAN is in our DHT's table, and must not become trusted by being kept on disk. */
+static void a_restart_makes_no_friends(void **state)
+{
+    struct world *w = world_new(37);
+    machine_up(w, &w->b, "10.0.0.2", "http_port=8888", true);
+    machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000", true);
+    run_for(w, 70ull * S); /* good peers are written after a minute */
+    assert_true(lists(w, &w->b, &w->a, "lan", "served"));
+    machine_off(&w->b);
+    run_for(w, 2 * S);
+    machine_up(w, &w->b, "10.0.0.2", "http_port=8888", true);
+    run_for(w, 10 * S);
+    char *r = ask(w, &w->b);
+    assert_has(r, "HTTP/1.1 403");
+    free(r);
+    assert_true(lists(w, &w->b, &w->a, "lan", "served"));
+    world_free(w);
+}
+
 /* Two that name a third find each other through its DHT: then they are of one network, LAN or not. */
 static void a_common_bootstrap_makes_a_network(void **state)
 {
@@ -521,6 +540,7 @@ int main(void)
         cmocka_unit_test(who_is_used_and_who_is_served),
         cmocka_unit_test(a_stranger_that_dials_us_gets_no_prompts),
         cmocka_unit_test(a_stranger_cannot_confirm_itself),
+        cmocka_unit_test(a_restart_makes_no_friends),
         cmocka_unit_test(a_common_bootstrap_makes_a_network),
         cmocka_unit_test(a_site_without_a_way_out),
         cmocka_unit_test(another_networks_nodes_are_not_even_seen),
