@@ -131,6 +131,20 @@
 #define LIMIT_RELAY_CANDIDATES        64   /* relays we know of */
 #define LIMIT_RELAY_USED              3    /* addresses of one reservation that we tell others */
 
+#define LIMIT_AUTONAT_MESSAGE    (8 * KIB) /* one AutoNAT message; as go */
+#define LIMIT_AUTONAT_ADDRS      16        /* addresses looked at in one question; as rust */
+#define LIMIT_AUTONAT_CANDIDATES 10        /* addresses of ours that we ask about; as rust */
+#define LIMIT_AUTONAT_SERVERS    64        /* peers that we may ask */
+#define LIMIT_AUTONAT_DIALS      4         /* addresses dialled for one question of version 1 */
+#define LIMIT_AUTONAT_AT_ONCE    30        /* questions being answered at a time, of all peers */
+#define LIMIT_AUTONAT_RATE       0.5       /* questions a second answered to all peers … */
+#define LIMIT_AUTONAT_BURST      30        /* … and so many at once */
+#define LIMIT_AUTONAT_PEER_RATE  0.05      /* … to one peer: 3 a minute; as rust and go */
+#define LIMIT_AUTONAT_PEER_BURST 6    /* … and so many at once: two answers, three addresses */
+#define LIMIT_AUTONAT_RATED      1024 /* peers whose rate is remembered */
+#define LIMIT_AUTONAT_DATA_MIN   30000 /* bytes asked of who wants another address than its own … */
+#define LIMIT_AUTONAT_DATA_MAX   100000 /* … dialled: a dial costs us less, so nothing is amplified */
+
 /* --- dht --- */
 #define LIMIT_DHT_KEY          80         /* a record's key; as go */
 #define LIMIT_DHT_MESSAGE      (64 * KIB) /* what we read of one message */

@@ -129,6 +129,8 @@ void dht_cancel(struct dht *d, struct dht_query *q);
 /* Announces us as provider: at once, then every republish interval, until withdrawn. Again:
  * harmless. E_LIMIT over LIMIT_DHT_OWN_KEYS, E_INVALID. */
 int dht_provide(struct dht *d, struct bytes key);
+/* All of it again now: our addresses are others. */
+void dht_provide_again(struct dht *d);
 /* Leaves a signed value (dht/record.h) with the nearest, at once and then every republish interval, until
  * withdrawn or replaced by another. As dht_provide, and as dht_record_check. */
 int dht_put_value(struct dht *d, struct bytes key, struct bytes value);

@@ -268,6 +268,13 @@ int dht_withdraw(struct dht *d, struct bytes key)
     return 0;
 }
 
+void dht_provide_again(struct dht *d)
+{
+    for (struct map_entry *e = map_first(&d->own); e; e = map_next(&d->own, e))
+        ((struct dht_own *)e->value)->was_told = false;
+    dht_publish_kick(d);
+}
+
 void dht_publish_kick(struct dht *d)
 {
     for (struct map_entry *e = map_first(&d->own); e; e = map_next(&d->own, e)) {

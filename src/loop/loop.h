@@ -190,6 +190,9 @@ struct loop_virtual_held {
 struct loop_virtual_held loop_virtual_held(const struct loop *l);
 /* The machine whose callback is being called; NULL outside of any. */
 struct loop *loop_virtual_running(const struct loop_virtual *w);
+/* The machine gets another address: its streams hear no more and are not heard, those that listen on all
+ * addresses do so at the new one. */
+void loop_virtual_set_ip(struct loop_virtual *w, struct loop *l, const struct net_addr *ip);
 /* What names resolve to in that world; may be called several times for one name. */
 void loop_virtual_set_name(struct loop_virtual *w, const char *name, const struct net_addr *addr);
 void loop_virtual_set_text(struct loop_virtual *w, const char *name, const char *text);

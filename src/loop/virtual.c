@@ -136,6 +136,17 @@ void loop_virtual_crash(struct loop_virtual *w, struct loop *l, bool tells)
     heap_remove(&w->sleepers, &m->sleep);
 }
 
+void loop_virtual_set_ip(struct loop_virtual *w, struct loop *l, const struct net_addr *ip)
+{
+    struct virtual_machine *m = virtual_of(l);
+    if (map_get(&w->by_ip, ip_key(&m->ip)) == m)
+        map_take(&w->by_ip, ip_key(&m->ip));
+    m->ip = *ip;
+    map_put(&w->by_ip, ip_key(ip), m);
+    LIST_FOREACH (&m->streams, it)
+        virtual_stream_orphan(LIST_ENTRY(it, struct virtual_stream, of_machine));
+}
+
 /* --- time --- */
 
 void virtual_ready(struct virtual_machine *m)

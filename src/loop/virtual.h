@@ -87,7 +87,8 @@ struct virtual_stream {
     size_t outstanding;                /* written and, as far as we know, not read over there */
     struct task wake;
     int broken;
-    bool is_open; /* the handshake is over at this end */
+    bool is_open;   /* the handshake is over at this end */
+    bool is_orphan; /* one end has another address now: nothing passes, nobody is told */
     bool is_ended, is_eof_read, is_finished, is_told, is_closed, is_in_callback;
 };
 
@@ -131,6 +132,7 @@ void virtual_stream_send(struct virtual_stream *from, enum packet_kind kind, con
 void virtual_stream_free(struct virtual_stream *s);
 /* What was stuck on the path from there is on its way again. */
 void virtual_stream_healed(struct virtual_stream *s, struct virtual_machine *from);
+void virtual_stream_orphan(struct virtual_stream *s);
 void virtual_stream_crashed(struct virtual_stream *s, bool tells);
 
 /* virtual_dial.c */

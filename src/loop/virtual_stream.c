@@ -101,7 +101,7 @@ void virtual_stream_send(struct virtual_stream *from, enum packet_kind kind, con
                          size_t n)
 {
     struct virtual_stream *to = from->peer;
-    if (!to)
+    if (!to || from->is_orphan)
         return;
     size_t carried = kind == PACKET_DATA ? n : 0;
     struct packet *k = mem_new(sizeof *k + carried);
@@ -213,6 +213,25 @@ static void stream_arrival(struct timer *t)
     }
     arm(s);
     wake_if_due(s);
+}
+
+static void lose_inbox(struct virtual_stream *s)
+{
+    while (!list_is_empty(&s->inbox)) {
+        struct packet *k = LIST_ENTRY(s->inbox.next, struct packet, link);
+        list_remove(&k->link);
+        free(k);
+    }
+    arm(s);
+}
+
+void virtual_stream_orphan(struct virtual_stream *s)
+{
+    if (!s->peer || s->peer->m == s->m)
+        return;
+    s->is_orphan = s->peer->is_orphan = true;
+    lose_inbox(s);
+    lose_inbox(s->peer);
 }
 
 void virtual_stream_crashed(struct virtual_stream *s, bool tells)

@@ -200,6 +200,18 @@ void join_json(const struct join *j, struct json_writer *w)
     json_close_array(w);
 }
 
+void join_now(struct join *j)
+{
+    LIST_FOREACH (&j->entries, it) {
+        struct entry *e = LIST_ENTRY(it, struct entry, link);
+        if (e->is_connected || e->is_connecting)
+            continue;
+        e->pause_us = PAUSE_FIRST_US;
+        timer_clear(j->sched, &e->retry);
+        try_connect(e);
+    }
+}
+
 bool join_is_in(const struct join *j)
 {
     bool any = false;

@@ -30,6 +30,8 @@ int join_init(struct join *j, struct p2p_host *host, struct dht *dht, struct sch
 void join_fini(struct join *j);
 /* [{"address", "state": "connecting", "connected" or "failed", "why"}]: each address as it was given. */
 void join_json(const struct join *j, struct json_writer *w);
+/* Whoever is not connected is dialled now, whatever the pause. */
+void join_now(struct join *j);
 /* In the network (or there is none to join): searches are worth believing. */
 bool join_is_in(const struct join *j);
 /* The i-th address as it stands; false past the end. Borrowed until the next turn of the loop. */

@@ -175,6 +175,8 @@ static int make_network(struct node *n, char *why)
         return E_AUTH;
     }
     p2p_host_gate(n->host, access_may_connect, &n->access);
+    struct autonat_cfg nat = autonat_cfg_default();
+    n->autonat = autonat_host_new(n->host, &nat);
     int err = kad_port_init(&n->kad, n->host, n->sched, n->rng);
     n->has_kad = true;
     n->kad.is_stranger = is_stranger;
@@ -402,6 +404,8 @@ static int start(struct node *n, char *why)
     kept_init(&n->kept, n->sched, n->kad.dht, n->dir.path, node_on_kept, node_may_keep, n);
     n->has_kept = true;
     node_record_init(n);
+    netwatch_node_init(&n->netwatch, n);
+    n->has_netwatch = true;
     return err;
 }
 
@@ -462,6 +466,8 @@ static void close_down(struct node *n)
     gateway_close(n->gateway); /* freed with the servers that call it */
     confirm_fini(&n->confirm);
     lan_fini(&n->lan);
+    netwatch_node_fini(&n->netwatch);
+    n->has_netwatch = false;
     join_fini(&n->join);
     n->has_join = false;
     kept_save(&n->kept);
@@ -511,6 +517,8 @@ void node_free(struct node *n)
     node_unlisten(n);
     confirm_fini(&n->confirm);
     lan_fini(&n->lan);
+    if (n->has_netwatch)
+        netwatch_node_fini(&n->netwatch);
     if (n->has_join)
         join_fini(&n->join);
     if (n->has_kept)
@@ -540,6 +548,7 @@ void node_free(struct node *n)
         ways_fini(&n->ways);
     if (n->has_kad)
         kad_port_fini(&n->kad);
+    autonat_host_free(n->autonat);
     if (n->host)
         p2p_host_free(n->host);
     if (n->pool)

@@ -18,11 +18,13 @@
 #include "node/kad_port.h"
 #include "node/kept.h"
 #include "node/lan.h"
+#include "node/netwatch_node.h"
 #include "node/network_key.h"
 #include "node/node.h"
 #include "node/node_record.h"
 #include "node/relay_policy.h"
 #include "node/ways.h"
+#include "p2p/autonat_host.h"
 
 struct node {
     struct loop *loop;
@@ -61,6 +63,9 @@ struct node {
     struct lan lan;
     struct confirm confirm;
     struct relay_policy relay;
+    struct autonat_host *autonat;
+    struct netwatch_node netwatch;
+    bool has_netwatch;
     /* serving */
     struct engine *engine;
     struct ways ways;

@@ -19,6 +19,19 @@ static void put_addresses(struct node *n, struct json_writer *w)
     json_close_array(w);
 }
 
+/* What is between us and others, and the addresses at which they have reached us. */
+static void put_nat(struct node *n, struct json_writer *w)
+{
+    char text[512];
+    struct bytes addr;
+    json_member_str(w, "nat", nat_text(p2p_host_nat(n->host)));
+    json_key(w, "confirmed");
+    json_open_array(w);
+    for (size_t i = 0; autonat_host_confirmed(n->autonat, i, &addr); i++)
+        json_put_str(w, multiaddr_text(addr, text, sizeof text));
+    json_close_array(w);
+}
+
 static void put_models(struct node *n, struct json_writer *w)
 {
     json_key(w, "models");
@@ -127,6 +140,7 @@ static int status_page(struct node *n, struct buf *out)
     put_addresses(n, &w);
     if (n->has_relay)
         relay_policy_json(&n->relay, &w);
+    put_nat(n, &w);
     json_member_u64(&w, "peers", p2p_host_counts(n->host).peers);
     json_member_bool(&w, "joined", join_is_in(&n->join));
     put_lan(n, &w);

@@ -238,6 +238,16 @@ static void line_relay(struct text_table *t, const struct json *relay)
     buf_fini(&b);
 }
 
+/* What is between us and others, and where they have reached us. */
+static void line_nat(struct text_table *t, const struct json *root)
+{
+    struct bytes nat = json_get_str(root, "nat");
+    if (!bytes_eq_str(nat, "unknown"))
+        line(t, "NAT", nat);
+    for (struct json_iter it = json_iter(json_get(root, "confirmed")); json_next(&it);)
+        line(t, it.i <= 1 ? "reached at" : " ", json_str(it.value));
+}
+
 static void status_lines(const struct json *root, struct text_table *t)
 {
     char since[32];
@@ -257,6 +267,7 @@ static void status_lines(const struct json *root, struct text_table *t)
     for (struct json_iter it = json_iter(json_get(root, "bootstrap")); json_next(&it);)
         line_bootstrap(t, it.i <= 1 ? "bootstrap" : " ", it.value);
     line(t, "strangers' dials", reach_words(json_get_str(root, "reach")));
+    line_nat(t, root);
     line_relay(t, json_get(root, "relay"));
     line(t, "peers", json_number_text(json_get(root, "peers")));
     line(t, "DHT peers", json_number_text(json_get(json_get(root, "dht"), "peers")));

@@ -88,6 +88,14 @@ static void timer_fired(struct timer *t)
     arm(c);
 }
 
+void conn_doubt(struct conn *c)
+{
+    if (c->state != CONN_OPEN)
+        return;
+    keepalive_doubt(&c->keepalive, sched_now(c->env->sched));
+    arm(c);
+}
+
 void conn_busy_changed(struct conn *c, int delta)
 {
     assert(delta >= 0 || c->busy > 0);

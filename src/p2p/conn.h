@@ -107,9 +107,10 @@ struct conn {
     uint32_t busy;         /* of them, those that a user waits for */
     int close_err;
     char why[160];
-    void *owner;                  /* the host's own record of the peer */
-    struct host_attempt *attempt; /* the dial it belongs to, until it is open */
-    struct list by_owner;         /* the host's list */
+    void *owner;                    /* the host's own record of the peer */
+    struct host_attempt *attempt;   /* the dial it belongs to, until it is open */
+    struct host_dialback *dialback; /* the same of a dial back */
+    struct list by_owner;           /* the host's list */
 };
 
 /* Takes the transport, a relayed one too, and hides it in the private network when there is one (as
@@ -123,6 +124,8 @@ void conn_free(struct conn *c);
 /* The peer turned out to be a Conduit node, or something else: streams are bounded accordingly. */
 void conn_set_known(struct conn *c, bool is_conduit);
 uint64_t conn_rtt_us(const struct conn *c); /* 0 unknown */
+/* It may have died without a word (sleep, another address): asked at once, closed when silent. */
+void conn_doubt(struct conn *c);
 
 /* A stream to be opened; embedded by the caller. */
 struct conn_open {

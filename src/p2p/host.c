@@ -143,8 +143,8 @@ static void tell_reach(struct task *t)
 
 static void init_parts(struct p2p_host *h)
 {
-    struct list *lists[] = {&h->peers,     &h->pending,    &h->dials, &h->opens, &h->watches,
-                            &h->listeners, &h->identifies, &h->pings, &h->probes};
+    struct list *lists[] = {&h->peers,     &h->pending,    &h->dials, &h->opens,  &h->watches,
+                            &h->listeners, &h->identifies, &h->pings, &h->probes, &h->dialbacks};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
     timer_init(&h->tend_timer, tend);
@@ -252,7 +252,7 @@ static void grace_over(struct timer *t)
 
 void host_step_close(struct p2p_host *h)
 {
-    if (!has_conns(h) && list_is_empty(&h->dials))
+    if (!has_conns(h) && list_is_empty(&h->dials) && list_is_empty(&h->dialbacks))
         task_defer(h->sched, &h->close_task);
     else if (!timer_is_set(&h->close_timer))
         timer_after(h->sched, &h->close_timer, 20 * US_PER_MS);
@@ -269,6 +269,7 @@ void p2p_host_close(struct p2p_host *h, uint64_t grace_us, void (*closed)(void *
     host_open_end_all(h, E_CANCELLED, true);
     host_dial_end_all(h, E_CANCELLED, true);
     host_identify_end_all(h);
+    host_dialback_end_all(h);
     close_conns(h, grace_us == 0);
     host_step_close(h);
 }
@@ -291,6 +292,7 @@ void p2p_host_free(struct p2p_host *h)
         h->port->free(h->port_ctx);
     host_dial_free_all(h);
     host_probe_free_all(h);
+    host_dialback_free_all(h);
     while (!list_is_empty(&h->peers)) {
         struct host_peer *p = LIST_ENTRY(h->peers.next, struct host_peer, link);
         free_conns(&p->conns);

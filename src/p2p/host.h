@@ -25,6 +25,7 @@
 #include "p2p/connmgr.h"
 #include "p2p/dial.h"
 #include "p2p/host_port.h"
+#include "p2p/nat.h"
 #include "p2p/peerstore.h"
 #include "p2p/resource.h"
 
@@ -79,6 +80,11 @@ const struct peer_id *p2p_host_id(const struct p2p_host *h);
 enum p2p_reach { P2P_REACH_UNKNOWN = 0, P2P_REACH_PUBLIC, P2P_REACH_PRIVATE };
 enum p2p_reach p2p_host_reach(const struct p2p_host *h);
 void p2p_host_set_reach(struct p2p_host *h, enum p2p_reach reach);
+/* What stands between us and the world, as far as connections from the listening port tell. */
+enum p2p_nat p2p_host_nat(const struct p2p_host *h);
+/* This machine woke up, or has other addresses: peers are told, back-offs are over, each connection
+ * has to show within seconds that it still works, and what others saw of us no longer counts. */
+void p2p_host_moved(struct p2p_host *h);
 
 /* --- protocols we serve --- */
 typedef void (*p2p_handler)(void *ctx, struct stream *s, const struct peer_id *peer);

@@ -35,7 +35,7 @@ struct host_exchange {
     struct list link;  /* host->identifies */
     struct conn *conn; /* NULL when it is gone, or for inbound ones */
     struct conn_open open;
-    bool is_opening, is_push, was_dialled, is_relayed;
+    bool is_opening, is_push, was_dialled, is_from_port, is_relayed;
     struct stream *s;
     struct peer_id peer;
     struct net_addr remote;
@@ -106,9 +106,34 @@ static void asked(void *ctx, struct stream *s, const struct peer_id *peer)
 
 /* --- theirs --- */
 
-/* The address that our listener has out there, as far as this peer can tell. Of a connection that we
- * dialled the port is one of the moment, so ours stands for it, unless we dialled from the listening one:
- * then it is what a NAT made of that. Over a relay nothing can be seen. */
+static bool is_own_ip(struct p2p_host *h, const struct net_addr *at)
+{
+    struct net_addr ifs[64], plain = *at;
+    size_t n = h->port->interfaces(h->port_ctx, ifs, ARRAY_LEN(ifs));
+    for (size_t i = 0; i < n; i++) {
+        ifs[i].port = plain.port;
+        if (net_addr_eq(&ifs[i], &plain))
+            return true;
+    }
+    return false;
+}
+
+/* With the port that we listen on. */
+static void note_as_listener(struct p2p_host *h, struct net_addr at, const struct net_addr *by)
+{
+    at.port = 0;
+    LIST_FOREACH (&h->listeners, it) {
+        const struct net_addr *l = &LIST_ENTRY(it, struct host_listener, link)->port.at;
+        if (at.port == 0 && l->kind == at.kind)
+            at.port = l->port;
+    }
+    observed_note(&h->observed, &at, by, sched_now(h->sched));
+}
+
+/* The address that our listener has out there, as far as this peer can tell. The port of a connection
+ * that we dialled is one of the moment, so ours stands for it: forwarded ports mostly are the same.
+ * One dialled from the listening port has a port that a cone NAT may let others use. Over a relay
+ * nothing can be seen. */
 static void note_observed(struct host_exchange *x, struct bytes addr)
 {
     struct p2p_host *h = x->host;
@@ -120,14 +145,12 @@ static void note_observed(struct host_exchange *x, struct bytes addr)
         (void)multiaddr_copy(multiaddr_without_peer(addr), &p->observed);
     if (x->is_push || x->is_relayed)
         return; /* on which connection it saw that is not known */
-    if (x->was_dialled)
-        at.port = 0;
-    LIST_FOREACH (&h->listeners, it) {
-        const struct net_addr *l = &LIST_ENTRY(it, struct host_listener, link)->port.at;
-        if (at.port == 0 && l->kind == at.kind)
-            at.port = l->port;
+    if (x->was_dialled) {
+        nat_note(&h->nat, &x->remote, &at, is_own_ip(h, &at), x->is_from_port, sched_now(h->sched));
+        note_as_listener(h, at, &x->remote);
     }
-    observed_note(&h->observed, &at, &x->remote, sched_now(h->sched));
+    if (!x->was_dialled || x->is_from_port)
+        observed_note(&h->observed, &at, &x->remote, sched_now(h->sched));
 }
 
 static void learn_addrs(struct p2p_host *h, struct known_peer *k, const struct bytes *addrs,
@@ -340,7 +363,8 @@ static void start(struct p2p_host *h, struct conn *c, const char *protocol, bool
 {
     struct host_exchange *x = exchange_new(h, &c->peer, is_push);
     x->conn = c;
-    x->was_dialled = c->is_dialer && !c->is_from_port;
+    x->was_dialled = c->is_dialer;
+    x->is_from_port = c->is_from_port;
     x->is_relayed = c->is_relayed;
     x->is_opening = true;
     x->open = (struct conn_open){

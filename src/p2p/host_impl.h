@@ -7,10 +7,12 @@
  *   host_dial.c      one dial per peer: resolving, racing
  *   host_attempt.c   one attempt of it: a transport or a circuit, upgraded
  *   host_open.c      a stream, connected first where needed
+ *   host_dialback.c  one more connection to a peer, to see whether it can be dialled
  *   host_identify.c  who we are, who they are
  *   host_ping.c      the ping server
  *   host_probe.c     one address tried layer by layer, to say why it fails
  *   host_limits.c    every limit in one view; do the books agree?
+ *   host_moved.c     this machine woke up, or is elsewhere
  *
  * Who owns what: the host its connections (until `closed`), peers (while they have a connection, a
  * protection or inbound work), dials (while somebody waits or an attempt is not yet reported). */
@@ -20,6 +22,7 @@
 #include "base/rates.h"
 #include "p2p/addr.h"
 #include "p2p/host.h"
+#include "p2p/nat.h"
 #include "p2p/observed.h"
 #include "p2p/resolve.h"
 
@@ -69,7 +72,7 @@ struct p2p_host {
     struct peerstore store;
     struct map peers_by_id;
     struct list peers, pending; /* host_peer.link; conn.by_owner of those not yet proved */
-    struct list dials, opens, watches, listeners, identifies, pings, probes;
+    struct list dials, opens, watches, listeners, identifies, pings, probes, dialbacks;
     struct host_handler handlers[HOST_HANDLERS_MAX];
     /* own addresses */
     struct multiaddr addrs[HOST_ADDRS_MAX];
@@ -80,6 +83,7 @@ struct p2p_host {
     enum p2p_reach reach;
     struct task reach_task; /* the watchers are told */
     struct observed observed;
+    struct nat nat;
     uint64_t changed_us;
     uint64_t record_seq;     /* of our signed record: grows, also over a restart */
     struct rates pushes;     /* of others, by where they come from */
@@ -125,6 +129,20 @@ const struct peer_id *host_dial_peer(const struct host_attempt *a);
 const struct peer_id *host_dial_punched(struct p2p_host *h, const struct net_addr *from);
 void host_dial_end_all(struct p2p_host *h, int err, bool tell);
 void host_dial_free_all(struct p2p_host *h); /* at the very end, when no connection is left */
+
+/* host_dialback.c: a connection of its own to one address of a peer, from a new port, though others to
+ * it may be open; `done` once, never from inside. The connection is the host's, like any other. */
+struct host_dialback;
+struct host_dialback *host_dialback_start(struct p2p_host *h, const struct peer_id *peer,
+                                          const struct net_addr *at, uint64_t timeout_us,
+                                          void (*done)(void *ctx, int err, struct conn *c),
+                                          void *ctx);
+void host_dialback_cancel(struct host_dialback *p); /* no `done` after it */
+void host_dialback_conn_opened(struct conn *c);
+/* True when the connection was a dial back. */
+bool host_dialback_conn_closed(struct conn *c, int err);
+void host_dialback_end_all(struct p2p_host *h);
+void host_dialback_free_all(struct p2p_host *h);
 
 /* host_open.c */
 void host_open_end_all(struct p2p_host *h, int err, bool tell);

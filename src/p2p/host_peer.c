@@ -211,6 +211,7 @@ static void opened(void *ctx, struct conn *c)
     if (p->is_conduit)
         conn_set_known(c, true);
     host_dial_conn_opened(h, c);
+    host_dialback_conn_opened(c);
     host_identify_start(h, c);
     if (!p->is_announced) {
         p->is_announced = true;
@@ -237,7 +238,7 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
     char text[NET_ADDR_TEXT];
     if (!c->has_yamux)
         h->upgrade_failed++;
-    bool was_dial = host_dial_conn_closed(h, c, err, why);
+    bool was_dial = host_dial_conn_closed(h, c, err, why) || host_dialback_conn_closed(c, err);
     if (!was_dial && c->has_yamux)
         TRACE(P2P, INFO, "%s: %s -> disconnected", c->principal.name, why);
     else if (!was_dial && err == E_WRONG_NETWORK)

@@ -13,6 +13,7 @@ struct keepalive_cfg keepalive_cfg_default(void)
         .idle_dead_us = 14500 * US_PER_MS,
         .busy_ping_us = 250 * US_PER_MS,
         .busy_dead_us = 900 * US_PER_MS,
+        .doubt_dead_us = 3 * US_PER_S,
     };
 }
 
@@ -24,7 +25,13 @@ void keepalive_init(struct keepalive *k, const struct keepalive_cfg *cfg, uint64
 void keepalive_heard(struct keepalive *k, uint64_t now_us)
 {
     k->since_us = now_us;
-    k->is_asked = false;
+    k->is_asked = k->is_doubted = false;
+}
+
+void keepalive_doubt(struct keepalive *k, uint64_t now_us)
+{
+    keepalive_heard(k, now_us); /* the silence so far may have been ours */
+    k->is_doubted = k->cfg.doubt_dead_us > 0;
 }
 
 void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us)
@@ -36,12 +43,15 @@ void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us)
 
 static uint64_t ping_after(const struct keepalive *k)
 {
-    return k->is_busy ? k->cfg.busy_ping_us : k->cfg.idle_ping_us;
+    uint64_t us = k->is_busy ? k->cfg.busy_ping_us : k->cfg.idle_ping_us;
+    return k->is_doubted ? 0 : us;
 }
 
 static uint64_t dead_after(const struct keepalive *k)
 {
-    uint64_t base = k->is_busy ? k->cfg.busy_dead_us : k->cfg.idle_dead_us;
+    uint64_t base = k->is_busy      ? k->cfg.busy_dead_us
+                    : k->is_doubted ? k->cfg.doubt_dead_us
+                                    : k->cfg.idle_dead_us;
     uint64_t slow = ping_after(k) + 6 * k->rtt_us;
     return base > slow ? base : slow;
 }

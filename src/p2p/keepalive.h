@@ -18,9 +18,10 @@
 struct keepalive_cfg {
     uint64_t idle_ping_us, idle_dead_us; /* quiet for so long: ask; give up */
     uint64_t busy_ping_us, busy_dead_us; /* the same while requests are in flight */
+    uint64_t doubt_dead_us;              /* after doubt: asked at once, dead after */
 };
 
-/* 10 s and 14.5 s; 250 ms and 900 ms: inside the 15 s and the second that users are promised. */
+/* 10 s and 14.5 s; 250 ms and 900 ms: inside the 15 s and the second that users are promised; 3 s. */
 struct keepalive_cfg keepalive_cfg_default(void);
 
 enum keepalive_act { KEEPALIVE_WAIT, KEEPALIVE_PING, KEEPALIVE_DEAD };
@@ -30,12 +31,14 @@ struct keepalive {
     uint64_t since_us;    /* silence counts from here */
     uint64_t rtt_us;      /* of the path: a slow one gets more patience */
     uint64_t expected_us; /* when the next step is due, to see that we slept */
-    bool is_busy, is_asked;
+    bool is_busy, is_asked, is_doubted;
 };
 
 void keepalive_init(struct keepalive *k, const struct keepalive_cfg *cfg, uint64_t now_us);
 void keepalive_heard(struct keepalive *k, uint64_t now_us);
 void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us);
+/* The machine slept or its addresses changed: does the other side still hear us? Ask now. */
+void keepalive_doubt(struct keepalive *k, uint64_t now_us);
 enum keepalive_act keepalive_step(struct keepalive *k, uint64_t now_us);
 /* When to step next. */
 uint64_t keepalive_deadline(struct keepalive *k);

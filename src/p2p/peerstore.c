@@ -209,3 +209,9 @@ void known_peer_worked(struct known_peer *r)
     r->failures = 0;
     r->retry_us = 0;
 }
+
+void peerstore_forgive(struct peerstore *ps)
+{
+    LIST_FOREACH (&ps->by_use, it)
+        known_peer_worked(LIST_ENTRY(it, struct known_peer, by_use));
+}

@@ -78,5 +78,7 @@ void known_peer_set_version(struct known_peer *r, struct bytes version);
 /* Dialling failed: the next try is put off, 1 s doubling to 60 s, ± 20 %. */
 void peerstore_failed(struct peerstore *ps, struct known_peer *r, uint64_t now_us);
 void known_peer_worked(struct known_peer *r);
+/* The fault was ours, or the network is another one: all may be tried at once. */
+void peerstore_forgive(struct peerstore *ps);
 
 #endif

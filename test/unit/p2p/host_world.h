@@ -9,7 +9,7 @@
 #include "p2p/host_impl.h"
 #include "p2p/ping.h"
 
-enum { MACHINES = 4 };
+enum { MACHINES = 6 };
 
 struct machine {
     struct loop *loop;
@@ -55,13 +55,14 @@ static inline void machine_addr(struct machine *m, const char *text)
     m->addr_view = multiaddr_bytes(&m->addr);
 }
 
-static inline struct machine *hosts_add(struct hosts *h, const struct p2p_host_cfg *like)
+/* At that address of the world, listening there. */
+static inline struct machine *hosts_add_at(struct hosts *h, const struct p2p_host_cfg *like,
+                                           const char *at, const char *listen)
 {
     struct machine *m = &h->m[h->count++];
     struct net_addr ip;
     char text[64];
-    snprintf(text, sizeof text, "10.0.0.%d", h->count);
-    net_addr_parse_ip(text, 0, &ip);
+    net_addr_parse_ip(at, 0, &ip);
     m->loop = loop_virtual_machine(h->world, &ip);
     key_pair_generate(&m->key, &h->rng);
     struct p2p_host_cfg cfg = like ? *like : p2p_host_cfg_default(&m->key);
@@ -72,10 +73,17 @@ static inline struct machine *hosts_add(struct hosts *h, const struct p2p_host_c
         .connected = on_connected, .disconnected = on_disconnected, .identified = on_identified};
     p2p_host_watch(m->host, &m->watch);
     assert_int_equal(p2p_host_handle(m->host, ECHO, serve_echo, m), 0);
-    assert_int_equal(p2p_host_listen(m->host, "/ip4/0.0.0.0/tcp/8000"), 0);
-    snprintf(text, sizeof text, "/ip4/10.0.0.%d/tcp/8000", h->count);
+    assert_int_equal(p2p_host_listen(m->host, listen), 0);
+    snprintf(text, sizeof text, "/ip4/%s/tcp/8000", at);
     machine_addr(m, text);
     return m;
+}
+
+static inline struct machine *hosts_add(struct hosts *h, const struct p2p_host_cfg *like)
+{
+    char text[64];
+    snprintf(text, sizeof text, "10.0.0.%d", h->count + 1);
+    return hosts_add_at(h, like, text, "/ip4/0.0.0.0/tcp/8000");
 }
 
 static inline void hosts_init(struct hosts *h, uint64_t seed, int count)

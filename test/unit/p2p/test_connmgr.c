@@ -190,6 +190,22 @@ static void our_own_sleep_is_not_their_silence(void **state)
     assert_int_equal(keepalive_deadline(&k), 3600 * US_PER_S + 250 * US_PER_MS);
 }
 
+static void doubt_asks_at_once_and_waits_three_seconds(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    uint64_t ping, dead;
+    keepalive_init(&k, &cfg, 0);
+    keepalive_doubt(&k, 5 * US_PER_S);
+    run_silent(&k, 5 * US_PER_S, &ping, &dead);
+    assert_int_equal(ping, 5 * US_PER_S);
+    assert_int_equal(dead, 8 * US_PER_S);
+    keepalive_doubt(&k, 5 * US_PER_S);
+    keepalive_heard(&k, 6 * US_PER_S); /* it lives: the old patience again */
+    run_silent(&k, 6 * US_PER_S, &ping, &dead);
+    assert_int_equal(ping, 16 * US_PER_S);
+}
+
 static void hearing_anything_counts(void **state)
 {
     struct keepalive_cfg cfg = keepalive_cfg_default();
@@ -216,6 +232,7 @@ int main(void)
         cmocka_unit_test(silence_is_noticed_in_time),
         cmocka_unit_test(a_slow_path_gets_more_patience),
         cmocka_unit_test(our_own_sleep_is_not_their_silence),
+        cmocka_unit_test(doubt_asks_at_once_and_waits_three_seconds),
         cmocka_unit_test(hearing_anything_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

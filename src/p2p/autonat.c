@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+/* See autonat.h. */
+#include "p2p/autonat.h"
+
+#include "base/sched.h"
+
+#include <string.h>
+
+#define FIRST_US       (1 * US_PER_S)    /* identify has time to name more servers */
+#define PAUSE_US       (300 * US_PER_MS) /* between questions */
+#define SAME_US        (2 * US_PER_S)    /* … to the same server */
+#define RETRY_US       (20 * US_PER_S)   /* a server that gave no answer; doubles */
+#define RETRY_MAX_US   (15 * 60 * US_PER_S)
+#define REFRESH_YES_US (15 * 60 * US_PER_S) /* as rust */
+#define REFRESH_NO_US  (5 * 60 * US_PER_S)  /* a port may have been opened */
+
+enum { NET_IP4_BYTES = 2, NET_IP6_BYTES = 6 };
+
+static void net_of(const struct net_addr *at, uint8_t out[static 8])
+{
+    memset(out, 0, 8);
+    out[0] = (uint8_t)at->kind;
+    memcpy(out + 1, at->ip, at->kind == NET_IP4 ? NET_IP4_BYTES : NET_IP6_BYTES);
+}
+
+void autonat_init(struct autonat *a, struct rng *rng, uint64_t now_us)
+{
+    *a = (struct autonat){.rng = rng, .ask_us = now_us + FIRST_US};
+}
+
+/* --- addresses --- */
+
+static struct autonat_addr *find_addr(struct autonat *a, struct bytes addr)
+{
+    for (size_t i = 0; i < a->addr_count; i++)
+        if (bytes_eq(multiaddr_bytes(&a->addrs[i].addr), addr))
+            return &a->addrs[i];
+    return NULL;
+}
+
+static void decide(struct autonat *a)
+{
+    size_t yes = 0, no = 0;
+    for (size_t i = 0; i < a->addr_count; i++) {
+        yes += a->addrs[i].verdict == AUTONAT_REACHABLE;
+        no += a->addrs[i].verdict == AUTONAT_UNREACHABLE;
+    }
+    if (yes)
+        a->reach = AUTONAT_PUBLIC;
+    else if (no && no == a->addr_count)
+        a->reach = AUTONAT_PRIVATE;
+}
+
+void autonat_set_addrs(struct autonat *a, const struct bytes *addrs, size_t count, uint64_t now_us)
+{
+    struct autonat_addr fresh[LIMIT_AUTONAT_CANDIDATES] = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < LIMIT_AUTONAT_CANDIDATES; i++) {
+        const struct autonat_addr *old = find_addr(a, addrs[i]);
+        if (old)
+            fresh[n++] = *old;
+        else if (multiaddr_copy(addrs[i], &fresh[n].addr) == 0)
+            fresh[n++].ask_us = now_us;
+    }
+    memcpy(a->addrs, fresh, sizeof fresh);
+    a->addr_count = n;
+    decide(a);
+}
+
+void autonat_forget(struct autonat *a, uint64_t now_us)
+{
+    for (size_t i = 0; i < a->addr_count; i++) {
+        a->addrs[i].vote_count = 0;
+        a->addrs[i].ask_us = now_us;
+    }
+    for (size_t i = 0; i < a->server_count; i++) {
+        a->servers[i].ask_us = now_us;
+        a->servers[i].failures = 0;
+    }
+    a->ask_us = now_us + FIRST_US;
+}
+
+/* --- servers --- */
+
+static struct autonat_server *find_server(struct autonat *a, const struct peer_id *id)
+{
+    for (size_t i = 0; i < a->server_count; i++)
+        if (peer_id_eq(&a->servers[i].id, id))
+            return &a->servers[i];
+    return NULL;
+}
+
+void autonat_server_seen(struct autonat *a, const struct peer_id *id, const struct net_addr *at,
+                         bool has_v2, uint64_t now_us)
+{
+    struct autonat_server *s = find_server(a, id);
+    if (!s && a->server_count == LIMIT_AUTONAT_SERVERS)
+        return;
+    if (!s) {
+        s = &a->servers[a->server_count++];
+        *s = (struct autonat_server){.id = *id, .ask_us = now_us};
+    }
+    net_of(at, s->net);
+    s->has_v2 = has_v2;
+}
+
+void autonat_server_gone(struct autonat *a, const struct peer_id *id)
+{
+    struct autonat_server *s = find_server(a, id);
+    if (s)
+        *s = a->servers[--a->server_count];
+}
+
+/* Networks that can be asked, up to `AUTONAT_ENOUGH`. */
+static size_t networks(const struct autonat *a)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->server_count && n < AUTONAT_ENOUGH; i++) {
+        bool is_new = true;
+        for (size_t k = 0; k < i && is_new; k++)
+            is_new = memcmp(a->servers[i].net, a->servers[k].net, 8) != 0;
+        n += is_new;
+    }
+    return n;
+}
+
+/* --- votes --- */
+
+static const struct autonat_vote *vote_of(const struct autonat_addr *x, const uint8_t net[static 8])
+{
+    for (size_t i = 0; i < x->vote_count; i++)
+        if (memcmp(x->votes[i].net, net, 8) == 0)
+            return &x->votes[i];
+    return NULL;
+}
+
+/* Its own vote, a free place, or the oldest vote's. */
+static struct autonat_vote *vote_get(struct autonat_addr *x, const uint8_t net[static 8])
+{
+    struct autonat_vote *v = (struct autonat_vote *)vote_of(x, net);
+    if (v)
+        return v;
+    if (x->vote_count < AUTONAT_VOTES) {
+        v = &x->votes[x->vote_count++];
+    } else {
+        v = &x->votes[0];
+        for (size_t i = 1; i < AUTONAT_VOTES; i++)
+            if (x->votes[i].at_us < v->at_us)
+                v = &x->votes[i];
+    }
+    *v = (struct autonat_vote){0};
+    memcpy(v->net, net, 8);
+    return v;
+}
+
+static void vote(struct autonat_addr *x, const uint8_t net[static 8], enum autonat_result result,
+                 uint64_t now_us)
+{
+    struct autonat_vote *v = vote_get(x, net);
+    bool is_yes = result != AUTONAT_NO;
+    v->times = v->is_yes == is_yes ? v->times + 1 : 1;
+    v->is_yes = is_yes;
+    v->is_proof = result == AUTONAT_PROVED;
+    v->at_us = now_us;
+}
+
+static void judge(struct autonat *a, struct autonat_addr *x)
+{
+    size_t nets = networks(a), yes = 0, no = 0;
+    size_t enough = nets >= AUTONAT_ENOUGH ? AUTONAT_ENOUGH : AUTONAT_ENOUGH_FEW;
+    size_t most = nets > 1 ? 1 : AUTONAT_ENOUGH_FEW; /* what one network may say */
+    for (size_t i = 0; i < x->vote_count; i++) {
+        const struct autonat_vote *v = &x->votes[i];
+        size_t weight = v->is_proof ? enough : v->times < most ? v->times : most;
+        *(v->is_yes ? &yes : &no) += weight;
+    }
+    if (yes >= enough && yes > no)
+        x->verdict = AUTONAT_REACHABLE;
+    else if (no >= enough && no > yes)
+        x->verdict = AUTONAT_UNREACHABLE;
+}
+
+/* Does the latest of each network leave no doubt? Else it is asked on. */
+static bool is_settled(const struct autonat_addr *x)
+{
+    bool want = x->verdict == AUTONAT_REACHABLE;
+    uint64_t latest_us = 0;
+    bool latest = !want;
+    for (size_t i = 0; i < x->vote_count; i++)
+        if (x->votes[i].at_us >= latest_us) {
+            latest_us = x->votes[i].at_us;
+            latest = x->votes[i].is_yes;
+        }
+    return x->verdict != AUTONAT_UNDECIDED && latest == want;
+}
+
+/* --- questions --- */
+
+/* Better to ask about x: one of a network that has not said anything, then version 2, then whoever
+ * was asked longest ago. */
+static bool is_better(const struct autonat_addr *x, const struct autonat_server *s,
+                      const struct autonat_server *than)
+{
+    bool is_new = !vote_of(x, s->net), than_new = !vote_of(x, than->net);
+    if (is_new != than_new)
+        return is_new;
+    if (s->has_v2 != than->has_v2)
+        return s->has_v2;
+    return s->asked_us < than->asked_us;
+}
+
+static struct autonat_server *choose(struct autonat *a, const struct autonat_addr *x,
+                                     uint64_t now_us)
+{
+    struct autonat_server *best = NULL;
+    for (size_t i = 0; i < a->server_count; i++) {
+        struct autonat_server *s = &a->servers[i];
+        if (s->ask_us <= now_us && (!best || is_better(x, s, best)))
+            best = s;
+    }
+    return best;
+}
+
+bool autonat_next(struct autonat *a, uint64_t now_us, struct autonat_question *out)
+{
+    if (a->is_asking || now_us < a->ask_us)
+        return false;
+    for (size_t i = 0; i < a->addr_count; i++) {
+        struct autonat_addr *x = &a->addrs[i];
+        struct autonat_server *s = x->ask_us <= now_us ? choose(a, x, now_us) : NULL;
+        if (!s)
+            continue;
+        a->is_asking = true;
+        a->asked = x->addr;
+        a->asked_of = s->id;
+        s->asked_us = now_us;
+        *out = (struct autonat_question){s->id, s->has_v2, multiaddr_bytes(&a->asked)};
+        return true;
+    }
+    return false;
+}
+
+static void put_off(struct autonat_server *s, struct rng *rng, uint64_t now_us)
+{
+    uint64_t pause = RETRY_US << (s->failures < 6 ? s->failures : 6);
+    s->failures++;
+    s->ask_us = now_us + rng_jitter(rng, pause < RETRY_MAX_US ? pause : RETRY_MAX_US, 0.1);
+}
+
+void autonat_answered(struct autonat *a, enum autonat_result result, struct bytes addr,
+                      uint64_t now_us)
+{
+    struct autonat_server *s = find_server(a, &a->asked_of);
+    struct autonat_addr *x = addr.n ? find_addr(a, addr) : NULL;
+    if (!x)
+        x = find_addr(a, multiaddr_bytes(&a->asked));
+    a->is_asking = false;
+    a->ask_us = now_us + PAUSE_US;
+    if (!s)
+        return; /* it left meanwhile: whose voice would it be? */
+    if (result == AUTONAT_NO_ANSWER) {
+        put_off(s, a->rng, now_us);
+        return;
+    }
+    s->failures = 0;
+    s->ask_us = now_us + SAME_US;
+    if (!x)
+        return;
+    vote(x, s->net, result, now_us);
+    judge(a, x);
+    if (is_settled(x)) {
+        bool is_yes = x->verdict == AUTONAT_REACHABLE;
+        x->ask_us = now_us + rng_jitter(a->rng, is_yes ? REFRESH_YES_US : REFRESH_NO_US, 0.1);
+    }
+    decide(a);
+}
+
+uint64_t autonat_deadline(const struct autonat *a)
+{
+    uint64_t addr = SCHED_NEVER, server = SCHED_NEVER;
+    for (size_t i = 0; i < a->addr_count; i++)
+        addr = a->addrs[i].ask_us < addr ? a->addrs[i].ask_us : addr;
+    for (size_t i = 0; i < a->server_count; i++)
+        server = a->servers[i].ask_us < server ? a->servers[i].ask_us : server;
+    if (a->is_asking || addr == SCHED_NEVER || server == SCHED_NEVER)
+        return SCHED_NEVER;
+    uint64_t at = addr > server ? addr : server;
+    return at > a->ask_us ? at : a->ask_us;
+}
