@@ -9,7 +9,7 @@
 
 struct autonat_cfg autonat_cfg_default(void)
 {
-    return (struct autonat_cfg){.serves = true, .asks = true, .dial_us = 5 * US_PER_S};
+    return (struct autonat_cfg){.serves = true, .asks = true, .dial_us = 3500 * US_PER_MS};
 }
 
 struct autonat_host *autonat_host_new(struct p2p_host *h, const struct autonat_cfg *cfg)

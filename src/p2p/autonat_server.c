@@ -297,7 +297,8 @@ static bool may_ask(struct autonat_host *ah, const struct peer_id *peer)
 
 static void asked(struct autonat_host *ah, struct stream *s, const struct peer_id *peer, bool is_v2)
 {
-    bool has_ip = s->remote.kind == NET_IP4 || s->remote.kind == NET_IP6;
+    bool has_ip = (s->remote.kind == NET_IP4 || s->remote.kind == NET_IP6) &&
+                  !p2p_stream_is_relayed(s); /* the relay's */
     if (!has_ip || !may_ask(ah, peer)) {
         ah->counts.refused++;
         stream_reset(s, STREAM_REFUSED);
