@@ -28,11 +28,12 @@ struct discover_search {
     discover_done done;
     void *ctx;
     struct dht_query *query;
-    bool is_variant;  /* NAME:QUANT: asked for as it is, and, when nobody has that, as NAME */
-    bool is_base;     /* … which is the question now */
-    bool is_unasked;  /* to be asked again in a moment */
-    bool is_asked;    /* the DHT has nothing more to say */
-    bool is_complete; /* … and it said all */
+    bool is_variant;    /* NAME:QUANT: asked for as it is, and, when nobody has that, as NAME */
+    bool is_base;       /* … which is the question now */
+    bool is_unasked;    /* to be asked again in a moment */
+    bool is_asked;      /* the DHT has nothing more to say */
+    bool is_complete;   /* … and it said all */
+    bool is_remembered; /* it was not asked: nobody had it a moment ago */
     struct feeds_waiter waiter;
     struct timer deadline, again;
     struct task task;
@@ -79,12 +80,22 @@ static bool is_known(const struct discover_search *s)
     return false;
 }
 
+/* Not what was only remembered, or whoever asks every second would never search again; nor while somebody
+ * has it and could not be reached: he may be, at another address, in a moment. */
+static bool may_remember(const struct discover_search *s)
+{
+    bool yes = !s->is_remembered;
+    for (size_t i = 0; i < s->found_count; i++)
+        yes &= feeds_is_known(s->d->feeds, &s->found[i].peer);
+    return yes;
+}
+
 static void finish(struct discover_search *s, bool is_complete)
 {
     discover_done done = s->done;
     void *ctx = s->ctx;
     bool found = is_known(s);
-    if (is_complete && !found)
+    if (is_complete && !found && may_remember(s))
         remember_missing(s->d, s->model);
     TRACE(NODE, DEBUG, "search for %s: %zu providers -> %s", s->model, s->found_count,
           found         ? "found"
@@ -192,6 +203,7 @@ static void on_provider(void *ctx, const struct dht_peer *peer)
         f->is_heard = true;
         return;
     }
+    p2p_host_learn(d->host, &peer->id, peer->addrs, (size_t)peer->addr_count, PEER_ADDR_TTL_HEARD);
     f->is_connecting = true;
     f->connect = (struct p2p_connect){
         .peer = &f->peer,
@@ -276,7 +288,7 @@ struct discover_search *discover_start(struct discover *d, struct bytes model, u
     task_init(&s->task, on_task);
     uint64_t *missing = map_get(&d->missing, bytes_str(s->model));
     if (missing && *missing > sched_now(d->sched)) {
-        s->is_asked = s->is_complete = true;
+        s->is_asked = s->is_complete = s->is_remembered = true;
         look_soon(s);
         return s;
     }

@@ -5,9 +5,11 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/trace.h"
+#include "codec/sha256.h"
 #include "codec/varint.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SERVED_IDLE_US (60 * US_PER_S)
 enum { SERVED_MAX = 1024, PREFIX = VARINT_MAX };
@@ -359,6 +361,26 @@ static void on_reach(struct p2p_watch *w, enum p2p_reach reach)
         p2p_host_unhandle(k->host, KAD_PROTOCOL);
 }
 
+/* Behind a NAT the first addresses are of no use to others: whoever looks us up has to find those that came
+ * later, of AutoNAT or a relay. */
+static void on_addrs(struct p2p_watch *w)
+{
+    struct kad_port *k = CONTAINER_OF(w, struct kad_port, watch);
+    const struct bytes *addrs;
+    size_t n = p2p_host_addrs(k->host, &addrs);
+    struct buf all;
+    uint8_t hash[32];
+    buf_init(&all, 0);
+    for (size_t i = 0; i < n; i++)
+        (void)buf_append_bytes(&all, addrs[i]);
+    sha256(buf_view(&all), hash);
+    buf_fini(&all);
+    if (memcmp(hash, k->told, sizeof hash) == 0)
+        return;
+    memcpy(k->told, hash, sizeof hash);
+    dht_provide_again(k->dht);
+}
+
 static int own_addrs(void *ctx, const struct bytes **addrs)
 {
     struct kad_port *k = ctx;
@@ -379,8 +401,10 @@ int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched
         .own_addrs = own_addrs,
     };
     k->dht = dht_new(&cfg);
-    k->watch = (struct p2p_watch){
-        .disconnected = on_disconnected, .identified = on_identified, .reach_changed = on_reach};
+    k->watch = (struct p2p_watch){.disconnected = on_disconnected,
+                                  .identified = on_identified,
+                                  .addrs_changed = on_addrs,
+                                  .reach_changed = on_reach};
     p2p_host_watch(host, &k->watch);
     return p2p_host_handle(host, KAD_PROTOCOL, on_stream, k);
 }

@@ -18,7 +18,7 @@ struct kad_port {
     struct list served; /* streams of others */
     size_t served_count;
     struct p2p_watch watch;
-    struct bytes own[8]; /* what own_addrs gave last */
+    uint8_t told[32]; /* hash of the addresses that were announced last */
     /* Kept out of the table: found on the LAN only. NULL: nobody. */
     bool (*is_stranger)(void *ctx, const struct peer_id *peer);
     void *ctx;

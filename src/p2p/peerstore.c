@@ -125,6 +125,7 @@ int known_peer_add_addr(struct known_peer *r, struct bytes addr, uint64_t ttl_us
     struct peer_addr *a = &r->addrs[r->addr_count++];
     *a = (struct peer_addr){mem_new(addr.n), (uint16_t)addr.n, until};
     memcpy(a->p, addr.p, addr.n);
+    r->retry_us = 0; /* that the others failed says nothing of this one */
     return 0;
 }
 

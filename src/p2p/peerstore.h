@@ -62,7 +62,8 @@ struct known_peer *peerstore_touch(struct peerstore *ps, const struct peer_id *i
 void peerstore_pin(struct known_peer *r);
 void peerstore_unpin(struct known_peer *r);
 
-/* An address: E_TOO_BIG over LIMIT_PEER_ADDR; else 0, kept until now + ttl at least. */
+/* An address: E_TOO_BIG over LIMIT_PEER_ADDR; else 0, kept until now + ttl at least. A new one may be
+ * tried at once, whatever became of the others. */
 int known_peer_add_addr(struct known_peer *r, struct bytes addr, uint64_t ttl_us, uint64_t now_us);
 /* Drops what is no longer believed. */
 void known_peer_expire(struct known_peer *r, uint64_t now_us);

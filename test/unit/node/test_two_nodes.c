@@ -284,6 +284,44 @@ static void at_the_end_of_its_hours_a_provider_withdraws(void **state)
     world_down(&w);
 }
 
+/* That nobody had it is remembered for seconds, not for as long as somebody asks. The late one does not come
+ * to the consumer by itself: the path between them is cut until it has given up. */
+static void who_asks_every_second_finds_what_came_later(void **state)
+{
+    struct world w = {.v = loop_virtual_new(8)};
+    struct machine late = {0};
+    struct loop_virtual_link cut = {.is_cut = true}, link = {.delay_us = MS};
+    struct net_addr at;
+    char why[CONFIG_WHY];
+    bool is_found = false;
+    int tries = 0;
+    machine_up(&w, &w.provider, "10.0.0.1", "share", "none"); /* where the others meet */
+    machine_up(&w, &w.consumer, "10.0.0.2", "bootstrap", "/ip4/10.0.0.1/tcp/8000");
+    snprintf(late.dir, sizeof late.dir, "/tmp/conduit-sim-XXXXXX");
+    assert_non_null(mkdtemp(late.dir));
+    net_addr_parse_ip("10.0.0.3", 0, &at);
+    late.loop = loop_virtual_machine(w.v, &at);
+    loop_virtual_set_link(w.v, late.loop, w.consumer.loop, &cut);
+    config_init(&late.cfg);
+    config_set(&late.cfg, "data_dir", late.dir, RANK_FLAG, why);
+    config_set(&late.cfg, "p2p_host", "10.0.0.3", RANK_FLAG, why);
+    config_set(&late.cfg, "backend", "echo:", RANK_FLAG, why);
+    config_set(&late.cfg, "bootstrap", "/ip4/10.0.0.1/tcp/8000", RANK_FLAG, why);
+    for (; !is_found && tries < 60; tries++) {
+        if (tries == 5 && node_start(late.loop, &late.cfg, no_env, "0.0.0", &late.node, why) != 0)
+            fail_msg("%s", why);
+        if (tries == 40)
+            loop_virtual_set_link(w.v, late.loop, w.consumer.loop, &link);
+        char *r = ask(&w, "POST", "/v1/chat/completions", question, 20 * S);
+        is_found = strstr(r, "HTTP/1.1 200") != NULL;
+        free(r);
+        run_for(&w, S);
+    }
+    assert_true(is_found && tries > 40);
+    machine_down(&late);
+    world_down(&w);
+}
+
 static char *one_run(uint64_t seed)
 {
     struct world w;
@@ -316,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_provider_that_dies_leaves_the_list),
         cmocka_unit_test(an_outage_leaves_no_trace),
         cmocka_unit_test(at_the_end_of_its_hours_a_provider_withdraws),
+        cmocka_unit_test(who_asks_every_second_finds_what_came_later),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
