@@ -38,12 +38,59 @@ static struct autonat_addr *find_addr(struct autonat *a, struct bytes addr)
     return NULL;
 }
 
+static size_t networks(const struct autonat *a);
+
+static size_t enough(const struct autonat *a)
+{
+    return networks(a) >= AUTONAT_ENOUGH ? AUTONAT_ENOUGH : AUTONAT_ENOUGH_FEW;
+}
+
+struct tally {
+    size_t yes, no;
+};
+
+static struct tally count(const struct autonat *a, const struct autonat_addr *x)
+{
+    struct tally t = {0};
+    size_t most = networks(a) > 1 ? 1 : AUTONAT_ENOUGH_FEW; /* what one network may say */
+    for (size_t i = 0; i < x->vote_count; i++) {
+        const struct autonat_vote *v = &x->votes[i];
+        size_t weight = v->is_proof ? enough(a) : v->times < most ? v->times : most;
+        *(v->is_yes ? &t.yes : &t.no) += weight;
+    }
+    return t;
+}
+
+static bool is_same_machine(const struct autonat_addr *x, const struct autonat_addr *y)
+{
+    struct net_addr a, b;
+    if (multiaddr_to_net(multiaddr_bytes(&x->addr), &a) != 0 ||
+        multiaddr_to_net(multiaddr_bytes(&y->addr), &b) != 0)
+        return false;
+    a.port = b.port = 0;
+    return net_addr_eq(&a, &b);
+}
+
+/* As good as UNREACHABLE: nobody reached it, and with the other ports of its IP that was said often
+ * enough. Behind a symmetric NAT every observer sees another port; each twice would take too long. */
+static bool is_hopeless(const struct autonat *a, const struct autonat_addr *x)
+{
+    struct tally own = count(a, x), all = {0};
+    for (size_t i = 0; i < a->addr_count; i++)
+        if (is_same_machine(x, &a->addrs[i])) {
+            struct tally t = count(a, &a->addrs[i]);
+            all.yes += t.yes;
+            all.no += t.no;
+        }
+    return x->verdict == AUTONAT_UNREACHABLE || (own.no && !all.yes && all.no >= enough(a));
+}
+
 static void decide(struct autonat *a)
 {
     size_t yes = 0, no = 0;
     for (size_t i = 0; i < a->addr_count; i++) {
         yes += a->addrs[i].verdict == AUTONAT_REACHABLE;
-        no += a->addrs[i].verdict == AUTONAT_UNREACHABLE;
+        no += is_hopeless(a, &a->addrs[i]);
     }
     if (yes)
         a->reach = AUTONAT_PUBLIC;
@@ -166,17 +213,10 @@ static void vote(struct autonat_addr *x, const uint8_t net[static 8], enum auton
 
 static void judge(struct autonat *a, struct autonat_addr *x)
 {
-    size_t nets = networks(a), yes = 0, no = 0;
-    size_t enough = nets >= AUTONAT_ENOUGH ? AUTONAT_ENOUGH : AUTONAT_ENOUGH_FEW;
-    size_t most = nets > 1 ? 1 : AUTONAT_ENOUGH_FEW; /* what one network may say */
-    for (size_t i = 0; i < x->vote_count; i++) {
-        const struct autonat_vote *v = &x->votes[i];
-        size_t weight = v->is_proof ? enough : v->times < most ? v->times : most;
-        *(v->is_yes ? &yes : &no) += weight;
-    }
-    if (yes >= enough && yes > no)
+    struct tally t = count(a, x);
+    if (t.yes >= enough(a) && t.yes > t.no)
         x->verdict = AUTONAT_REACHABLE;
-    else if (no >= enough && no > yes)
+    else if (t.no >= enough(a) && t.no > t.yes)
         x->verdict = AUTONAT_UNREACHABLE;
 }
 
@@ -221,23 +261,33 @@ static struct autonat_server *choose(struct autonat *a, const struct autonat_add
     return best;
 }
 
+static size_t answers(const struct autonat_addr *x)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < x->vote_count; i++)
+        n += x->votes[i].times;
+    return n;
+}
+
 bool autonat_next(struct autonat *a, uint64_t now_us, struct autonat_question *out)
 {
+    struct autonat_addr *x = NULL;
     if (a->is_asking || now_us < a->ask_us)
         return false;
-    for (size_t i = 0; i < a->addr_count; i++) {
-        struct autonat_addr *x = &a->addrs[i];
-        struct autonat_server *s = x->ask_us <= now_us ? choose(a, x, now_us) : NULL;
-        if (!s)
-            continue;
-        a->is_asking = true;
-        a->asked = x->addr;
-        a->asked_of = s->id;
-        s->asked_us = now_us;
-        *out = (struct autonat_question){s->id, s->has_v2, multiaddr_bytes(&a->asked)};
-        return true;
+    for (size_t i = 0; i < a->addr_count; i++) { /* in turns: the one least is known of */
+        struct autonat_addr *y = &a->addrs[i];
+        if (y->ask_us <= now_us && (!x || answers(y) < answers(x)))
+            x = y;
     }
-    return false;
+    struct autonat_server *s = x ? choose(a, x, now_us) : NULL;
+    if (!s)
+        return false;
+    a->is_asking = true;
+    a->asked = x->addr;
+    a->asked_of = s->id;
+    s->asked_us = now_us;
+    *out = (struct autonat_question){s->id, s->has_v2, multiaddr_bytes(&a->asked)};
+    return true;
 }
 
 static void put_off(struct autonat_server *s, struct rng *rng, uint64_t now_us)

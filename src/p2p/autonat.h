@@ -5,7 +5,8 @@
  *   address:  UNDECIDED --enough say yes, or one proves it--> REACHABLE    asked again in 15 min
  *                 \-------enough say no----------------------> UNREACHABLE  asked again in 5 min
  *             (decided ones change the same way, and only then: one answer lost decides nothing)
- *   together: any REACHABLE -> PUBLIC;  all UNREACHABLE -> PRIVATE;  else as it was
+ *   together: any REACHABLE -> PUBLIC;  all UNREACHABLE, or each said to be so once and their IP often
+ *             enough -> PRIVATE;  else as it was
  *
  * Answers are counted by the network they come from (/16, /48), the latest of each: a liar with
  * many peers in one network is one voice. "Enough" is three networks, or two answers where fewer than

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A machine that gets another address while two nodes talk, and the delay relay itself.
+"""A machine that gets another address while two nodes talk, or sleeps; and the delay relay itself.
 
       consumer 10.9.0.1 ---- veth ---- provider 10.9.0.2, later 10.9.0.7
 """
-import subprocess, sys, time
+import os, signal, subprocess, sys, time
 
 import netns
 from netns import World, lib
@@ -77,6 +77,27 @@ def another_address_while_two_nodes_talk():
         took = time.monotonic() - began
         print(f"   answered {took:.1f} s after the address had changed")
         assert took < 15, took
+
+
+@lib.test
+def a_machine_that_slept_is_back_within_seconds():
+    """The process stands still for 20 s, as in suspend; the other side gave up on it after 15."""
+    with World() as w:
+        w.add("c", "p")
+        w.link("c", "e0", "10.9.0.1/24", "p", "e0", "10.9.0.2/24")
+        provider = w.node("p", "--backend", "echo:")
+        consumer = w.node("c", "--bootstrap", "/ip4/10.9.0.2/tcp/8000")
+        lib.wait_for("an answer", lambda: consumer.ask()[0] == 200)
+        os.kill(provider.proc.pid, signal.SIGSTOP)
+        time.sleep(20)
+        assert consumer.peers() == [], "the sleeper was noticed"
+        os.kill(provider.proc.pid, signal.SIGCONT)
+        began = time.monotonic()
+        lib.wait_for("it noticed", lambda: "this machine slept" in provider.logged(), 5)
+        lib.wait_for("an answer", lambda: consumer.ask(timeout=3)[0] == 200, 20)
+        took = time.monotonic() - began
+        print(f"   answered {took:.1f} s after it woke")
+        assert took < 10, took
 
 
 if __name__ == "__main__":

@@ -63,28 +63,37 @@ table ip filter {{
 }}"""
 
 
-def attach(w, side, kind):
-    """One side of the drawing; the namespace whose name is the side runs the node."""
+def access(w, space, side, us):
+    """The line from `space` to the internet: a wire, or one with a delay. The name of its end in `space`."""
     gateway, public = WAN[side]
+    if us:
+        w.delayed(space, public, "i", gateway, dev="line-" + side, us=us)
+    else:
+        w.link(space, "line-" + side, f"{public}/24", "i", "to-" + side, f"{gateway}/24")
+    w.run(space, f"ip route add default via {gateway}")
+    return "line-" + side
+
+
+def attach(w, side, kind, us=0):
+    """One side of the drawing; the namespace whose name is the side runs the node."""
     if kind == "none":
         w.add(side)
-        w.link(side, "wan", f"{public}/24", "i", "to-" + side, f"{gateway}/24")
-        w.run(side, f"ip route add default via {gateway}")
+        access(w, side, side, us)
         return
     lan = "10.1.0" if side == "a" else "10.2.0"
     w.add(side, "n" + side)
-    w.link("n" + side, "wan", f"{public}/24", "i", "to-" + side, f"{gateway}/24")
+    wan = access(w, "n" + side, side, us)
     w.link(side, "lan", f"{lan}.2/24", "n" + side, "lan", f"{lan}.1/24")
     w.run(side, f"ip route add default via {lan}.1")
-    w.run("n" + side, f"ip route add default via {gateway} && echo 1 >/proc/sys/net/ipv4/ip_forward")
-    w.nft("n" + side, nat_rules(kind, "wan", f"{lan}.2"))
+    w.run("n" + side, "echo 1 >/proc/sys/net/ipv4/ip_forward")
+    w.nft("n" + side, nat_rules(kind, wan, f"{lan}.2"))
 
 
-def internet(w, a, b, loss=0):
+def internet(w, a, b, loss=0, us=0):
     w.add("i")
     w.run("i", "echo 1 >/proc/sys/net/ipv4/ip_forward")
     for side, kind in (("r", "none"), ("a", a), ("b", b)):
-        attach(w, side, kind)
+        attach(w, side, kind, us)
     # what nobody announces is dropped on the way: private addresses have no route out there
     drop = f"numgen random mod 100 < {loss} drop" if loss else ""
     w.nft("i", f"""
@@ -104,11 +113,11 @@ def way_to(node, peer):
     return None
 
 
-def one_pair(a, b, loss=0, patience=40):
+def one_pair(a, b, loss=0, us=0, patience=40):
     """(answered?, how, seconds to the answer, seconds to a direct connection, reach of a, nat of a)"""
     with World() as w:
         try:
-            internet(w, a, b, loss)
+            internet(w, a, b, loss, us)
             relay = w.node("r", "--share", "none")
             boot = f"{RELAY}/p2p/{relay.peer}"
             provider = w.node("a", "--backend", "echo:", "--bootstrap", boot)
@@ -141,9 +150,9 @@ def logs(w):
     return {n.space: n.logged() for n in w.nodes}
 
 
-def matrix(pairs, loss=0, jobs=3):
+def matrix(pairs, jobs=3, **path):
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(lambda p: one_pair(*p, loss=loss), pairs))
+        return list(pool.map(lambda p: one_pair(*p, **path), pairs))
 
 
 def table(rows):
@@ -188,6 +197,38 @@ def a_lossy_path_is_answered_too():
     print(table(rows))
     keep_logs(rows)
     assert all(r["ok"] for r in rows), "with 5 % loss"
+
+
+@lib.test
+def far_away_ones_are_punched_too():
+    """30 ms each way on every line: 120 ms between a and b, as between continents."""
+    rows = matrix([("port-restricted", "port-restricted"), ("port-restricted", "full cone")], us=30000)
+    print(table(rows))
+    keep_logs(rows)
+    assert all(r["ok"] and r["how"] == "direct" for r in rows), "over 120 ms"
+
+
+@lib.test
+def a_plain_node_on_a_server_routes_for_two_behind_nat():
+    """`conduit up` without any option, as on a rented server; both others behind NATs that cannot be punched."""
+    with World() as w:
+        internet(w, "symmetric", "symmetric")
+        relay = w.node("r")
+        boot = f"{RELAY}/p2p/{relay.peer}"
+        provider = w.node("a", "--backend", "echo:", "--bootstrap", boot)
+        consumer = w.node("b", "--bootstrap", boot)
+        lib.wait_for("the provider has a place at the relay",
+                     lambda: (provider.status().get("relay") or {}).get("places"), 30, 0.2)
+        lib.wait_for("a first answer", lambda: consumer.ask()[0] == 200, 30, 0.3)
+        for i in range(20):
+            status, text = consumer.ask(text=f"question {i}")
+            assert status == 200 and f"question {i}" in text, (status, text)
+        assert way_to(consumer, provider.peer) == "relayed"
+        carried = relay.status()["relay"]
+        print(f"   the relay carried {carried['bytes']} bytes over {carried['circuits_total']} circuits")
+        assert carried["circuits_total"] >= 1 and carried["bytes"] > 4000, carried
+        model = [m for m in relay.status().get("models", [])]
+        assert not model, "the server has no model"
 
 
 @lib.test

@@ -195,11 +195,13 @@ static void private_when_all_addresses_fail_public_when_one_works(void **state)
     fixture_init(&f, 2);
     seen(&f, 1, "198.51.100.1", true);
     answer(&f, AUTONAT_NO);
-    answer(&f, AUTONAT_NO);
     assert_int_equal(f.a.reach, AUTONAT_UNKNOWN); /* the second one is not known yet */
     answer(&f, AUTONAT_NO);
+    assert_int_equal(f.a.reach, AUTONAT_PRIVATE); /* two ports of one IP: twice no */
+    assert_int_equal(f.a.addrs[0].verdict, AUTONAT_UNDECIDED);
     answer(&f, AUTONAT_NO);
-    assert_int_equal(f.a.reach, AUTONAT_PRIVATE);
+    answer(&f, AUTONAT_NO);
+    assert_int_equal(f.a.addrs[1].verdict, AUTONAT_UNREACHABLE);
     answer(&f, AUTONAT_PROVED); /* five minutes on: a port was opened */
     assert_int_equal(f.a.reach, AUTONAT_PUBLIC);
 }
