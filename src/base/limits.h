@@ -193,7 +193,7 @@
 #define LIMIT_LAN_DIALS        32       /* peers of the LAN dialled by ourselves, and connected */
 #define LIMIT_GUARD_QUEUE      1024     /* requests of others waiting for one model */
 #define LIMIT_GUARD_QUEUE_PEER 256      /* … of one of them: a whole office behind one node */
-#define LIMIT_PEER_LIST        65536    /* peers allowed or denied by the owner's lists */
+#define LIMIT_PEER_LIST        8192     /* peers allowed or denied by the owner's lists */
 #define LIMIT_INVITE           (2 * KIB) /* an invite without its signature; one address: 100 bytes */
 #define LIMIT_INVITE_TEXT      (4 * KIB) /* its text, with what mail puts between its characters */
 #define LIMIT_INVITES          1024      /* that a node has given out, not yet expired */

@@ -345,25 +345,45 @@ static void refresh(struct announce *a)
     }
 }
 
-static void tell_load_of(struct announce *a, const struct own_offer *o)
+/* To all at once. */
+static void tell_load_together(struct announce *a)
 {
     struct buf b;
     buf_init(&b, 0);
-    put_load(a, o, &b);
-    if (a->gateway)
-        gateway_feed(a->gateway, buf_view(&b), &o->offer);
+    LIST_FOREACH (&a->own, it) {
+        const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
+        if (buf_len(&o->signed_form))
+            put_load(a, o, &b);
+    }
+    if (!buf_len(&b))
+        (void)buf_append_str(&b, ": nothing shared\n\n"); /* a sign of life */
+    gateway_feed(a->gateway, buf_view(&b), NULL);
+    buf_fini(&b);
+}
+
+/* There are guests, who may not know of all offers. */
+static void tell_load_apart(struct announce *a)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    gateway_feed(a->gateway, BYTES_LIT(": load\n\n"), NULL); /* a sign of life */
+    LIST_FOREACH (&a->own, it) {
+        const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
+        buf_clear(&b);
+        if (buf_len(&o->signed_form)) {
+            put_load(a, o, &b);
+            gateway_feed(a->gateway, buf_view(&b), &o->offer);
+        }
+    }
     buf_fini(&b);
 }
 
 static void tell_load(struct announce *a)
 {
-    if (a->gateway)
-        gateway_feed(a->gateway, BYTES_LIT(": load\n\n"), NULL); /* a sign of life */
-    LIST_FOREACH (&a->own, it) {
-        const struct own_offer *o = LIST_ENTRY(it, struct own_offer, link);
-        if (buf_len(&o->signed_form))
-            tell_load_of(a, o);
-    }
+    if (a->gateway && a->guard->invites && a->guard->invites->count)
+        tell_load_apart(a);
+    else if (a->gateway)
+        tell_load_together(a);
     a->told_load_us = sched_now(a->sched);
 }
 

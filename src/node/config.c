@@ -33,7 +33,7 @@ const struct config_row config_table[] = {
     ROW(STR, p2p_host, "p2p_host", NULL, "IP", NULL, "listen for peers on this address only; default: all, IPv4 and IPv6"),
     ROW(STR, psk, "psk", NULL, "FILE", NULL, "be in the private network of this key (a swarm.key as kubo's); conduit key psk FILE makes one"),
     ROW(BOOL, mdns, "mdns", NULL, NULL, "true", "find the nodes of the LAN and be found there: listed, and used and served only when named, invited or --open"),
-    ROW(LIST, join, "join", NULL, "INVITE|FILE", NULL, "be the guest of the node that made this invite (conduit1:…, or a file with it; CONDUIT_JOIN keeps it out of the list of processes)"),
+    ROW(LIST, join, "join", NULL, "INVITE|FILE", NULL, "be the guest of the node that made this invite, at each start: conduit1:…, or a file with it; a file or CONDUIT_JOIN keeps it out of the list of processes"),
     ROW(BOOL, invite_only, "invite_only", "closed", NULL, NULL, "serve guests with an invite and --allow-peer only"),
     ROW(LIST, allow_peer, "allow_peer", NULL, "ID|FILE,…", NULL, "only these peers may connect, and guests with an invite; a file has one id per line"),
     ROW(LIST, deny_peer, "deny_peer", NULL, "ID|FILE,…", NULL, "these peers may not connect, nor are they dialled"),

@@ -4,7 +4,7 @@
 #include "p2p/pnet.h"
 
 #include "fake_stream.h"
-#include "host_world.h"
+#include "relay_world.h"
 
 #include <sodium.h>
 
@@ -413,6 +413,32 @@ static void other_protocols_are_not_taken_for_a_network(void **state)
     }
 }
 
+/* Through a relay the circuit is hidden once more, end to end, as go and js do it. */
+static void relayed_connections_are_in_the_network_too(void **state)
+{
+    struct relays r = {0};
+    struct multiaddr m;
+    struct asked a;
+    struct pnet_key k = key_of(HEAD "/base16/\n" HEX_KEY);
+    hosts_init(&r.h, 31, 0);
+    for (int i = 0; i < MACHINES; i++)
+        add_host(&r.h, &k);
+    relays_cut(&r, PROVIDER, CONSUMER, true);
+    relays_serve(&r, FIRST, false);
+    for (int i = PROVIDER; i <= CONSUMER; i++) {
+        struct relay_client_cfg cfg = {.changed = places_changed, .ctx = &r};
+        r.client[i] = relay_client_new(r.h.m[i].host, &cfg);
+    }
+    relays_connect(&r, PROVIDER, FIRST);
+    relay_client_want(r.client[PROVIDER], 1);
+    hosts_run(&r.h, US_PER_S);
+    assert_true(relays_holds(&r, PROVIDER, FIRST));
+    ask_echo_at(&a, &r.h.m[CONSUMER], &r.h.m[PROVIDER], relayed_addr(&r, FIRST, -1, &m), 5000);
+    hosts_run(&r.h, 5 * US_PER_S);
+    assert_true(a.client.is_complete);
+    relays_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +455,7 @@ int main(void)
         cmocka_unit_test(a_nonce_and_then_the_end_is_named),
         cmocka_unit_test(wants_and_ends_are_passed_on),
         cmocka_unit_test(hosts_with_the_same_key_meet),
+        cmocka_unit_test(relayed_connections_are_in_the_network_too),
         cmocka_unit_test(different_networks_do_not_meet_and_say_so),
         cmocka_unit_test(other_protocols_are_not_taken_for_a_network),
     };
