@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-READY_S = 30
+READY_S = 60
 ANSWER_S = 60  # twice what a peer allows itself: it answers with an error before that
 KAD = "/conduit/kad/1.0.0"
 

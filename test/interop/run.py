@@ -18,6 +18,7 @@ import sys
 import threading
 
 import cases
+import networks  # its scenes are among reach.SCENES
 import reach
 import table
 import world

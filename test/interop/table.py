@@ -8,7 +8,7 @@ when this machine could not. What differs from run to run (times, second tries) 
 from collections import namedtuple
 
 ROWS = ("connect", "ping", "identify", "streams", "HTTP", "SSE", "kad", "relay", "hole punch",
-        "AutoNAT", "mDNS", "private network", "bulk")
+        "AutoNAT", "mDNS", "private network", "network", "bulk")
 MEANING = {
     "connect": "dial, refuse a wrong id, close and dial again, outlive the other's idle timeout",
     "ping": "`/ipfs/ping/1.0.0`",
@@ -23,6 +23,8 @@ MEANING = {
     "AutoNAT": "v1 and v2: a public host and one behind a NAT are told which they are",
     "mDNS": "two hosts on one LAN find each other",
     "private network": "pnet: the same key connects; another key or none does not",
+    "network": "a whole Conduit node joins a network of theirs alone, is found by all of them, and by another Conduit "
+               "node through them",
     "bulk": "`/perf/1.0.0`, 16 MiB each way",
 }
 STATES = ("FAIL", "ok", "skip", "lacks")  # the first that a test of the cell has, is the cell's
