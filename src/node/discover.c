@@ -12,6 +12,8 @@
 #define MISSING_US (3 * US_PER_S)
 #define NEW_US     (3 * US_PER_S) /* who has not identified itself by then is no Conduit node */
 #define AGAIN_US   (20 * US_PER_MS)
+#define BROWSE_US  (2 * US_PER_S) /* the first time unasked; then twice as long, up to: */
+#define BROWSE_MAX (5 * 60 * US_PER_S)
 enum { FOUND_MAX = 16, MISSING_MAX = 256 };
 
 struct found {
@@ -307,6 +309,22 @@ void discover_poke(struct discover *d)
         look_soon(LIST_ENTRY(it, struct discover_search, link));
 }
 
+/* --- unasked --- */
+
+static void browsed(void *ctx, bool is_complete)
+{
+}
+
+static void on_browse(struct timer *t)
+{
+    struct discover *d = CONTAINER_OF(t, struct discover, browse);
+    if (d->has_joined && d->has_joined(d->ctx) && map_count(&d->feeds->by_peer) == 0) {
+        discover_start(d, (struct bytes){0}, 2 * NEW_US, browsed, NULL);
+        d->browse_us = 2 * d->browse_us < BROWSE_MAX ? 2 * d->browse_us : BROWSE_MAX;
+    }
+    timer_after(d->sched, t, d->browse_us);
+}
+
 void discover_init(struct discover *d, struct p2p_host *host, struct dht *dht, struct sched *sched,
                    struct feeds *feeds, struct catalogue *offers, uint64_t seed)
 {
@@ -318,10 +336,14 @@ void discover_init(struct discover *d, struct p2p_host *host, struct dht *dht, s
                            .started_us = sched_now(sched)};
     list_init(&d->searches);
     map_init(&d->missing, seed);
+    timer_init(&d->browse, on_browse);
+    d->browse_us = BROWSE_US;
+    timer_after(sched, &d->browse, d->browse_us);
 }
 
 void discover_fini(struct discover *d)
 {
+    timer_clear(d->sched, &d->browse);
     LIST_FOREACH_SAFE (&d->searches, it)
         search_free(LIST_ENTRY(it, struct discover_search, link));
     for (struct map_entry *e = map_first(&d->missing); e; e = map_next(&d->missing, e))

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Who has a model that the catalogue does not know: asks the DHT for providers, connects to them, and waits for
  * their offers. Ends when an offer of that model is known, when everybody found has been heard, or at the
- * deadline. What was not found is not searched for again for a few seconds. */
+ * deadline. What was not found is not searched for again for a few seconds.
+ *
+ * Providers are also looked for unasked, as long as no Conduit node is connected at all: among libp2p nodes of other
+ * kinds, which keep our records, nobody else would tell of them. */
 #ifndef CONDUIT_NODE_DISCOVER_H
 #define CONDUIT_NODE_DISCOVER_H
 
@@ -16,6 +19,8 @@ struct discover {
     struct feeds *feeds;
     struct catalogue *offers;
     struct list searches;
+    struct timer browse;           /* the next look for providers unasked */
+    uint64_t browse_us;            /* and how long after it the one after */
     struct map missing;            /* model -> until when it is known to be missing */
     bool (*has_joined)(void *ctx); /* the node is in the network, or has none to join */
     bool (*is_loading)(void *ctx, struct bytes model);   /* somebody may have it in a moment */

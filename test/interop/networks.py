@@ -61,7 +61,7 @@ def scene_network(stage):
         peers = foreign_network(stack, stage, stage.server_name)
         provider = node(stack, "--bootstrap", peers[-1].addr, "--backend", "echo:")
         consumer = node(stack, "--bootstrap", peers[1].addr)
-        # The question makes it look in the DHT, which here is all theirs.
+        consumer.wait_model("echo", 30)  # unasked: nobody but the DHT, all theirs, can tell
         status, _, answer = consumer.chat("echo", text="through strangers")
         expect(status == 200, f"status {status}: {answer}")
         expect("through strangers" in str(answer), f"{answer}")
