@@ -74,8 +74,8 @@
 #define LIMIT_CONNS             4096        /* connections of a host */
 #define LIMIT_CONNS_PEER        8           /* of one peer; as go */
 #define LIMIT_CONNS_PENDING     256         /* inbound, not yet proved who they are */
-#define LIMIT_HELLO_US          500000  /* silent so long, the unproved gives way to a newcomer */
-#define LIMIT_PROOF_US          3000000 /* … and after a hello, so long */
+#define LIMIT_HELLO_US          500000    /* silent so long, the unproved gives way to a newcomer */
+#define LIMIT_PROOF_US          3000000   /* … and after a hello, so long */
 #define LIMIT_CONNS_PENDING_IP  8         /* of one IPv4 address or IPv6 /56; loopback is exempt */
 #define LIMIT_ACCEPT_RATE       5         /* inbound connections per second of one IP group */
 #define LIMIT_ACCEPT_BURST      20        /* and so many at once */
@@ -113,6 +113,7 @@
 #define LIMIT_RELAY_ADDRS             16   /* addresses in one of them */
 #define LIMIT_RELAY_RESERVATIONS      128  /* we hold for others; as go and rust */
 #define LIMIT_RELAY_PER_IP            8  /* of them, of one IP group (loopback is exempt); as go */
+#define LIMIT_RELAY_PER_IP_OWN        64 /* … of a relay without limits */
 #define LIMIT_RELAY_CIRCUITS          16 /* circuits of strangers at a time; as rust */
 #define LIMIT_RELAY_CIRCUITS_PEER     4  /* of them, opened by one peer; as rust */
 #define LIMIT_RELAY_CIRCUITS_OWN      1024        /* circuits without a limit, for one's own */
@@ -124,10 +125,12 @@
 #define LIMIT_RELAY_BURST_PEER        30          /* and so many at once */
 #define LIMIT_RELAY_RATE_IP           (1.0 / 60)  /* … of one IP group; as rust */
 #define LIMIT_RELAY_BURST_IP          60
+#define LIMIT_RELAY_RATE_OWN          20   /* times as often, at a relay without limits */
+#define LIMIT_RELAY_IDLE_S            300  /* a circuit on which nothing passes */
 #define LIMIT_RELAY_RATED             4096 /* peers, and groups, whose rate is remembered */
 #define LIMIT_RELAY_HANDSHAKES        256  /* hop and stop exchanges under way */
-#define LIMIT_PUNCH_ADDRS         8    /* addresses dialled in one hole punch */
-#define LIMIT_PUNCHES             64   /* hole punches under way */
+#define LIMIT_PUNCH_ADDRS             8    /* addresses dialled in one hole punch */
+#define LIMIT_PUNCHES                 64   /* hole punches under way */
 #define LIMIT_RELAY_CANDIDATES        64   /* relays we know of */
 #define LIMIT_RELAY_USED              3    /* addresses of one reservation that we tell others */
 
@@ -146,36 +149,36 @@
 #define LIMIT_AUTONAT_DATA_MAX   100000 /* … dialled: a dial costs us less, so nothing is amplified */
 
 /* --- dht --- */
-#define LIMIT_DHT_KEY          80         /* a record's key; as go */
-#define LIMIT_DHT_MESSAGE      (64 * KIB) /* what we read of one message */
-#define LIMIT_DHT_REPLY        16000      /* what we write of one; rust reads 16 KiB */
-#define LIMIT_DHT_ADDRS        8          /* addresses kept and told of one peer */
-#define LIMIT_DHT_ADDR         512        /* bytes of one address */
-#define LIMIT_DHT_BUCKET       20         /* k of Kademlia */
-#define LIMIT_DHT_GROUP        3          /* peers of one IPv4 /16 in the table; as go */
-#define LIMIT_DHT_GROUP_BUCKET 2          /* of them in one bucket */
-#define LIMIT_DHT_CANDIDATES   256        /* peers one lookup keeps in mind */
-#define LIMIT_DHT_PATHS        4          /* disjoint paths of one lookup; S/Kademlia */
-#define LIMIT_DHT_REGION       128        /* peers around a key that are asked, and told */
-#define LIMIT_DHT_CROWD        64         /* of them so near that five would be many */
-#define LIMIT_DHT_PROBES       3          /* lookups beside a key that is crowded */
-#define LIMIT_DHT_VALUE        (4 * KIB)  /* one signed value; rust keeps 64 KiB, we send them in replies */
-#define LIMIT_DHT_VALUES       4096       /* values kept for others; 16 MiB at most */
+#define LIMIT_DHT_KEY               80         /* a record's key; as go */
+#define LIMIT_DHT_MESSAGE           (64 * KIB) /* what we read of one message */
+#define LIMIT_DHT_REPLY             16000      /* what we write of one; rust reads 16 KiB */
+#define LIMIT_DHT_ADDRS             8          /* addresses kept and told of one peer */
+#define LIMIT_DHT_ADDR              512        /* bytes of one address */
+#define LIMIT_DHT_BUCKET            20         /* k of Kademlia */
+#define LIMIT_DHT_GROUP             3          /* peers of one IPv4 /16 in the table; as go */
+#define LIMIT_DHT_GROUP_BUCKET      2          /* of them in one bucket */
+#define LIMIT_DHT_CANDIDATES        256        /* peers one lookup keeps in mind */
+#define LIMIT_DHT_PATHS             4          /* disjoint paths of one lookup; S/Kademlia */
+#define LIMIT_DHT_REGION            128        /* peers around a key that are asked, and told */
+#define LIMIT_DHT_CROWD             64         /* of them so near that five would be many */
+#define LIMIT_DHT_PROBES            3          /* lookups beside a key that is crowded */
+#define LIMIT_DHT_VALUE             (4 * KIB) /* one signed value; rust keeps 64 KiB, we send them in replies */
+#define LIMIT_DHT_VALUES            4096 /* values kept for others; 16 MiB at most */
 #define LIMIT_DHT_VALUE_LIFETIME_MS (UINT64_C(4) * 3600 * 1000) /* expiry ahead of now */
-#define LIMIT_DHT_ASKS         1024       /* of our requests under way; beyond, withdrawals are not told */
-#define LIMIT_DHT_QUERIES      256        /* lookups at a time */
-#define LIMIT_DHT_PROVIDERS    64         /* providers of one key */
-#define LIMIT_DHT_KEYS         65536      /* keys with providers */
-#define LIMIT_DHT_PEER_KEYS    2048       /* keys one peer may provide */
-#define LIMIT_DHT_OWN_KEYS     1024       /* keys we announce */
-#define LIMIT_DHT_RATE         50         /* requests a second answered to one peer */
-#define LIMIT_DHT_RATE_IP      200        /* … to all peers of one IPv4 address or IPv6 /56 */
-#define LIMIT_DHT_RATED        4096       /* peers, and addresses, whose rate is remembered */
-#define LIMIT_DHT_STREAMS      32 /* streams one peer may have open to our server; as rust */
-#define LIMIT_DHT_PAST         64 /* silent peers remembered for when nobody else is left */
+#define LIMIT_DHT_ASKS              1024 /* of our requests under way; beyond, withdrawals are not told */
+#define LIMIT_DHT_QUERIES           256   /* lookups at a time */
+#define LIMIT_DHT_PROVIDERS         64    /* providers of one key */
+#define LIMIT_DHT_KEYS              65536 /* keys with providers */
+#define LIMIT_DHT_PEER_KEYS         2048  /* keys one peer may provide */
+#define LIMIT_DHT_OWN_KEYS          1024  /* keys we announce */
+#define LIMIT_DHT_RATE              50    /* requests a second answered to one peer */
+#define LIMIT_DHT_RATE_IP           200   /* … to all peers of one IPv4 address or IPv6 /56 */
+#define LIMIT_DHT_RATED             4096  /* peers, and addresses, whose rate is remembered */
+#define LIMIT_DHT_STREAMS           32 /* streams one peer may have open to our server; as rust */
+#define LIMIT_DHT_PAST              64 /* silent peers remembered for when nobody else is left */
 
-#define LIMIT_KEPT_PEERS       256        /* good peers written down for the next start */
-#define LIMIT_KEPT_FILE        (512 * KIB) /* … and the file of them: 8 addresses each */
+#define LIMIT_KEPT_PEERS 256         /* good peers written down for the next start */
+#define LIMIT_KEPT_FILE  (512 * KIB) /* … and the file of them: 8 addresses each */
 
 /* --- offer, route, guard --- */
 #define LIMIT_OFFER         (8 * KIB) /* one signed offer; a full one is 2 KiB */
@@ -183,9 +186,9 @@
 #define LIMIT_OFFER_LIFETIME_MS                                                                    \
     (UINT64_C(48) * 3600 * 1000) /* expiry ahead of now; threats sheet */
 
-#define LIMIT_CATALOGUE_PEERS  256 /* providers whose offers are kept; the least used one leaves */
+#define LIMIT_CATALOGUE_PEERS  256  /* providers whose offers are kept; the least used one leaves */
 #define LIMIT_CATALOGUE_GONE   4096 /* withdrawn offers whose sequence is remembered */
-#define LIMIT_OFFERS_PER_PEER  256 /* offers of one peer */
+#define LIMIT_OFFERS_PER_PEER  256  /* offers of one peer */
 #define LIMIT_LOAD_STALE_US    30000000 /* what a provider said of its load counts so long */
 #define LIMIT_MEASURES         4096     /* peers and models with a record */
 #define LIMIT_GUARD_PEERS      4096     /* peers with a rate of their own */

@@ -24,6 +24,10 @@ static void serve(struct relay_policy *p, bool does)
         struct relay_serve_cfg cfg = {
             .server = relay_server_cfg_default(), .key = p->key, .is_own = is_friend, .ctx = p};
         cfg.server.is_unlimited = p->is_unlimited;
+        if (p->is_unlimited) { /* its owner's friends, many of them perhaps in one office */
+            cfg.server.rate = LIMIT_RELAY_RATE_OWN;
+            cfg.server.max_per_ip = LIMIT_RELAY_PER_IP_OWN;
+        }
         cfg.server.bytes_per_s = p->cfg->relay_bandwidth;
         p->serve = relay_serve_new(p->host, &cfg);
         TRACE(NODE, INFO, "relay: serving others, %s",

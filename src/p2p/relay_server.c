@@ -28,6 +28,7 @@ struct relay_server_cfg relay_server_cfg_default(void)
         .max_own_circuits = LIMIT_RELAY_CIRCUITS_OWN,
         .max_own_circuits_peer = LIMIT_RELAY_CIRCUITS_OWN_PEER,
         .ttl_us = LIMIT_RELAY_TTL_S * US_PER_S,
+        .rate = 1,
         .limit = {.duration_s = LIMIT_RELAY_DURATION_S, .bytes = LIMIT_RELAY_DATA},
     };
 }
@@ -37,10 +38,10 @@ void relay_server_init(struct relay_server *s, const struct relay_server_cfg *cf
     *s = (struct relay_server){.cfg = *cfg, .tokens = (double)cfg->bytes_per_s};
     map_init(&s->places, rng_u64(rng));
     list_init(&s->circuits);
-    rates_init(&s->peers, LIMIT_RELAY_RATE_PEER, LIMIT_RELAY_BURST_PEER, LIMIT_RELAY_RATED,
-               rng_u64(rng));
-    rates_init(&s->groups, LIMIT_RELAY_RATE_IP, LIMIT_RELAY_BURST_IP, LIMIT_RELAY_RATED,
-               rng_u64(rng));
+    rates_init(&s->peers, cfg->rate * LIMIT_RELAY_RATE_PEER, cfg->rate * LIMIT_RELAY_BURST_PEER,
+               LIMIT_RELAY_RATED, rng_u64(rng));
+    rates_init(&s->groups, cfg->rate * LIMIT_RELAY_RATE_IP, cfg->rate * LIMIT_RELAY_BURST_IP,
+               LIMIT_RELAY_RATED, rng_u64(rng));
 }
 
 void relay_server_fini(struct relay_server *s)
@@ -116,14 +117,14 @@ enum relay_status relay_server_reserve(struct relay_server *s, const struct peer
                                        uint64_t *until_us)
 {
     struct relay_place like = {.is_own = is_own || s->cfg.is_unlimited};
-    if (!like.is_own && is_too_often(s, peer, at, now_us))
+    if (!is_own && is_too_often(s, peer, at, now_us))
         return refuse(s, RELAY_RESOURCE_LIMIT);
     expire(s, now_us);
     struct relay_place *p = place_of(s, peer, now_us);
     set_group(&like, at);
     if (!p && map_count(&s->places) >= s->cfg.max_reservations)
         return refuse(s, RELAY_RESOURCE_LIMIT);
-    if (!like.is_own && in_group(s, p ? p : &like) >= s->cfg.max_per_ip)
+    if (!is_own && in_group(s, p ? p : &like) >= s->cfg.max_per_ip)
         return refuse(s, RELAY_RESOURCE_LIMIT);
     if (!p) {
         p = MEM_NEW(struct relay_place);
@@ -180,7 +181,7 @@ enum relay_status relay_server_connect(struct relay_server *s, struct relay_circ
     *c = (struct relay_circuit){.server = s, .from = *from, .to = *to, .until_us = SCHED_NEVER};
     list_init(&c->link);
     c->is_own = is_own || s->cfg.is_unlimited || (p && p->is_own);
-    if (!c->is_own && is_too_often(s, from, at, now_us))
+    if (!is_own && is_too_often(s, from, at, now_us))
         return refuse(s, RELAY_RESOURCE_LIMIT);
     if (!p || peer_id_eq(from, to))
         return refuse(s, RELAY_NO_RESERVATION);

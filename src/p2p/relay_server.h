@@ -8,7 +8,8 @@
  *
  * Strangers get the limits of go and rust: enough to find each other and punch a hole. One's own (a
  * peer the owner named, or everybody with is_unlimited) get circuits without a limit, in a pool of
- * their own, so that strangers cannot take it up. A circuit is one's own when either end is.
+ * their own, so that strangers cannot take it up. A circuit is one's own when either end is. How often and
+ * from where one may ask is bounded for all but those named.
  *
  * The bandwidth of all circuits together is a token bucket of one second. */
 #ifndef CONDUIT_P2P_RELAY_SERVER_H
@@ -26,6 +27,7 @@ struct relay_server_cfg {
     uint32_t max_own_circuits, max_own_circuits_peer;
     uint64_t ttl_us;
     struct relay_limit limit; /* of a stranger's circuit */
+    uint32_t rate;            /* times what strangers may ask; 1 */
     uint64_t bytes_per_s;     /* all circuits together; 0: as fast as it goes */
     bool is_unlimited;        /* everybody is one's own */
 };

@@ -2,6 +2,7 @@
 /* See relay_splice.h. */
 #include "p2p/relay_splice.h"
 
+#define IDLE_US (LIMIT_RELAY_IDLE_S * US_PER_S)
 enum { CHUNK = 16384, CHUNKS_A_TURN = 8 };
 
 static void close_both(struct relay_splice *sp, bool is_reset)
@@ -56,7 +57,9 @@ static int write_held(struct relay_end *e, struct stream *to)
 
 static void wait_until(struct relay_splice *sp, uint64_t at_us)
 {
-    uint64_t until = sp->circuit->until_us;
+    uint64_t until = sp->moved_us + IDLE_US;
+    if (sp->circuit->until_us < until)
+        until = sp->circuit->until_us;
     timer_set(sp->sched, &sp->timer, at_us < until ? at_us : until);
 }
 
@@ -100,6 +103,7 @@ static int move(struct relay_splice *sp, int way)
     if (n < 0)
         return (int)n;
     relay_circuit_passed(sp->circuit, way, (size_t)n);
+    sp->moved_us = now;
     return buf_append(&e->held, chunk, (size_t)n) ? E_NO_MEMORY : 1;
 }
 
@@ -141,7 +145,7 @@ static void timer_fired(struct timer *t)
     struct relay_splice *sp = CONTAINER_OF(t, struct relay_splice, timer);
     uint64_t now = sched_now(sp->sched);
     wait_until(sp, SCHED_NEVER);
-    if (now >= sp->circuit->until_us)
+    if (now >= sp->circuit->until_us || now >= sp->moved_us + IDLE_US)
         cut(sp);
     else
         stirred(&sp->end[0]);
@@ -153,6 +157,7 @@ void relay_splice_start(struct relay_splice *sp, struct sched *sched, struct rel
 {
     struct stream *streams[2] = {from, to};
     *sp = (struct relay_splice){.sched = sched, .circuit = circuit, .over = over};
+    sp->moved_us = sched_now(sched);
     timer_init(&sp->timer, timer_fired);
     task_init(&sp->task, tell_over);
     relay_circuit_start(circuit, sched_now(sched));

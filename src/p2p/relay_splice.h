@@ -4,7 +4,8 @@
  *
  *   from --read, allowed by the circuit--> held --write--> to         and the same the other way
  *   end of a side -> the other is finished; both ended -> over
- *   a side broke, or the circuit's bytes or time are up -> both are reset -> over */
+ *   a side broke, or the circuit's bytes or time are up, or nothing passed for long
+ *                                                       -> both are reset -> over */
 #ifndef CONDUIT_P2P_RELAY_SPLICE_H
 #define CONDUIT_P2P_RELAY_SPLICE_H
 
@@ -28,6 +29,7 @@ struct relay_splice {
     struct relay_circuit *circuit;
     struct relay_end end[2];
     struct timer timer;
+    uint64_t moved_us; /* a byte passed */
     struct task task;
     bool is_over, is_cut;
     /* Once, from the loop: both streams are closed and the circuit ended. */

@@ -134,6 +134,22 @@ static void a_peer_may_ask_thirty_times_and_an_address_sixty(void **state)
     relay_server_fini(&s);
 }
 
+/* Without limits on circuits one address still has so many places, and asks so often. */
+static void unlimited_is_not_for_one_address_alone(void **state)
+{
+    struct relay_server_cfg cfg = relay_server_cfg_default();
+    cfg.is_unlimited = true;
+    cfg.rate = 2;
+    BOOK(s, &cfg);
+    for (unsigned i = 0; i < LIMIT_RELAY_PER_IP; i++)
+        assert_int_equal(reserve_at(&s, i, 7, false, 0), RELAY_OK);
+    assert_int_equal(reserve_at(&s, 100, 7, false, 0), RELAY_RESOURCE_LIMIT);
+    for (int i = 0; i < 2 * LIMIT_RELAY_BURST_PEER; i++)
+        assert_int_equal(reserve(&s, 50, S), RELAY_OK);
+    assert_int_equal(reserve(&s, 50, S), RELAY_RESOURCE_LIMIT);
+    relay_server_fini(&s);
+}
+
 static void circuits_need_a_place_and_room(void **state)
 {
     BOOK(s, NULL);
@@ -270,6 +286,7 @@ int main(void)
         cmocka_unit_test(the_hundred_and_twenty_ninth_is_refused),
         cmocka_unit_test(one_address_has_eight_places),
         cmocka_unit_test(a_peer_may_ask_thirty_times_and_an_address_sixty),
+        cmocka_unit_test(unlimited_is_not_for_one_address_alone),
         cmocka_unit_test(circuits_need_a_place_and_room),
         cmocka_unit_test(ones_own_have_limits_too),
         cmocka_unit_test(a_strangers_circuit_ends_by_bytes_each_way),
