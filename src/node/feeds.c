@@ -33,6 +33,7 @@ struct feed {
     uint64_t since_us;
     /* over a circuit that its relay cuts after two minutes: */
     bool is_limited, is_reconnecting;
+    bool is_relayed; /* it moves when there is a direct connection */
     struct p2p_connect connect;
     uint64_t connected_us;
 };
@@ -232,7 +233,9 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
     }
     struct p2p_peer_view view;
     w->says_lan = trust_is_from_lan(w->f->trust, &w->peer);
-    w->is_limited = p2p_host_peer(w->f->host, &w->peer, &view) && view.is_limited;
+    bool is_there = p2p_host_peer(w->f->host, &w->peer, &view);
+    w->is_limited = is_there && view.is_limited;
+    w->is_relayed = is_there && p2p_stream_is_relayed(s);
     w->connected_us = sched_now(w->f->sched);
     struct http_request req = {
         .method = "GET",
@@ -348,9 +351,26 @@ static bool is_searched(struct feeds *f, const struct peer_id *peer)
     return false;
 }
 
+/* A hole was punched: the stream that would hold the circuit open for ever goes over the new connection. */
+static void move(struct feed *w)
+{
+    struct p2p_peer_view view;
+    if (!w->call || !w->is_relayed || !p2p_host_peer(w->f->host, &w->peer, &view) ||
+        view.is_relayed)
+        return;
+    http_call_cancel(w->call);
+    w->call = NULL;
+    feed_open(w);
+}
+
 static void on_identified(struct p2p_watch *watch, const struct known_peer *peer)
 {
     struct feeds *f = CONTAINER_OF(watch, struct feeds, watch);
+    struct feed *w = map_get(&f->by_peer, peer_id_bytes(&peer->id));
+    if (w) {
+        move(w);
+        return;
+    }
     follow(f, peer, is_searched(f, &peer->id));
 }
 

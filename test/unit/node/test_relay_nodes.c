@@ -298,6 +298,30 @@ static void another_relay_takes_over(void **state)
     world_down(&w);
 }
 
+/* With a hole punched nothing is left on the circuit, also what was begun on it and does not end. */
+static void a_punched_hole_frees_the_relay(void **state)
+{
+    struct world w;
+    struct p2p_peer_view v;
+    world_up(&w, 9, "relay=unlimited");
+    run_for(&w, 5 * S);
+    assert_answered(&w);
+    set_link(&w, PROVIDER, CONSUMER, false); /* the next punch will do */
+    run_for(&w, 20 * S);
+    const struct peer_id *provider = p2p_host_id(w.m[PROVIDER].node->host);
+    assert_true(p2p_host_peer(w.m[CONSUMER].node->host, provider, &v));
+    assert_false(v.is_relayed);
+    for (int i = 0; i < 20; i++) {
+        run_for(&w, 10 * S);
+        assert_answered(&w);
+    }
+    assert_true(p2p_host_peer(w.m[CONSUMER].node->host, provider, &v));
+    assert_int_equal(v.relayed_conns, 0);
+    ask_for(&w, VPS, "/conduit/v1/status", "\"circuits\":0");
+    ask_for(&w, CONSUMER, "/v1/models", "\"id\":\"echo\"");
+    world_down(&w);
+}
+
 /* As the reach changes, so does the part a node plays. */
 static void the_part_follows_the_reach(void **state)
 {
@@ -355,6 +379,7 @@ int main(void)
         cmocka_unit_test(ones_own_relay_carries_it),
         cmocka_unit_test(a_node_that_relays_for_nobody),
         cmocka_unit_test(another_relay_takes_over),
+        cmocka_unit_test(a_punched_hole_frees_the_relay),
         cmocka_unit_test(the_part_follows_the_reach),
         cmocka_unit_test(wrong_options_are_said),
     };
