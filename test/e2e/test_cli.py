@@ -46,7 +46,7 @@ def version_help_and_mistakes():
     r = cli("modles")
     assert r.returncode == 2 and "did you mean 'models'" in r.stderr
     assert cli().returncode == 2
-    for c in ("up", "ask", "chat", "models", "peers", "status", "key", "engine", "version"):
+    for c in ("up", "ask", "chat", "models", "peers", "status", "key", "engine", "version", "dht"):
         r = cli(c, "--help")
         assert r.returncode == 0 and c in r.stdout, (c, r)
     r = cli("up", "--http-prot", "1")
