@@ -192,6 +192,29 @@ static void look_reach(struct doctor_report *r, struct node *n)
     }
 }
 
+/* Behind a NAT a node lives by its places at relays. */
+static void look_relays(struct doctor_report *r, struct node *n)
+{
+    struct relay_held_view v;
+    size_t held = 0, known = n->has_relay ? relay_client_known(n->relay.client) : 0;
+    while (n->has_relay && relay_client_look(n->relay.client, held, &v))
+        held++;
+    if (p2p_host_reach(n->host) != P2P_REACH_PRIVATE)
+        doctor_add(r, DOCTOR_OK, "relay", NULL, "not needed; %zu are known", known);
+    else if (held >= RELAY_PLACES)
+        doctor_add(r, DOCTOR_OK, "relay", NULL, "%zu places held: others reach this node over them",
+                   held);
+    else if (held)
+        doctor_add(r, DOCTOR_WARN, "relay", "start a second node on a public address",
+                   "one place held: this node is out of reach when that relay stops");
+    else
+        doctor_add(
+            r, DOCTOR_FAIL, "relay",
+            "forward the TCP port of --p2p-port to this machine, or start a node on a public "
+            "address and name it with --bootstrap",
+            "no place at a relay, so nobody can reach this node; %zu relays are known", known);
+}
+
 static void look_psk(struct doctor_report *r, const struct node *n)
 {
     char print[PNET_FINGERPRINT_TEXT];
@@ -299,6 +322,7 @@ void doctor_look(struct doctor_report *r, struct node *n)
     look_invites(r, n);
     look_network(r, n);
     look_reach(r, n);
+    look_relays(r, n);
     look_versions(r, n);
     look_engine(r, n);
     look_sharing(r, n);
