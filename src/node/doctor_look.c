@@ -192,6 +192,31 @@ static void look_reach(struct doctor_report *r, struct node *n)
     }
 }
 
+/* Which holes can be punched depends on it. */
+static void look_nat(struct doctor_report *r, const struct node *n)
+{
+    switch (p2p_host_nat(n->host)) {
+    case P2P_NAT_UNKNOWN:
+        return;
+    case P2P_NAT_NONE:
+        doctor_add(r, DOCTOR_OK, "nat", NULL, "none: others see this node at its own address");
+        return;
+    case P2P_NAT_SOME:
+        doctor_add(r, DOCTOR_OK, "nat", NULL, "there is one; of which kind is not known yet");
+        return;
+    case P2P_NAT_ENDPOINT_INDEPENDENT:
+        doctor_add(r, DOCTOR_OK, "nat", NULL,
+                   "endpoint-independent: a way through it to most others can be punched");
+        return;
+    case P2P_NAT_ENDPOINT_DEPENDENT:
+        doctor_add(
+            r, DOCTOR_WARN, "nat",
+            "forwarding the TCP port of --p2p-port to this machine makes direct ways possible",
+            "endpoint-dependent (symmetric): peers behind a NAT are reached over relays only");
+        return;
+    }
+}
+
 /* Behind a NAT a node lives by its places at relays. */
 static void look_relays(struct doctor_report *r, struct node *n)
 {
@@ -322,6 +347,7 @@ void doctor_look(struct doctor_report *r, struct node *n)
     look_invites(r, n);
     look_network(r, n);
     look_reach(r, n);
+    look_nat(r, n);
     look_relays(r, n);
     look_versions(r, n);
     look_engine(r, n);
