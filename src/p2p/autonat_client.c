@@ -166,7 +166,11 @@ static void answered(struct autonat_host *ah, enum autonat_result result, struct
     char who[PEER_ID_TEXT], text[LIMIT_MULTIADDR];
     TRACE(P2P, DEBUG, "autonat: %s about %s: %s", peer_id_text(&q->server, who, sizeof who),
           multiaddr_text(multiaddr_bytes(&q->addr), text, sizeof text), words[result]);
-    ah->counts.answered += result != AUTONAT_NO_ANSWER;
+    if (result != AUTONAT_NO_ANSWER) {
+        ah->counts.answered++;
+        ah->last = result;
+        ah->last_addr = q->addr;
+    }
     autonat_answered(&ah->core, result, addr, sched_now(ah->h->sched));
     drop_question(ah);
     publish(ah);
@@ -329,8 +333,9 @@ static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
 {
     struct autonat_host *ah = CONTAINER_OF(w, struct autonat_host, watch);
     struct p2p_peer_view v;
-    bool has_v2 = known_peer_has_protocol(peer, AUTONAT_V2);
-    bool serves = has_v2 || known_peer_has_protocol(peer, AUTONAT_V1);
+    bool has_v2 = ah->cfg.only_version != 1 && known_peer_has_protocol(peer, AUTONAT_V2);
+    bool has_v1 = ah->cfg.only_version != 2 && known_peer_has_protocol(peer, AUTONAT_V1);
+    bool serves = has_v1 || has_v2;
     if (!p2p_host_peer(ah->h, &peer->id, &v))
         return;
     if (serves && !v.is_relayed && sees_us_from_outside(ah, &v.remote))
@@ -444,6 +449,14 @@ void autonat_host_forget(struct autonat_host *ah)
     update_candidates(ah);
     publish(ah);
     arm(ah);
+}
+
+bool autonat_host_last(const struct autonat_host *ah, enum autonat_result *result,
+                       struct bytes *addr)
+{
+    *result = ah->last;
+    *addr = multiaddr_bytes(&ah->last_addr);
+    return ah->counts.answered > 0;
 }
 
 bool autonat_host_confirmed(struct autonat_host *ah, size_t i, struct bytes *addr)

@@ -21,6 +21,7 @@ struct autonat_cfg {
     bool serves;
     bool asks;
     bool also_local;  /* private and loopback addresses are candidates too: tests on one machine */
+    int only_version; /* asks only servers of version 1, or 2; 0: any, 2 where there is a choice */
     uint64_t dial_us; /* how long one dial back may take */
 };
 struct autonat_cfg autonat_cfg_default(void);
@@ -33,6 +34,9 @@ void autonat_host_free(struct autonat_host *ah);
 void autonat_host_forget(struct autonat_host *ah);
 /* The i-th address that others reached us at, as text; false past the end. */
 bool autonat_host_confirmed(struct autonat_host *ah, size_t i, struct bytes *addr);
+/* What the last server that could tell told, and about which address; false when none did yet. */
+bool autonat_host_last(const struct autonat_host *ah, enum autonat_result *result,
+                       struct bytes *addr);
 struct autonat_counts {
     uint64_t asked, answered, served, refused;
 };

@@ -32,6 +32,8 @@ struct autonat_host {
     struct multiaddr confirmed[LIMIT_AUTONAT_CANDIDATES];
     bool is_announced[LIMIT_AUTONAT_CANDIDATES]; /* by us: it was not among our addresses before */
     size_t confirmed_count;
+    enum autonat_result last; /* that was an answer: about `last_addr` */
+    struct multiaddr last_addr;
     struct list backs; /* autonat_back.link: dial-backs that arrive */
     /* serving */
     bool is_serving;

@@ -3,7 +3,7 @@
 
 A World is a set of namespaces joined by veth pairs (links) or by delay relays (delay.c). Nothing outside of
 them is touched; the machine's own network is not used at all."""
-import atexit, itertools, json, os, pathlib, shutil, subprocess, sys, tempfile
+import atexit, itertools, json, os, pathlib, shutil, subprocess, sys, tempfile, threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -12,6 +12,7 @@ import lib  # noqa: E402  (the end-to-end tests' nodes and runner)
 
 _worlds = []
 _serial = itertools.count()
+_building = threading.Lock()
 
 
 def why_not():
@@ -34,7 +35,12 @@ def why_not():
 
 
 def delay_program():
-    """Builds test/net/delay.c once."""
+    """Builds test/net/delay.c once, whoever asks first."""
+    with _building:
+        return _build_delay()
+
+
+def _build_delay():
     out = ROOT / "build" / "net" / "delay"
     source = HERE / "delay.c"
     if not out.exists() or out.stat().st_mtime < source.stat().st_mtime:

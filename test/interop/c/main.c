@@ -124,6 +124,8 @@ static bool is_fulfilled(const struct job *j)
         return !is_there;
     if (j->wait == WAIT_PLACE)
         return reach_has_place(j->app, &j->peer);
+    if (j->wait == WAIT_REACH)
+        return reach_is_told(j->app);
     return is_there && v.record && v.record->is_identified && (v.observed.n || v.is_relayed);
 }
 
@@ -279,6 +281,7 @@ static const struct {
     {"find_providers", false, cmd_find_providers},
     {"reserve", true, cmd_reserve},
     {"conns", true, cmd_conns},
+    {"autonat", true, cmd_autonat},
     {"mdns_peers", false, cmd_mdns_peers},
     {"quit", false, cmd_quit},
 };

@@ -6,7 +6,7 @@
  *   streams.c  echo, bulk, connect1; serves echo and perf
  *   web.c      http, sse; serves /http/1.1
  *   kad.c      the commands of the DHT; serves it
- *   reach.c    reserve, conns; serves as a relay
+ *   reach.c    reserve, conns, autonat; serves as a relay
  *   lan.c      mDNS */
 #ifndef CONDUIT_INTEROP_PEER_H
 #define CONDUIT_INTEROP_PEER_H
@@ -47,7 +47,7 @@ struct options {
     const char *mdns;  /* "on" */
 };
 
-enum job_wait { WAIT_NOTHING, WAIT_GONE, WAIT_IDENTIFIED, WAIT_PLACE };
+enum job_wait { WAIT_NOTHING, WAIT_GONE, WAIT_IDENTIFIED, WAIT_PLACE, WAIT_REACH };
 
 struct job {
     struct app *app;
@@ -101,6 +101,8 @@ void cmd_find_providers(struct job *j);
 /* reach.c */
 void reach_start(struct app *a, const struct options *o);
 bool reach_has_place(struct app *a, const struct peer_id *relay);
+bool reach_is_told(struct app *a); /* an AutoNAT server has answered */
+void cmd_autonat(struct job *j);
 void cmd_reserve(struct job *j);
 void cmd_conns(struct job *j);
 /* lan.c; `network`: the fingerprint of the private network's key, or NULL */

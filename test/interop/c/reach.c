@@ -2,6 +2,7 @@
 /* Being reached over relays: served with --relay, used by `reserve`; holes are punched by themselves. See peer.h. */
 #include "peer.h"
 
+#include "p2p/autonat_host.h"
 #include "p2p/punch.h"
 #include "p2p/relay_client.h"
 #include "p2p/relay_serve.h"
@@ -15,6 +16,8 @@ struct reach {
     struct relay_client *places;
     struct relay_serve *relay;
     uint32_t wanted; /* places at relays */
+    struct autonat_host *autonat;
+    struct timer look; /* for an answer of its */
 };
 
 /* --- places at relays --- */
@@ -78,6 +81,55 @@ void cmd_conns(struct job *j)
     job_end(j);
 }
 
+/* --- AutoNAT --- */
+
+#define AUTONAT_US (45 * US_PER_S) /* others' servers dial for as long as they like */
+
+bool reach_is_told(struct app *a)
+{
+    enum autonat_result result;
+    struct bytes addr;
+    return autonat_host_last(a->reach->autonat, &result, &addr);
+}
+
+static void look(struct timer *t)
+{
+    struct reach *r = CONTAINER_OF(t, struct reach, look);
+    timer_after(r->app->sched, t, 50 * US_PER_MS);
+    app_check(r->app);
+}
+
+static void told(struct job *j)
+{
+    enum autonat_result result;
+    struct bytes addr;
+    char text[512];
+    timer_clear(j->app->sched, &j->app->reach->look);
+    autonat_host_last(j->app->reach->autonat, &result, &addr);
+    struct json_writer *w = job_ok(j);
+    json_member_str(w, "reach", result == AUTONAT_NO ? "private" : "public");
+    json_member_str(w, "addr", multiaddr_text(addr, text, sizeof text));
+    job_end(j);
+}
+
+static void wait_for_answer(struct job *j)
+{
+    job_wait(j, WAIT_REACH, told);
+    timer_after(j->app->sched, &j->timer, AUTONAT_US);
+    timer_after(j->app->sched, &j->app->reach->look, 0);
+}
+
+/* One server, one answer: what all of them together make of it is tested elsewhere. */
+void cmd_autonat(struct job *j)
+{
+    struct reach *r = j->app->reach;
+    struct autonat_cfg cfg = autonat_cfg_default();
+    cfg.only_version = (int)job_u64(j, "version");
+    autonat_host_free(r->autonat);
+    r->autonat = autonat_host_new(j->app->host, &cfg);
+    job_connect(j, wait_for_answer);
+}
+
 /* --- start --- */
 
 void reach_start(struct app *a, const struct options *o)
@@ -88,6 +140,10 @@ void reach_start(struct app *a, const struct options *o)
     struct relay_client_cfg places = {.changed = places_changed, .ctx = r};
     r->places = relay_client_new(a->host, &places);
     (void)punch_new(a->host); /* it lives as long as the program */
+    struct autonat_cfg autonat = autonat_cfg_default();
+    autonat.asks = false; /* but for the command */
+    r->autonat = autonat_host_new(a->host, &autonat);
+    timer_init(&r->look, look);
     if (o->relay) {
         struct relay_serve_cfg cfg = {.server = relay_server_cfg_default(), .key = &a->key};
         cfg.server.is_unlimited = strcmp(o->relay, "unlimited") == 0;

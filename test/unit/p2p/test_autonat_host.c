@@ -70,6 +70,9 @@ static void one_server_of_version_2_proves_it(void **state)
     assert_true(autonat_host_confirmed(s.ah[0], 0, &addr));
     assert_string_equal(multiaddr_text(addr, text, sizeof text), "/ip4/203.0.113.5/tcp/8000");
     assert_int_equal(autonat_host_counts(s.ah[1]).served, 1);
+    enum autonat_result last;
+    assert_true(autonat_host_last(s.ah[0], &last, &addr));
+    assert_int_equal(last, AUTONAT_PROVED);
     assert_int_equal(p2p_host_nat(s.h.m[0].host), P2P_NAT_NONE);
     scene_fini(&s);
 }
