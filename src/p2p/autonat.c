@@ -138,7 +138,7 @@ static struct autonat_server *find_server(struct autonat *a, const struct peer_i
 }
 
 void autonat_server_seen(struct autonat *a, const struct peer_id *id, const struct net_addr *at,
-                         bool has_v2, uint64_t now_us)
+                         bool has_v1, bool has_v2, uint64_t now_us)
 {
     struct autonat_server *s = find_server(a, id);
     if (!s && a->server_count == LIMIT_AUTONAT_SERVERS)
@@ -148,6 +148,7 @@ void autonat_server_seen(struct autonat *a, const struct peer_id *id, const stru
         *s = (struct autonat_server){.id = *id, .ask_us = now_us};
     }
     net_of(at, s->net);
+    s->has_v1 = has_v1;
     s->has_v2 = has_v2;
 }
 
@@ -286,7 +287,8 @@ bool autonat_next(struct autonat *a, uint64_t now_us, struct autonat_question *o
     a->asked = x->addr;
     a->asked_of = s->id;
     s->asked_us = now_us;
-    *out = (struct autonat_question){s->id, s->has_v2, multiaddr_bytes(&a->asked)};
+    a->is_v2 = s->has_v2 && !(s->is_v1_due && s->has_v1);
+    *out = (struct autonat_question){s->id, a->is_v2, multiaddr_bytes(&a->asked)};
     return true;
 }
 
@@ -308,10 +310,16 @@ void autonat_answered(struct autonat *a, enum autonat_result result, struct byte
     a->ask_us = now_us + PAUSE_US;
     if (!s)
         return; /* it left meanwhile: whose voice would it be? */
+    s->is_v1_due = result == AUTONAT_NO_ANSWER && a->is_v2 && s->has_v1;
+    if (s->is_v1_due) {
+        s->ask_us = now_us + SAME_US;
+        return;
+    }
     if (result == AUTONAT_NO_ANSWER) {
         put_off(s, a->rng, now_us);
         return;
     }
+    s->is_v1_due = !a->is_v2 && s->has_v2; /* it was worth it: so again */
     s->failures = 0;
     s->ask_us = now_us + SAME_US;
     if (!x)

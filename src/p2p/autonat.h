@@ -12,7 +12,8 @@
  * many peers in one network is one voice. "Enough" is three networks, or two answers where fewer than
  * three can be asked: a small network has to work too. A version 2 server that was reached proves it,
  * since its nonce arrives on a connection made to us: that is enough by itself, and one that knows
- * the only bootstrap node learns that it is public. Version 1 is asked where a peer has no version 2.
+ * the only bootstrap node learns that it is public. Version 1 is asked where a peer has no version 2, and
+ * after version 2 gave no answer: rust's gives none when its dial was swallowed.
  *
  * What AutoNAT cannot see: behind a NAT that lets in whatever comes from an address we talk to, a
  * server reaches us where a stranger does not. Only servers elsewhere notice; they outvote it. */
@@ -54,7 +55,8 @@ struct autonat_addr {
 struct autonat_server {
     struct peer_id id;
     uint8_t net[8];
-    bool has_v2;
+    bool has_v1, has_v2;
+    bool is_v1_due;            /* version 2 gave no answer: the other one next */
     uint64_t ask_us, asked_us; /* not before; last */
     uint32_t failures;         /* in a row */
 };
@@ -70,6 +72,7 @@ struct autonat {
     bool is_asking;
     struct multiaddr asked; /* the question under way */
     struct peer_id asked_of;
+    bool is_v2; /* … of version 2 */
 };
 
 struct autonat_question {
@@ -83,7 +86,7 @@ void autonat_init(struct autonat *a, struct rng *rng, uint64_t now_us);
 void autonat_set_addrs(struct autonat *a, const struct bytes *addrs, size_t count, uint64_t now_us);
 /* A connected peer that answers; again: what it has may have changed. */
 void autonat_server_seen(struct autonat *a, const struct peer_id *id, const struct net_addr *at,
-                         bool has_v2, uint64_t now_us);
+                         bool has_v1, bool has_v2, uint64_t now_us);
 void autonat_server_gone(struct autonat *a, const struct peer_id *id);
 /* Another network: what was said no longer counts, though it stands until something is known. */
 void autonat_forget(struct autonat *a, uint64_t now_us);

@@ -339,7 +339,8 @@ static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
     if (!p2p_host_peer(ah->h, &peer->id, &v))
         return;
     if (serves && !v.is_relayed && sees_us_from_outside(ah, &v.remote))
-        autonat_server_seen(&ah->core, &peer->id, &v.remote, has_v2, sched_now(ah->h->sched));
+        autonat_server_seen(&ah->core, &peer->id, &v.remote, has_v1, has_v2,
+                            sched_now(ah->h->sched));
     else
         autonat_server_gone(&ah->core, &peer->id);
     update_candidates(ah);

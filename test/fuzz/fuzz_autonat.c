@@ -74,7 +74,7 @@ static void machine(struct bytes in)
         if (what == 0)
             autonat_set_addrs(&a, views, arg % 4, now);
         else if (what == 1)
-            autonat_server_seen(&a, &id, &at, arg & 1, now);
+            autonat_server_seen(&a, &id, &at, arg & 2, arg & 1, now);
         else if (what == 2)
             autonat_server_gone(&a, &id);
         else if (what == 3)

@@ -43,7 +43,7 @@ static void seen(struct fixture *f, int i, const char *ip, bool has_v2)
     struct peer_id id = peer(i);
     struct net_addr at;
     net_addr_parse_ip(ip, 4001, &at);
-    autonat_server_seen(&f->a, &id, &at, has_v2, f->now);
+    autonat_server_seen(&f->a, &id, &at, !has_v2, has_v2, f->now);
 }
 
 /* Goes to the next question; who is asked, or -1. */
@@ -234,6 +234,32 @@ static void another_network_is_asked_about_anew(void **state)
     assert_int_equal(f.a.reach, AUTONAT_PRIVATE);
 }
 
+static void version_1_follows_where_version_2_says_nothing(void **state)
+{
+    struct fixture f;
+    struct autonat_question q;
+    struct peer_id one = peer(1);
+    struct net_addr at;
+    fixture_init(&f, 1);
+    net_addr_parse_ip("198.51.100.1", 4001, &at);
+    autonat_server_seen(&f.a, &one, &at, true, true, f.now);
+    next(&f, &q);
+    assert_true(q.is_v2);
+    autonat_answered(&f.a, AUTONAT_NO_ANSWER, (struct bytes){0}, f.now);
+    uint64_t before = f.now;
+    next(&f, &q);
+    assert_false(q.is_v2);
+    assert_true(f.now - before < 5 * US_PER_S);
+    autonat_answered(&f.a, AUTONAT_NO, (struct bytes){0}, f.now);
+    next(&f, &q);
+    assert_false(q.is_v2); /* it works */
+    autonat_answered(&f.a, AUTONAT_NO_ANSWER, (struct bytes){0}, f.now);
+    before = f.now;
+    next(&f, &q); /* neither: a pause, and from the beginning */
+    assert_true(q.is_v2);
+    assert_true(f.now - before > 15 * US_PER_S);
+}
+
 static void the_address_that_was_reached_gets_the_vote(void **state)
 {
     struct fixture f;
@@ -288,6 +314,7 @@ int main(void)
         cmocka_unit_test(private_when_all_addresses_fail_public_when_one_works),
         cmocka_unit_test(what_was_lost_is_noticed_by_the_next_refresh),
         cmocka_unit_test(another_network_is_asked_about_anew),
+        cmocka_unit_test(version_1_follows_where_version_2_says_nothing),
         cmocka_unit_test(the_address_that_was_reached_gets_the_vote),
         cmocka_unit_test(servers_and_addresses_are_bounded),
         cmocka_unit_test(a_server_that_left_has_no_voice),
