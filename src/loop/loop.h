@@ -177,6 +177,14 @@ void loop_virtual_set_side(struct loop_virtual *w, struct loop *l, unsigned side
 /* The machine's clock on the wall goes wrong by so much, and from now on by so many millionths. */
 void loop_virtual_set_clock(struct loop_virtual *w, struct loop *l, int64_t offset_ms,
                             int32_t drift_ppm);
+/* A NAT with its address, and the machines behind it, whose own addresses are theirs alone in the world. */
+enum loop_virtual_nat_kind { LOOP_NAT_FULL_CONE, LOOP_NAT_RESTRICTED, LOOP_NAT_SYMMETRIC };
+struct loop_virtual_nat; /* freed with the world */
+struct loop_virtual_nat *loop_virtual_nat_new(struct loop_virtual *w, const struct net_addr *ip,
+                                              enum loop_virtual_nat_kind kind, uint64_t idle_us);
+void loop_virtual_set_nat(struct loop *l, struct loop_virtual_nat *nat);
+/* It loses its table: connections through it are dead, and nobody is told. */
+void loop_virtual_nat_forget(struct loop_virtual_nat *nat);
 /* What has happened. `hash` is over all of it: who sent how much to whom, and when it arrived. */
 struct loop_virtual_counts {
     uint64_t turns, packets, bytes, lost, hash;

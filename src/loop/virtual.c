@@ -34,6 +34,7 @@ struct loop_virtual *loop_virtual_new(uint64_t seed)
     rng_init_seeded(&w->rng, seed);
     sched_init(&w->net, START_US, START_WALL_MS);
     list_init(&w->machines);
+    list_init(&w->nats);
     list_init(&w->ready);
     heap_init(&w->sleepers);
     map_init(&w->by_ip, seed);
@@ -51,6 +52,7 @@ void loop_virtual_free(struct loop_virtual *w)
     for (struct map_entry *e = map_first(&w->links); e; e = map_next(&w->links, e))
         free(e->value);
     virtual_names_fini(w);
+    virtual_nats_fini(w);
     map_fini(&w->links);
     map_fini(&w->by_ip);
     heap_fini(&w->sleepers);

@@ -27,6 +27,7 @@ struct loop_virtual {
     struct map by_ip; /* address -> the machine that came last with it */
     struct map links; /* ordered pair of machines -> struct virtual_path */
     struct map names; /* host name -> struct virtual_name */
+    struct list nats;
     struct loop_virtual_model model;
     bool has_model;
     struct virtual_machine *running; /* whose callbacks are being called */
@@ -44,8 +45,9 @@ struct virtual_machine {
     struct heap_node sleep;
     enum virtual_death death;
     bool is_stopped;
-    unsigned side;          /* of a partition */
-    int64_t wall_offset_ms; /* its clock on the wall, as against the world's */
+    struct loop_virtual_nat *nat; /* it is behind; or NULL */
+    unsigned side;                /* of a partition */
+    int64_t wall_offset_ms;       /* its clock on the wall, as against the world's */
     int32_t drift_ppm;
     uint64_t drift_since_us;
     uint64_t busy_until_us[2]; /* its access link under a model: out, in */
@@ -83,6 +85,7 @@ struct virtual_stream {
     size_t dropped;                    /* what came since */
     struct buf in;                     /* arrived and not read */
     uint64_t delay_us;                 /* of the path, under a model; 0: not looked up */
+    uint64_t nat_epoch, nat_used_us;   /* of the mapping at this end */
     size_t unacked;                    /* read, and not yet told to the other side */
     size_t outstanding;                /* written and, as far as we know, not read over there */
     struct task wake;
@@ -123,6 +126,20 @@ struct virtual_machine *virtual_find(struct virtual_machine *from, const struct 
 /* One thing more has happened on the network: for the counts and their hash. */
 void virtual_count(const struct virtual_machine *from, const struct virtual_machine *to,
                    unsigned kind, size_t n, uint64_t at_us);
+
+/* virtual_nat.c */
+/* Where a first packet to `to` comes to, and how its sender is seen there. */
+struct virtual_route {
+    struct virtual_machine *there;
+    uint16_t port;
+    struct net_addr seen;
+};
+/* 0; E_UNREACHABLE: nobody has that address; E_AGAIN: dropped on the way without a word. */
+int virtual_route(struct virtual_machine *from, uint16_t port, const struct net_addr *to,
+                  struct virtual_route *out);
+void virtual_nat_begin(struct virtual_stream *s);
+bool virtual_nat_passes(struct virtual_stream *s, const struct virtual_machine *far);
+void virtual_nats_fini(struct loop_virtual *w);
 
 /* virtual_stream.c */
 struct virtual_stream *virtual_stream_new(struct virtual_machine *m, const struct net_addr *remote);

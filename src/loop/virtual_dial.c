@@ -6,8 +6,10 @@
  *     | <--- SYN-ACK, or RST ---- |   done(0) or done(E_REFUSED) after one round trip
  *     | ---- OPEN --------------> |   accepted
  *
- * A SYN on a cut path, or to a machine that died silently, is lost and sent again every second
- * until the deadline; an address nobody has is unreachable at once, as on one's own network. */
+ * A SYN on a cut path, to a machine that died silently, or that a NAT does not let in, is lost and sent
+ * again every second until the deadline; an address nobody has is unreachable at once, as on one's own
+ * network. Two who dial each other's ports at the same time (a hole punched through two NATs) meet in the
+ * middle: each one's SYN finds the other's dial, and both have dialled one connection. */
 #include "base/mem.h"
 #include "loop/virtual.h"
 
@@ -23,6 +25,8 @@ struct dial {
     struct loop_dial *req;
     struct virtual_machine *m;
     struct net_addr to, from;
+    struct virtual_route way; /* of the SYN, when it left */
+    bool is_met;              /* by a dial of the other side's */
     enum dial_step step;
     struct timer hop;      /* on the world's net: the next step */
     struct timer deadline; /* on the machine's clock */
@@ -198,17 +202,34 @@ static void dial_expired(struct timer *t)
     dial_settled(CONTAINER_OF(t, struct dial, deadline), E_TIMEOUT);
 }
 
-static struct virtual_machine *dial_target(struct dial *d)
+/* Where it goes; 0, or as virtual_route. */
+static int dial_route(struct dial *d)
 {
-    return d->to.kind == NET_UNIX ? d->m : virtual_find(d->m, &d->to);
+    if (d->to.kind != NET_UNIX)
+        return virtual_route(d->m, d->from.port, &d->to, &d->way);
+    d->way = (struct virtual_route){d->m, 0, d->from};
+    return 0;
 }
 
-static void make_ends(struct dial *d, struct virtual_machine *there, struct virtual_listener *ln)
+static void make_ends(struct dial *d, struct virtual_machine *there)
 {
     d->near = virtual_stream_new(d->m, &d->to);
-    d->far = virtual_stream_new(there, &d->from);
-    d->far->listener = ln;
+    d->far = virtual_stream_new(there, &d->way.seen);
     virtual_stream_pair(d->near, d->far);
+}
+
+/* The dial over there whose SYN is on its way to us, from the port that ours came to. */
+static struct dial *dial_met(struct dial *d)
+{
+    LIST_FOREACH (&d->way.there->requests, it) {
+        struct virtual_request *r = LIST_ENTRY(it, struct virtual_request, link);
+        struct dial *other = CONTAINER_OF(r, struct dial, request);
+        if (r->discard == dial_discard && other != d && other->from.port == d->way.port &&
+            other->step <= STEP_SYN_ARRIVED && !other->near &&
+            net_addr_eq(&other->to, &d->way.seen))
+            return other;
+    }
+    return NULL;
 }
 
 static void dial_hop(struct dial *d);
@@ -231,34 +252,54 @@ static void dial_sends(struct dial *d, struct virtual_machine *from, struct virt
         timer_set(net, &d->hop, at);
 }
 
+static void dial_lost(struct dial *d)
+{
+    d->step = STEP_SYN;
+    timer_after(&d->m->world->net, &d->hop, SYN_AGAIN_US);
+}
+
+/* Somebody listens there, or dials us. */
+static void dial_arrived(struct dial *d)
+{
+    struct virtual_machine *there = d->way.there;
+    struct net_addr at = d->to;
+    if (at.kind != NET_UNIX && there != d->m) {
+        at = there->ip;
+        at.port = d->way.port;
+    }
+    struct dial *met = there->death == ALIVE && !d->near ? dial_met(d) : NULL;
+    struct virtual_listener *ln = there->death == ALIVE ? listener_find(there, &at) : NULL;
+    d->err = met || ln || d->is_met ? 0 : E_REFUSED;
+    if (met) {
+        make_ends(d, there);
+        d->far->is_open = d->is_met = true;
+        met->near = d->far;
+        met->far = d->near;
+        dial_settled(met, 0);
+    } else if (ln && !d->near) {
+        make_ends(d, there);
+        d->far->listener = ln;
+    }
+    dial_sends(d, there, d->m, STEP_ANSWERED);
+}
+
 static void dial_hop(struct dial *d)
 {
-    struct virtual_machine *there = dial_target(d);
-    struct virtual_listener *ln;
-    if (!there) {
-        dial_settled(d, E_UNREACHABLE);
-        return;
-    }
-    switch (d->step) {
-    case STEP_SYN:
-        dial_sends(d, d->m, there, STEP_SYN_ARRIVED);
-        break;
-    case STEP_SYN_ARRIVED:
-        ln = there->death == ALIVE ? listener_find(there, &d->to) : NULL;
-        d->err = ln ? 0 : E_REFUSED;
-        if (ln && !d->near)
-            make_ends(d, there, ln);
-        dial_sends(d, there, d->m, STEP_ANSWERED);
-        break;
-    case STEP_ANSWERED:
+    int err = d->step <= STEP_SYN_ARRIVED ? dial_route(d) : 0;
+    if (err == E_AGAIN)
+        dial_lost(d);
+    else if (err)
+        dial_settled(d, err);
+    else if (d->step == STEP_SYN)
+        dial_sends(d, d->m, d->way.there, STEP_SYN_ARRIVED);
+    else if (d->step == STEP_SYN_ARRIVED)
+        dial_arrived(d);
+    else if (d->step == STEP_ANSWERED) {
         if (!d->err && !d->near->peer)
             d->err = E_REFUSED; /* it went away meanwhile */
-        else if (!d->err)
+        else if (!d->err && !d->is_met)
             virtual_stream_send(d->near, PACKET_OPEN, NULL, 0);
         dial_settled(d, d->err);
-        break;
-    case STEP_TOLD:
-        break;
     }
 }
 

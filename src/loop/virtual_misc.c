@@ -150,9 +150,10 @@ static bool has_joined(const struct udp *u, const struct net_addr *group)
     return u->group.kind == group->kind && memcmp(u->group.ip, group->ip, sizeof group->ip) == 0;
 }
 
-/* `group`: only to those who joined it; NULL: to the port. */
+/* `group`: only to those who joined it; NULL: to the port. `seen`: from where, for the receiver. */
 static void deliver(struct udp *from, struct virtual_machine *there, uint16_t port,
-                    const struct net_addr *group, struct bytes datagram)
+                    const struct net_addr *group, const struct net_addr *seen,
+                    struct bytes datagram)
 {
     struct virtual_machine *here = virtual_of(from->base.loop);
     LIST_FOREACH (&there->udps, it) {
@@ -164,8 +165,7 @@ static void deliver(struct udp *from, struct virtual_machine *there, uint16_t po
         virtual_count(here, there, PACKET_DATAGRAM, datagram.n, at);
         struct datagram *g = mem_new(sizeof *g + datagram.n);
         g->to = u;
-        g->from = here->ip;
-        g->from.port = from->base.addr.port;
+        g->from = *seen;
         g->n = datagram.n;
         if (g->n)
             memcpy(g->data, datagram.p, g->n);
@@ -185,21 +185,23 @@ int virtual_udp_send(struct loop_udp *base, const struct net_addr *to, struct by
 {
     struct udp *u = CONTAINER_OF(base, struct udp, base);
     struct virtual_machine *m = virtual_of(base->loop);
+    struct net_addr seen = m->ip;
+    seen.port = u->base.addr.port;
     if (is_multicast(to)) { /* to the whole segment, the sender's own sockets included */
         if (m->lan == 0)
             return E_UNREACHABLE;
         LIST_FOREACH (&m->world->machines, it) {
             struct virtual_machine *there = LIST_ENTRY(it, struct virtual_machine, of_world);
             if (there->lan == m->lan)
-                deliver(u, there, to->port, to, datagram);
+                deliver(u, there, to->port, to, &seen, datagram);
         }
         return 0;
     }
-    struct virtual_machine *there = virtual_find(m, to);
-    if (!there)
-        return E_UNREACHABLE;
-    deliver(u, there, to->port, NULL, datagram);
-    return 0;
+    struct virtual_route way;
+    int err = virtual_route(m, seen.port, to, &way);
+    if (!err)
+        deliver(u, way.there, way.port, NULL, &way.seen, datagram);
+    return err == E_AGAIN ? 0 : err; /* dropped on the way */
 }
 
 void virtual_udp_close(struct loop_udp *base)

@@ -103,6 +103,8 @@ void virtual_stream_send(struct virtual_stream *from, enum packet_kind kind, con
     struct virtual_stream *to = from->peer;
     if (!to || from->is_orphan)
         return;
+    if (!virtual_nat_passes(from, to->m) || !virtual_nat_passes(to, from->m))
+        return;
     size_t carried = kind == PACKET_DATA ? n : 0;
     struct packet *k = mem_new(sizeof *k + carried);
     k->kind = kind;
@@ -363,6 +365,8 @@ void virtual_stream_pair(struct virtual_stream *a, struct virtual_stream *b)
     a->far = b->m;
     b->far = a->m;
     a->is_open = true;
+    virtual_nat_begin(a);
+    virtual_nat_begin(b);
 }
 
 void virtual_stream_free(struct virtual_stream *s)

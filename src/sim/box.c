@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define OWN_NETS 80 /* first bytes 20…99: public, and none of them special */
+#define NAT_IDLE_US (5 * 60 * US_PER_S)
+#define OWN_NETS    80 /* first bytes 20…99: public, and none of them special */
 
 static char *const no_env[] = {"HOME=/nonexistent", NULL};
 
@@ -83,7 +84,12 @@ static void enter(struct sim_box *b, enum sim_box_state state)
 int sim_box_start(struct sim_box *b)
 {
     char why[CONFIG_WHY];
+    if (b->shell)
+        loop_free(b->shell);
+    b->shell = NULL;
     b->loop = loop_virtual_machine(b->sim->world, &b->ip);
+    if (b->nat)
+        loop_virtual_set_nat(b->loop, b->nat);
     loop_virtual_set_side(b->sim->world, b->loop, b->side);
     loop_virtual_set_clock(b->sim->world, b->loop, b->clock_ms, 0);
     configure(b);
@@ -113,7 +119,7 @@ static void clear(struct sim_box *b)
     if (b->loop) {
         sim_check_held(b);
         config_fini(&b->cfg);
-        loop_free(b->loop);
+        b->shell = b->loop;
     }
     b->user = NULL;
     b->node = NULL;
@@ -166,6 +172,18 @@ static void on_again(struct timer *t)
         sim_box_start_after(b, US_PER_S);
 }
 
+void sim_box_hide(struct sim_box *b, uint64_t luck)
+{
+    static const enum loop_virtual_nat_kind kinds[] = {LOOP_NAT_FULL_CONE, LOOP_NAT_RESTRICTED,
+                                                       LOOP_NAT_RESTRICTED, LOOP_NAT_SYMMETRIC};
+    struct net_addr inner = {.kind = NET_IP4, .ip = {10, 0, 0, 2}};
+    inner.ip[1] = (uint8_t)(b->index / 250);
+    inner.ip[2] = (uint8_t)(b->index % 250);
+    b->nat =
+        loop_virtual_nat_new(b->sim->world, &b->ip, kinds[luck % ARRAY_LEN(kinds)], NAT_IDLE_US);
+    b->ip = inner;
+}
+
 void sim_box_init(struct sim_box *b, struct sim *s, unsigned index)
 {
     *b = (struct sim_box){.sim = s, .index = index};
@@ -187,4 +205,6 @@ void sim_box_fini(struct sim_box *b)
     timer_clear(&b->sim->sched, &b->down);
     if (b->state != SIM_BOX_OFF)
         clear(b);
+    if (b->shell)
+        loop_free(b->shell);
 }

@@ -19,14 +19,17 @@ struct sim_box {
     struct sim *sim;
     unsigned index;
     struct net_addr ip;
+    struct loop_virtual_nat *nat; /* it is behind; or NULL */
     enum sim_box_state state;
     bool is_bootstrap, is_provider, is_slow;
     unsigned model; /* of a provider */
     struct loop *loop;
+    struct loop *shell; /* the machine while nothing runs on it: refuses, or is silent */
     struct config cfg;
     struct node *node;
     struct sim_user *user;
     char dir[160], peer[80];
+    uint64_t forgot_us;       /* when its NAT did, last */
     unsigned side;            /* of a partition */
     unsigned lives;           /* how often it was started */
     uint64_t since_us;        /* in this state */
@@ -36,6 +39,8 @@ struct sim_box {
 
 void sim_box_init(struct sim_box *b, struct sim *s, unsigned index);
 void sim_box_fini(struct sim_box *b); /* at once */
+/* Behind a NAT of its own from now on, of a kind that follows from `luck`. */
+void sim_box_hide(struct sim_box *b, uint64_t luck);
 /* 0, or an error of node_start, noted. */
 int sim_box_start(struct sim_box *b);
 /* In order; OFF follows by itself. */

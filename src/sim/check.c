@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DEAF_US (20 * US_PER_S)
 #define POLL_US (20 * US_PER_MS)
 #define EACH_US (5 * US_PER_S)
 
@@ -35,12 +36,13 @@ static void watch_free(struct watch *w)
     free(w);
 }
 
-/* It came back, or the one who should notice is gone or cut off. */
+/* It came back, or the one who should notice is gone, cut off, or behind a NAT that has just forgotten
+ * the connection: the reset does not come through. */
 static bool is_excused(const struct watch *w, const struct sim_box *b, unsigned lives)
 {
     const struct sim_box *dead = &w->sim->boxes[w->dead];
     return dead->lives != w->dead_lives || b->lives != lives || b->state != SIM_BOX_UP ||
-           b->side != dead->side;
+           b->side != dead->side || (b->forgot_us && sim_now(w->sim) - b->forgot_us < DEAF_US);
 }
 
 static void on_poll(struct timer *t)

@@ -112,9 +112,23 @@ static bool jump(struct sim *s)
     return true;
 }
 
+static bool forget(struct sim *s)
+{
+    for (int i = 0; i < TRIES; i++) {
+        struct sim_box *b = &s->boxes[rng_below(&s->rng, s->box_count)];
+        if (!b->nat)
+            continue;
+        sim_note(s, b, "its NAT forgets");
+        loop_virtual_nat_forget(b->nat);
+        b->forgot_us = sim_now(s);
+        return true;
+    }
+    return false;
+}
+
 static bool (*const kinds[SIM_FAULT_COUNT])(struct sim *s) = {
     [SIM_FAULT_CRASH] = crash,    [SIM_FAULT_SILENT] = silent, [SIM_FAULT_STOP] = stop,
-    [SIM_FAULT_PARTITION] = part, [SIM_FAULT_CLOCK] = jump,
+    [SIM_FAULT_PARTITION] = part, [SIM_FAULT_CLOCK] = jump,    [SIM_FAULT_NAT] = forget,
 };
 
 /* --- when --- */

@@ -46,6 +46,8 @@ static const struct row {
     ROW("mbit", mbit, NUMBER, 100, 0, 1000000, "Mbit/s of a machine's access link; 0: no limit"),
     ROW("feeds", feeds, NUMBER, 16, 1, 256,
         "providers that a node follows at a time (conduit up --max-feeds)"),
+    ROW("nat", nat, NUMBER, 30, 0, 100,
+        "percent of the nodes without a model that are behind a NAT"),
     ROW("faults", faults, FAULTS, ALL_FAULTS, 0, ALL_FAULTS, "all, none, or words with commas"),
     ROW("fault-every", fault_s, NUMBER, 20, 1, 1000000, "mean seconds between two faults"),
     ROW("skew", skew_s, NUMBER, 30, 0, 100000,

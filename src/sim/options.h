@@ -15,7 +15,8 @@
     X(SILENT, "silent", "a machine falls silent and comes back")                                   \
     X(STOP, "stop", "a node is stopped in order and started again")                                \
     X(PARTITION, "partition", "a part of the world is cut off for a while")                        \
-    X(CLOCK, "clock", "a clock on the wall jumps")
+    X(CLOCK, "clock", "a clock on the wall jumps")                                                 \
+    X(NAT, "nat", "a NAT forgets its table")
 
 enum sim_fault {
 #define SIM_FAULT_ENUM(name, word, text) SIM_FAULT_##name,
@@ -31,6 +32,7 @@ struct sim_options {
     uint64_t rtt_ms, sigma, jitter_ms, loss, mbit;       /* sigma: hundredths; loss: thousandths */
     uint64_t faults, fault_s;                            /* bits; mean seconds between two */
     uint64_t feeds;
+    uint64_t nat;
     uint64_t skew_s; /* clocks are wrong by up to */
 };
 

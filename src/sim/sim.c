@@ -75,6 +75,8 @@ static void roles(struct sim *s)
         b->is_provider = !b->is_bootstrap && i - o->bootstraps < providers;
         b->model = (unsigned)i % s->models;
         b->is_slow = rng_below(&s->rng, 100) < o->slow;
+        if (!b->is_bootstrap && !b->is_provider && rng_below(&s->rng, 100) < o->nat)
+            sim_box_hide(b, rng_u64(&s->rng));
     }
 }
 
