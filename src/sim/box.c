@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "sim/check.h"
+#include "sim/inside.h"
 #include "sim/user.h"
 #include "sim/world.h"
 
@@ -103,6 +104,7 @@ int sim_box_start(struct sim_box *b)
     }
     b->lives++;
     snprintf(b->peer, sizeof b->peer, "%s", node_peer(b->node));
+    (void)map_put(&b->sim->by_peer, peer_id_bytes(sim_inside_id(b->node)), b);
     enter(b, SIM_BOX_UP);
     sim_note(b->sim, b, "up: life %u, %s%s", b->lives, b->peer, b->is_provider ? ", provider" : "");
     b->user = sim_user_new(b);

@@ -3,6 +3,7 @@
 #include "sim/check.h"
 
 #include "base/mem.h"
+#include "dht/dht.h"
 #include "sim/inside.h"
 #include "sim/world.h"
 
@@ -103,6 +104,60 @@ void sim_check_held(struct sim_box *b)
                       h.streams, h.listeners, h.udps, h.timers, h.tasks);
 }
 
+/* --- nothing forged is believed --- */
+
+struct look {
+    struct sim *s;
+    struct sim_box *b;
+};
+
+static void on_offer(void *ctx, const struct peer_id *peer, const char *model)
+{
+    struct look *l = ctx;
+    const struct sim_box *owner = map_get(&l->s->by_peer, peer_id_bytes(peer));
+    char name[32], who[PEER_ID_TEXT];
+    l->s->tally.checks++;
+    if (!owner || !owner->is_provider || strcmp(sim_model_name(owner->model, name), model) != 0)
+        sim_violation(l->s, l->b, "believes in an offer of %s by %s that nobody made", model,
+                      peer_id_text(peer, who, sizeof who));
+}
+
+static bool is_key_of(const struct sim_box *owner, struct bytes key)
+{
+    char model[64], name[32];
+    snprintf(model, sizeof model, "model:%s", sim_model_name(owner->model, name));
+    const char *texts[] = {model, "protocol:openai", "all_nodes"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        uint8_t mine[DHT_KEY_TEXT];
+        dht_key_text(bytes_str(texts[i]), mine);
+        if (bytes_eq(key, bytes_of(mine, sizeof mine)))
+            return true;
+    }
+    return false;
+}
+
+static void on_record(void *ctx, const struct peer_id *peer, struct bytes key)
+{
+    struct look *l = ctx;
+    const struct sim_box *owner = map_get(&l->s->by_peer, peer_id_bytes(peer));
+    char who[PEER_ID_TEXT];
+    l->s->tally.checks++;
+    if (!owner || !owner->is_provider || !is_key_of(owner, key))
+        sim_violation(l->s, l->b, "keeps a record of %s that this peer never gave",
+                      peer_id_text(peer, who, sizeof who));
+}
+
+static void nothing_forged(struct sim *s)
+{
+    for (size_t i = 0; i < s->box_count; i++) {
+        struct look l = {s, &s->boxes[i]};
+        if (l.b->state != SIM_BOX_UP)
+            continue;
+        sim_inside_offers(l.b->node, on_offer, &l);
+        sim_inside_records(l.b->node, on_record, &l);
+    }
+}
+
 /* --- all along --- */
 
 static void check_books(struct sim *s)
@@ -120,14 +175,15 @@ static void on_each(struct timer *t)
 {
     struct sim *s = CONTAINER_OF(t, struct sim, checks.each);
     check_books(s);
+    nothing_forged(s);
     timer_after(&s->sched, t, EACH_US);
 }
 
 void sim_checks_init(struct sim *s)
 {
+    list_init(&s->checks.watches);
     timer_init(&s->checks.each, on_each);
     timer_after(&s->sched, &s->checks.each, EACH_US);
-    list_init(&s->checks.watches);
 }
 
 void sim_checks_fini(struct sim *s)

@@ -4,7 +4,6 @@
  *   - when the healed phase has run for SIM_CONVERGE_US, every question is answered (user.c);
  *   - a question has exactly one end (user.c);
  *   - of a killed process nobody who runs beside it has a connection or an offer a second later;
- *   - a new offer is seen by everybody who follows its peer within a second;
  *   - what a node holds of others is what these signed (no forged record is believed);
  *   - what a node counts of connections, streams and memory is what there is (no scope leaks);
  *   - a node that was freed holds no stream, timer or task. */

@@ -2,6 +2,7 @@
 /* See inside.h. */
 #include "sim/inside.h"
 
+#include "dht/core.h"
 #include "node/node_impl.h"
 
 bool sim_inside_knows(const struct node *n, const char *model)
@@ -26,6 +27,33 @@ bool sim_inside_has(const struct node *n, const struct peer_id *peer)
 const char *sim_inside_books(const struct node *n)
 {
     return p2p_host_check(n->host);
+}
+
+void sim_inside_feed(const struct node *n, struct buf *out)
+{
+    struct principal who = {.kind = PRINCIPAL_PEER};
+    (void)announce_snapshot(&n->announce, &who, out);
+}
+
+void sim_inside_offers(const struct node *n,
+                       void (*each)(void *ctx, const struct peer_id *peer, const char *model),
+                       void *ctx)
+{
+    const struct catalogue_offer *o = NULL;
+    while ((o = catalogue_next(&n->offers, o)))
+        if (!o->peer->is_own)
+            each(ctx, &o->peer->id, o->offer.model);
+}
+
+void sim_inside_records(const struct node *n,
+                        void (*each)(void *ctx, const struct peer_id *peer, struct bytes key),
+                        void *ctx)
+{
+    const struct list *all = &n->kad.dht->providers.by_expiry;
+    LIST_FOREACH ((struct list *)(uintptr_t)all, it) {
+        const struct dht_provider *r = LIST_ENTRY(it, struct dht_provider, by_expiry);
+        each(ctx, &r->id, bytes_of(r->key->key, r->key->key_len));
+    }
 }
 
 size_t sim_inside_conns(const struct node *n)

@@ -15,6 +15,15 @@ const struct peer_id *sim_inside_id(const struct node *n);
 bool sim_inside_has(const struct node *n, const struct peer_id *peer);
 /* Do the books of its host agree with what there is? NULL, or what does not. */
 const char *sim_inside_books(const struct node *n);
+/* Its own feed of offers, as it would be sent. */
+void sim_inside_feed(const struct node *n, struct buf *out);
+/* Each offer of another peer that it believes; each provider record that it keeps for the DHT. */
+void sim_inside_offers(const struct node *n,
+                       void (*each)(void *ctx, const struct peer_id *peer, const char *model),
+                       void *ctx);
+void sim_inside_records(const struct node *n,
+                        void (*each)(void *ctx, const struct peer_id *peer, struct bytes key),
+                        void *ctx);
 size_t sim_inside_conns(const struct node *n);
 
 #endif

@@ -33,6 +33,7 @@ struct sim_options {
     uint64_t faults, fault_s;                            /* bits; mean seconds between two */
     uint64_t feeds;
     uint64_t nat;
+    uint64_t liars, sybils, mutes;
     uint64_t skew_s; /* clocks are wrong by up to */
 };
 

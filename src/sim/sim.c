@@ -91,6 +91,8 @@ static void on_starts(struct timer *t)
             return;
         }
         (void)sim_box_start(&s->boxes[s->started++]);
+        if (s->started == s->opts.bootstraps)
+            sim_strangers_start(s);
     }
 }
 
@@ -185,6 +187,8 @@ struct sim *sim_new(const struct sim_options *o, FILE *log, char why[static SIM_
     timer_set(&s->sched, &s->phases, s->faulty_us);
     sim_faults_init(s);
     sim_checks_init(s);
+    sim_strangers_init(s);
+    map_init(&s->by_peer, o->seed);
     trace_set_sink(on_trace, s);
     trace_set_all(TRACE_INFO);
     return s;
@@ -199,6 +203,8 @@ void sim_free(struct sim *s)
 {
     sim_faults_fini(s);
     sim_checks_fini(s);
+    sim_strangers_fini(s);
+    map_fini(&s->by_peer);
     for (size_t i = 0; i < s->box_count; i++)
         sim_box_fini(&s->boxes[i]);
     trace_set_sink(NULL, NULL);

@@ -64,6 +64,8 @@ void sim_summary_text(struct sim *s, uint64_t real_us, struct buf *out)
         if (t->faults[i])
             (void)buf_printf(out, "fault %-16s %llu\n", sim_fault_word(i),
                              (unsigned long long)t->faults[i]);
+    (void)buf_printf(out, "%-22s %llu told by strangers, %llu things looked at\n", "lies",
+                     (unsigned long long)t->lies, (unsigned long long)t->checks);
     (void)buf_printf(out, "%-22s %.1f a node at the end\n", "connections",
                      alive ? (double)n / (double)alive : 0);
     (void)buf_printf(out, "%-22s %.1f MB in %llu packets, %llu lost; %llu turns\n", "network",
@@ -136,6 +138,8 @@ void sim_summary_json(struct sim *s, uint64_t real_us, struct buf *out)
     json_member_u64(&w, "failed", t->ends[SIM_FAILED]);
     json_member_u64(&w, "abandoned", t->ends[SIM_ABANDONED]);
     json_reasons(&w, t);
+    json_member_u64(&w, "lies", t->lies);
+    json_member_u64(&w, "checks", t->checks);
     json_times(&w, "known", &t->first_byte);
     json_times(&w, "searched", &t->find);
     json_times(&w, "death_noticed", &t->noticed_death);

@@ -38,7 +38,7 @@ struct sim_tally {
     struct sim_reason reasons[SIM_REASONS];
     size_t reason_count;
     uint64_t faults[16];
-    uint64_t checks, violations;
+    uint64_t checks, violations, lies; /* lies: told by strangers */
     char violation[SIM_VIOLATIONS][256];
     struct sim_sample *samples;
     size_t sample_count, sample_cap;

@@ -13,6 +13,7 @@
 #define CONDUIT_SIM_WORLD_H
 
 #include "base/list.h"
+#include "base/map.h"
 #include "loop/loop.h"
 #include "node/node.h"
 #include "sim/box.h"
@@ -20,6 +21,7 @@
 #include "sim/faults.h"
 #include "sim/journal.h"
 #include "sim/options.h"
+#include "sim/stranger.h"
 #include "sim/tally.h"
 
 enum sim_phase { SIM_WARM, SIM_FAULTY, SIM_HEALED, SIM_OVER };
@@ -40,6 +42,8 @@ struct sim {
     struct timer starts, sample, phases;
     struct sim_faults faults;
     struct sim_checks checks;
+    struct sim_strangers strangers;
+    struct map by_peer; /* peer id -> struct sim_box, of all that ever ran */
     size_t started;
 };
 
