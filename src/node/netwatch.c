@@ -7,12 +7,9 @@
 
 #define SLEPT_US UINT64_C(5000000) /* a busy machine is late by less */
 
-static int by_bytes(const void *pa, const void *pb)
+static int by_bytes(const void *a, const void *b)
 {
-    const struct net_addr *a = pa, *b = pb;
-    if (a->kind != b->kind)
-        return a->kind < b->kind ? -1 : 1;
-    return memcmp(a->ip, b->ip, sizeof a->ip);
+    return memcmp(a, b, sizeof(struct netwatch_ip));
 }
 
 static bool counts(const struct net_addr *a)
@@ -22,32 +19,27 @@ static bool counts(const struct net_addr *a)
 }
 
 static size_t collect(const struct net_addr *addrs, size_t count,
-                      struct net_addr out[static NETWATCH_ADDRS])
+                      struct netwatch_ip out[static NETWATCH_ADDRS])
 {
     size_t n = 0;
     for (size_t i = 0; i < count && n < NETWATCH_ADDRS; i++)
         if (counts(&addrs[i])) {
-            out[n] = (struct net_addr){.kind = addrs[i].kind};
+            out[n] = (struct netwatch_ip){.kind = (uint8_t)addrs[i].kind};
             memcpy(out[n++].ip, addrs[i].ip, addrs[i].kind == NET_IP4 ? 4 : 16);
         }
     qsort(out, n, sizeof *out, by_bytes);
     return n;
 }
 
-static bool is_same(const struct netwatch *w, const struct net_addr *addrs, size_t n)
+static bool is_same(const struct netwatch *w, const struct netwatch_ip *addrs, size_t n)
 {
-    if (n != w->count)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (by_bytes(&w->addrs[i], &addrs[i]) != 0)
-            return false;
-    return true;
+    return n == w->count && memcmp(w->addrs, addrs, n * sizeof *addrs) == 0;
 }
 
 unsigned netwatch_step(struct netwatch *w, const struct net_addr *addrs, size_t count,
                        uint64_t now_us, uint64_t wall_ms)
 {
-    struct net_addr now[NETWATCH_ADDRS];
+    struct netwatch_ip now[NETWATCH_ADDRS];
     size_t n = collect(addrs, count, now);
     unsigned news = NETWATCH_SAME;
     uint64_t passed_ms = (now_us - w->now_us) / 1000;

@@ -17,8 +17,13 @@
 enum { NETWATCH_ADDRS = 64 };
 enum netwatch_news { NETWATCH_SAME = 0, NETWATCH_MOVED = 1, NETWATCH_WOKE = 2 }; /* a set */
 
+/* An address without its port; the simulator has thousands of these. */
+struct netwatch_ip {
+    uint8_t kind, ip[16];
+};
+
 struct netwatch {
-    struct net_addr addrs[NETWATCH_ADDRS]; /* sorted */
+    struct netwatch_ip addrs[NETWATCH_ADDRS]; /* sorted */
     size_t count;
     bool is_started;
     uint64_t due_us, now_us, wall_ms;

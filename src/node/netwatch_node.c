@@ -2,8 +2,11 @@
 /* See netwatch_node.h. */
 #include "node/netwatch_node.h"
 
+#include "base/mem.h"
 #include "base/trace.h"
 #include "node/node_impl.h"
+
+#include <stdlib.h>
 
 #define AGAIN_US (4 * US_PER_S)
 
@@ -13,6 +16,8 @@ static void forget_peers(struct netwatch_node *w)
         if (w->peers[i].is_dialling)
             p2p_connect_cancel(&w->peers[i].connect);
     w->peer_count = 0;
+    free(w->peers);
+    w->peers = NULL;
 }
 
 static void note_peers(struct netwatch_node *w)
@@ -20,6 +25,7 @@ static void note_peers(struct netwatch_node *w)
     struct p2p_peer_view v;
     void *cursor = NULL;
     forget_peers(w);
+    w->peers = mem_array(NETWATCH_PEERS, sizeof *w->peers);
     while (w->peer_count < NETWATCH_PEERS && p2p_host_peers(w->node->host, &cursor, &v))
         if (v.is_conduit)
             w->peers[w->peer_count++] = (struct netwatch_peer){.id = *v.id};

@@ -21,7 +21,7 @@ struct netwatch_node {
     struct node *node;
     struct netwatch watch;
     struct timer timer, again;
-    struct netwatch_peer peers[NETWATCH_PEERS]; /* connected when it happened */
+    struct netwatch_peer *peers; /* connected when it happened; NULL: it never did */
     int peer_count, rounds_left;
     uint64_t moves; /* how often */
 };
