@@ -73,6 +73,7 @@ static int take_offer(struct feed *w, const struct json *root)
         err = offer_verify(buf_view(&signed_offer), &w->peer, sched_wall_ms(w->f->sched), &o);
     if (!err)
         err = catalogue_put(w->f->offers, &o, false);
+    catalogue_set_limited(w->f->offers, &w->peer, w->is_limited);
     buf_fini(&signed_offer);
     return err == E_DUPLICATE ? 0 : err;
 }
@@ -235,6 +236,7 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
     w->says_lan = trust_is_from_lan(w->f->trust, &w->peer);
     bool is_there = p2p_host_peer(w->f->host, &w->peer, &view);
     w->is_limited = is_there && view.is_limited;
+    catalogue_set_limited(w->f->offers, &w->peer, w->is_limited);
     w->is_relayed = is_there && p2p_stream_is_relayed(s);
     w->connected_us = sched_now(w->f->sched);
     struct http_request req = {

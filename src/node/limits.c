@@ -13,9 +13,21 @@ static struct resource_row *add(struct resource_row *r, const char *scope, const
     return r + 1;
 }
 
+/* Where we serve as a relay. Either pool of circuits counts in the refusals: who was refused is of none. */
+static struct resource_row *add_relay(struct resource_row *r, struct node *n)
+{
+    if (!n->relay.serve)
+        return r;
+    struct relay_serve_view v = relay_serve_look(n->relay.serve);
+    uint64_t refused = v.refused - v.refused_reservations;
+    r = add(r, "relay", "places", v.reservations, v.max_reservations, v.refused_reservations);
+    r = add(r, "relay", "circuits", v.strangers, v.max_strangers, refused);
+    return add(r, "relay", "own_circuits", v.owns, v.max_owns, 0);
+}
+
 size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
 {
-    enum { OTHERS = 16 };
+    enum { OTHERS = 20 };
     struct dht_stats d = dht_stats(n->kad.dht);
     const struct gateway_counters *g = gateway_counters(n->gateway);
     struct resource_row *r = out + p2p_host_limits(n->host, out, NODE_LIMITS - OTHERS);
@@ -35,6 +47,7 @@ size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
             g->refused);
     r = add(r, "guard", "invites", n->invites.book.count, LIMIT_INVITES, 0);
     r = add(r, "guard", "peers_with_a_rate", map_count(&n->guard.by_peer), LIMIT_GUARD_PEERS, 0);
+    r = add_relay(r, n);
     return (size_t)(r - out);
 }
 

@@ -134,7 +134,8 @@ static void put_places(struct relay_policy *p, struct json_writer *w)
     for (size_t i = 0; relay_client_look(p->client, i, &v); i++) {
         json_open_object(w);
         json_member_str(w, "relay", peer_id_text(&v.relay, who, sizeof who));
-        json_member_u64(w, "for_s", (v.until_us - sched_now(p->sched)) / US_PER_S);
+        uint64_t now = sched_now(p->sched); /* its refresh may take longer than it lasts */
+        json_member_u64(w, "for_s", v.until_us > now ? (v.until_us - now) / US_PER_S : 0);
         json_member_bool(w, "limited", relay_limit_is_any(&v.limit));
         json_close_object(w);
     }

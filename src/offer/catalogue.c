@@ -214,6 +214,13 @@ void catalogue_review(struct catalogue *c, const struct peer_id *peer)
     p->bar = bar;
 }
 
+void catalogue_set_limited(struct catalogue *c, const struct peer_id *peer, bool is_limited)
+{
+    struct catalogue_peer *p = map_get(&c->peers, peer_id_bytes(peer));
+    if (p)
+        p->is_limited = is_limited;
+}
+
 size_t catalogue_peer_count(const struct catalogue *c)
 {
     return map_count(&c->peers);

@@ -23,6 +23,8 @@ struct catalogue_peer {
     struct peer_id id;
     char text[64]; /* the peer id as text */
     bool is_own;
+    bool
+        is_limited; /* reached over a circuit only that its relay will cut: the last choice of equals */
     enum catalogue_bar bar;
     struct list offers;
     size_t offer_count;
@@ -62,6 +64,8 @@ uint64_t catalogue_expire(struct catalogue *c, uint64_t now_ms);
 void catalogue_touch(struct catalogue *c, const struct peer_id *peer); /* it was used */
 /* Something is known of this peer that may lift its bar, or set one. */
 void catalogue_review(struct catalogue *c, const struct peer_id *peer);
+/* How it is reached now; nothing where it offers nothing. */
+void catalogue_set_limited(struct catalogue *c, const struct peer_id *peer, bool is_limited);
 size_t catalogue_peer_count(const struct catalogue *c);
 
 /* Walks all offers, own first, then peers by age in the catalogue: NULL starts, NULL ends. */

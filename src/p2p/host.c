@@ -143,8 +143,9 @@ static void tell_reach(struct task *t)
 
 static void init_parts(struct p2p_host *h)
 {
-    struct list *lists[] = {&h->peers,     &h->pending,    &h->dials, &h->opens,  &h->watches,
-                            &h->listeners, &h->identifies, &h->pings, &h->probes, &h->dialbacks};
+    struct list *lists[] = {&h->peers,   &h->pending, &h->dials,     &h->opens,
+                            &h->watches, &h->walks,   &h->listeners, &h->identifies,
+                            &h->pings,   &h->probes,  &h->dialbacks};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
     timer_init(&h->tend_timer, tend);
@@ -405,16 +406,6 @@ void p2p_host_gate(struct p2p_host *h,
 {
     h->may = may;
     h->may_ctx = ctx;
-}
-
-void p2p_host_watch(struct p2p_host *h, struct p2p_watch *w)
-{
-    list_append(&h->watches, &w->link);
-}
-
-void p2p_host_unwatch(struct p2p_watch *w)
-{
-    list_remove(&w->link);
 }
 
 struct known_peer *p2p_host_record(struct p2p_host *h, const struct peer_id *peer)

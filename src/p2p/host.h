@@ -196,9 +196,11 @@ struct p2p_watch {
     void (*identified)(struct p2p_watch *w, const struct known_peer *peer);
     void (*addrs_changed)(struct p2p_watch *w); /* our own */
     void (*reach_changed)(struct p2p_watch *w, enum p2p_reach reach);
-    struct list link; /* private */
+    struct list link; /* private from here */
+    struct p2p_host *host;
 };
 void p2p_host_watch(struct p2p_host *h, struct p2p_watch *w);
+/* Also from inside any watcher, of itself or another; twice is harmless. */
 void p2p_host_unwatch(struct p2p_watch *w);
 
 /* --- looking --- */

@@ -13,6 +13,7 @@
  *   host_probe.c     one address tried layer by layer, to say why it fails
  *   host_limits.c    every limit in one view; do the books agree?
  *   host_moved.c     this machine woke up, or is elsewhere
+ *   host_watch.c     who is told what happens
  *
  * Who owns what: the host its connections (until `closed`), peers (while they have a connection, a
  * protection or inbound work), dials (while somebody waits or an attempt is not yet reported). */
@@ -72,7 +73,7 @@ struct p2p_host {
     struct peerstore store;
     struct map peers_by_id;
     struct list peers, pending; /* host_peer.link; conn.by_owner of those not yet proved */
-    struct list dials, opens, watches, listeners, identifies, pings, probes, dialbacks;
+    struct list dials, opens, watches, walks, listeners, identifies, pings, probes, dialbacks;
     struct host_handler handlers[HOST_HANDLERS_MAX];
     /* own addresses */
     struct multiaddr addrs[HOST_ADDRS_MAX];
@@ -169,11 +170,22 @@ void host_listen_end_all(struct p2p_host *h);
 void host_tend(struct p2p_host *h);
 void host_step_close(struct p2p_host *h);
 
+/* host_watch.c: one telling of news; watchers may leave in its course. */
+struct host_walk {
+    struct list link; /* host->walks */
+    struct list *next;
+};
+void host_walk_begin(struct p2p_host *h, struct host_walk *walk);
+/* Whom to tell next; NULL: that was all, and the walk is over. */
+struct p2p_watch *host_walk_next(struct p2p_host *h, struct host_walk *walk);
+
 #define HOST_WATCH(h, what, ...)                                                                   \
-    LIST_FOREACH_SAFE (&(h)->watches, watch_it) {                                                  \
-        struct p2p_watch *watch = LIST_ENTRY(watch_it, struct p2p_watch, link);                    \
-        if (watch->what)                                                                           \
-            watch->what(watch, ##__VA_ARGS__);                                                     \
-    }
+    do {                                                                                           \
+        struct host_walk walk;                                                                     \
+        host_walk_begin(h, &walk);                                                                 \
+        for (struct p2p_watch * watch; (watch = host_walk_next(h, &walk));)                        \
+            if (watch->what)                                                                       \
+                watch->what(watch, ##__VA_ARGS__);                                                 \
+    } while (0)
 
 #endif

@@ -418,6 +418,12 @@ struct relay_serve_view relay_serve_look(struct relay_serve *s)
     return (struct relay_serve_view){
         .reservations = relay_server_places(&s->book, sched_now(s->host->sched)),
         .circuits = s->book.strangers + s->book.owns,
+        .strangers = s->book.strangers,
+        .owns = s->book.owns,
+        .max_reservations = s->book.cfg.max_reservations,
+        .max_strangers = s->book.cfg.max_circuits,
+        .max_owns = s->book.cfg.max_own_circuits,
+        .refused_reservations = s->book.counts.refused_places,
         .reserved = s->book.counts.reserved,
         .refused = s->book.counts.refused,
         .opened = s->book.counts.opened,

@@ -30,6 +30,9 @@ void relay_serve_free(struct relay_serve *s);
 
 struct relay_serve_view {
     size_t reservations, circuits;
+    size_t strangers, owns; /* circuits of either pool */
+    uint32_t max_reservations, max_strangers, max_owns;
+    uint64_t refused_reservations;                  /* of `refused` */
     uint64_t reserved, refused, opened, cut, bytes; /* since the start */
 };
 struct relay_serve_view relay_serve_look(struct relay_serve *s);

@@ -83,13 +83,15 @@ static void set_group(struct relay_place *p, const struct net_addr *at)
     p->group_len = counts ? (uint8_t)net_addr_group(at, p->group) : 0;
 }
 
-static uint32_t in_group(const struct relay_server *s, const struct relay_place *like)
+/* Places of that group, without the one that is about to move there or stay. */
+static uint32_t in_group(const struct relay_server *s, const struct relay_place *like,
+                         const struct relay_place *without)
 {
     uint32_t n = 0;
     for (struct map_entry *e = map_first(&s->places); like->group_len && e;
          e = map_next(&s->places, e)) {
         const struct relay_place *p = e->value;
-        n += p != like && p->group_len == like->group_len &&
+        n += p != without && p->group_len == like->group_len &&
              memcmp(p->group, like->group, p->group_len) == 0;
     }
     return n;
@@ -112,20 +114,26 @@ static enum relay_status refuse(struct relay_server *s, enum relay_status why)
     return why;
 }
 
+static enum relay_status refuse_place(struct relay_server *s)
+{
+    s->counts.refused_places++;
+    return refuse(s, RELAY_RESOURCE_LIMIT);
+}
+
 enum relay_status relay_server_reserve(struct relay_server *s, const struct peer_id *peer,
                                        const struct net_addr *at, bool is_own, uint64_t now_us,
                                        uint64_t *until_us)
 {
     struct relay_place like = {.is_own = is_own || s->cfg.is_unlimited};
     if (!is_own && is_too_often(s, peer, at, now_us))
-        return refuse(s, RELAY_RESOURCE_LIMIT);
+        return refuse_place(s);
     expire(s, now_us);
     struct relay_place *p = place_of(s, peer, now_us);
     set_group(&like, at);
     if (!p && map_count(&s->places) >= s->cfg.max_reservations)
-        return refuse(s, RELAY_RESOURCE_LIMIT);
-    if (!is_own && in_group(s, p ? p : &like) >= s->cfg.max_per_ip)
-        return refuse(s, RELAY_RESOURCE_LIMIT);
+        return refuse_place(s);
+    if (!is_own && in_group(s, &like, p) >= s->cfg.max_per_ip)
+        return refuse_place(s);
     if (!p) {
         p = MEM_NEW(struct relay_place);
         map_put(&s->places, peer_id_bytes(peer), p);

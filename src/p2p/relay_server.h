@@ -43,6 +43,7 @@ struct relay_server {
     uint64_t filled_us;
     struct {
         uint64_t reserved, refused, opened, cut; /* cut: by bytes or time */
+        uint64_t refused_places;                 /* of `refused` */
         uint64_t bytes;
     } counts;
 };

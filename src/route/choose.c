@@ -13,6 +13,8 @@
 #define GUESS_OWN_US   20000.0  /* an engine on this machine that was never asked */
 #define GUESS_OTHER_US 120000.0 /* a peer that was never asked */
 #define EQUAL_SHARE    1.10
+#define LIMITED_FACTOR                                                                             \
+    1.5 /* a circuit may be cut in the middle of an answer: more than EQUAL_SHARE */
 
 void route_tried_add(struct route_tried *t, const struct offer *o)
 {
@@ -79,6 +81,8 @@ static void weigh(struct candidate *c, const struct measure *m, uint64_t now_us)
         c->latency_us *= 1 + (double)load / slots;
     }
     c->cost_us = c->latency_us / c->success;
+    if (c->offer->peer->is_limited)
+        c->cost_us *= LIMITED_FACTOR;
 }
 
 static bool fits(const struct route_request *req, const struct offer *o)
@@ -154,6 +158,7 @@ void route_choose(const struct route_request *req, const struct catalogue *offer
     out->success = best.success;
     out->waiting = best.waiting;
     out->was_drawn = equals > 1;
+    out->is_limited = best.offer && best.offer->peer->is_limited;
 }
 
 const char *route_explain(const struct route_choice *c, unsigned attempt, char out[static 160])
@@ -178,6 +183,8 @@ const char *route_explain(const struct route_choice *c, unsigned attempt, char o
     text_add_u64(&t, percent / 100);
     text_add(&t, percent % 100 < 10 ? ".0" : ".");
     text_add_u64(&t, percent % 100);
+    if (c->is_limited)
+        text_add(&t, "; over a limited relay");
     if (attempt > 1) {
         text_add(&t, "; attempt ");
         text_add_u64(&t, attempt);

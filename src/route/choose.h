@@ -6,6 +6,7 @@
  *     latency (measured, else told by the connection, else a cautious guess)
  *   × 1 + requests waiting before ours per slot (ours in flight, or as the peer told, whichever is more)
  *   ÷ success
+ *   × 1.5 where the peer is reached only over a relay's circuit that will be cut
  * The lowest cost wins; costs within 10 % are equal, and among equals one is drawn, so that many consumers do
  * not all run to one provider. An own offer has no hop: its latency is what the engine needs. */
 #ifndef CONDUIT_ROUTE_CHOOSE_H
@@ -51,17 +52,18 @@ struct route_choice {
     unsigned unfit;      /* … because an ability or the context is missing */
     unsigned barred;     /* … because their peers are only listed; not counted in `named` */
     const struct catalogue_peer *barred_peer; /* one of those; borrowed from the catalogue */
-    unsigned denied;     /* … because the asker may not use them */
+    unsigned denied;                          /* … because the asker may not use them */
     double latency_us, success;
     uint32_t waiting;
-    bool was_drawn; /* one of several equals */
+    bool was_drawn;  /* one of several equals */
+    bool is_limited; /* reached over a circuit that will be cut */
 };
 
 void route_choose(const struct route_request *req, const struct catalogue *offers,
                   const struct measures *measures, const struct route_tried *tried, uint64_t now_us,
                   struct rng *rng, struct route_choice *out);
 
-/* "own; 1 of 3; latency 12 ms; 0 waiting; success 1.00": fit for a header field. Returns out. */
+/* "peer; best 1 of 3; expected 12 ms; 0 waiting; success 1.00; over a limited relay": fit for a header field. Returns out. */
 const char *route_explain(const struct route_choice *c, unsigned attempt, char out[static 160]);
 
 /* The key of an offer's measurements: the peer and the model. */

@@ -212,6 +212,15 @@ static void the_vps_routes_for_two_behind_nat(void **state)
     ask_for(&w, PROVIDER, "/conduit/v1/status", node_peer(w.m[VPS].node));
     ask_for(&w, VPS, "/conduit/v1/status", "\"serving\":\"limited\",\"reservations\":2");
     ask_for(&w, CONSUMER, "/conduit/v1/peers", "\"relayed\":true,\"limited\":true");
+    ask_for(&w, VPS, "/conduit/v1/limits",
+            "\"scope\":\"relay\",\"resource\":\"places\",\"used\":2,\"limit\":128,\"refused\":0");
+    ask_for(&w, VPS, "/conduit/v1/limits",
+            "\"scope\":\"relay\",\"resource\":\"circuits\",\"used\":1,\"limit\":16");
+    ask_for(&w, VPS, "/metrics", "conduit_limit_used{scope=\"relay\",resource=\"places\"} 2");
+    ask_for(&w, VPS, "/metrics", "conduit_limit{scope=\"relay\",resource=\"own_circuits\"} 1024");
+    char *answer = ask(&w, CONSUMER, "POST", "/v1/chat/completions", question);
+    assert_non_null(strstr(answer, "; over a limited relay"));
+    free(answer);
     for (int i = 0; i < 300; i++) { /* circuits of two minutes come and go */
         run_for(&w, 1 * S);
         ask_for(&w, CONSUMER, "/v1/models", "\"id\":\"echo\"");

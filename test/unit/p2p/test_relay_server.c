@@ -86,6 +86,20 @@ static void a_place_runs_out_unless_refreshed(void **state)
     relay_server_fini(&s);
 }
 
+/* Places won from many addresses may not be refreshed all from one. */
+static void a_refresh_counts_where_it_comes_from(void **state)
+{
+    BOOK(s, NULL);
+    for (unsigned i = 0; i < LIMIT_RELAY_PER_IP; i++)
+        assert_int_equal(reserve_at(&s, i, 7 << 8, false, i), RELAY_OK);
+    assert_int_equal(reserve_at(&s, 100, 9 << 8, false, 100), RELAY_OK);
+    assert_int_equal(reserve_at(&s, 100, 7 << 8, false, 101), RELAY_RESOURCE_LIMIT);
+    assert_int_equal(reserve_at(&s, 100, 9 << 8, false, 102), RELAY_OK);
+    assert_int_equal(reserve_at(&s, 0, 7 << 8, false, 103), RELAY_OK);
+    assert_int_equal(s.counts.refused_places, 1);
+    relay_server_fini(&s);
+}
+
 static void the_hundred_and_twenty_ninth_is_refused(void **state)
 {
     BOOK(s, NULL);
@@ -283,6 +297,7 @@ int main(void)
     rng_init_seeded(&rng, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_place_runs_out_unless_refreshed),
+        cmocka_unit_test(a_refresh_counts_where_it_comes_from),
         cmocka_unit_test(the_hundred_and_twenty_ninth_is_refused),
         cmocka_unit_test(one_address_has_eight_places),
         cmocka_unit_test(a_peer_may_ask_thirty_times_and_an_address_sixty),

@@ -109,6 +109,34 @@ static void an_evening(void **state)
     end(&w);
 }
 
+/* Among equals who is reached directly comes first, however often it is drawn; who is much faster is chosen
+ * over its circuit all the same, and says so. */
+static void a_circuit_that_will_be_cut_is_the_last_of_equals(void **state)
+{
+    struct world w;
+    char why[160];
+    begin(&w);
+    struct offer cut = serve(&w, 1, "tiny", false), direct = serve(&w, 2, "tiny", false);
+    catalogue_set_limited(&w.cat, &cut.peer, true);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(choose(&w, "tiny", 0), 2);
+    assert_string_equal(route_explain(&w.choice, 1, why),
+                        "peer; best 1 of 2; expected 120 ms; 0 waiting; success 1.00");
+    measure_started(of(&w, &cut));
+    measure_succeeded(of(&w, &cut), 10000, 30);
+    assert_int_equal(choose(&w, "tiny", 0), 1);
+    assert_string_equal(route_explain(&w.choice, 2, why),
+                        "peer; best 1 of 2; expected 10 ms; 0 waiting; success 1.00; over a "
+                        "limited relay; attempt 2");
+    measure_started(of(&w, &direct));
+    measure_succeeded(of(&w, &direct), 11500, 30); /* a little slower, and whole */
+    assert_int_equal(choose(&w, "tiny", 0), 2);
+    catalogue_set_limited(&w.cat, &cut.peer, false); /* a hole was punched */
+    catalogue_set_limited(&w.cat, &(struct peer_id){.len = 3, .b = {0, 1, 99}}, true); /* nobody */
+    assert_int_equal(choose(&w, "tiny", 0), 1);
+    end(&w);
+}
+
 /* A peer gets what is shared and nothing else of ours; we get all; what others have is nothing to a peer. */
 static void peers_get_what_is_shared(void **state)
 {
@@ -263,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_evening),
+        cmocka_unit_test(a_circuit_that_will_be_cut_is_the_last_of_equals),
         cmocka_unit_test(peers_get_what_is_shared),
         cmocka_unit_test(a_half_open_breaker_lets_one_request_through),
         cmocka_unit_test(an_old_request_does_not_end_the_probe),
