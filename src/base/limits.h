@@ -35,7 +35,7 @@
 #define LIMIT_HTTP_BACKLOG   (256 * KIB) /* of an answer: more queued than this says "wait" */
 #define LIMIT_HTTP_QUEUED    (8 * MIB) /* of an answer: nothing is queued beyond; two SSE events */
 #define LIMIT_HTTP_BODIES    (256 * MIB) /* collected bodies of all connections of a server */
-#define LIMIT_HTTP_CONNS     8192 /* local connections; and never over half of the files we may open */
+#define LIMIT_HTTP_CONNS     16384 /* local connections; and at most 3/4 of the files we may open */
 #define LIMIT_HTTP_INTERIMS  1000 /* 1xx in front of one response; every 5 s is over an hour */
 #define LIMIT_HTTP_DRAIN     (256 * KIB) /* of a body nobody wants, before closing instead */
 

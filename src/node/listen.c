@@ -110,9 +110,9 @@ static int listen_control(struct node *n, char *why)
 static uint32_t most_clients(void)
 {
     struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur / 2 > LIMIT_HTTP_CONNS)
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur / 4 * 3 > LIMIT_HTTP_CONNS)
         return LIMIT_HTTP_CONNS;
-    return (uint32_t)(files.rlim_cur / 2);
+    return (uint32_t)(files.rlim_cur / 4 * 3);
 }
 
 int node_listen(struct node *n, char *why)
