@@ -55,6 +55,14 @@ static int split(int argc, char **argv, char **words, char **rest)
     return n - 1;
 }
 
+static bool has_word(int argc, char **argv, const char *word)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
 static int run(int words, char **word, int argc, char **argv)
 {
     struct api_page page = {.help = help};
@@ -65,7 +73,7 @@ static int run(int words, char **word, int argc, char **argv)
     } else if (words == 2 && strcmp(word[0], "get") == 0) {
         page.path = path = path_of(word[1]);
         page.report = report_dht_get;
-    } else if (argc < 2 || strcmp(argv[1], "--help") != 0) {
+    } else if (!has_word(argc, argv, "--help")) {
         return usage_error("dht", "get KEY, or status; see conduit dht --help");
     }
     int rc = api_show(argc, argv, &page);

@@ -7,6 +7,7 @@
 #include "borrow.h"
 
 #include "base/mem.h"
+#include "node/chat_text.h"
 #include "node/config.h"
 #include "node/doctor_local.h"
 
@@ -61,6 +62,21 @@ static int append_encoded(struct buf *b, const char *s)
     return err;
 }
 
+/* It says why itself, or is something else than a node of today. */
+static void no_report(struct doctor_report *report, const struct api_response *r)
+{
+    struct buf why;
+    buf_init(&why, 0);
+    if (!r->err && r->status != 200)
+        chat_error_sentence(buf_view(&r->body), r->status, &why);
+    else
+        (void)buf_append_str(&why, r->err ? err_text(r->err) : "it answered something else");
+    doctor_add(report, DOCTOR_FAIL, "node",
+               !r->err && r->status < 404 ? "" : "is it an older conduit? restart it",
+               "the node did not make its report: %.*s", BYTES_FMT(buf_view(&why)));
+    buf_fini(&why);
+}
+
 /* The node's part of the report. Its line about sharing means nothing for a node that was told to share
  * nothing. */
 static void ask_node(struct doctor_report *report, const char *socket, const char *peer,
@@ -84,9 +100,7 @@ static void ask_node(struct doctor_report *report, const char *socket, const cha
     api_call(&api, &q, &r);
     size_t before = report->count;
     if (r.err || r.status != 200 || doctor_report_read(report, buf_view(&r.body)))
-        doctor_add(report, DOCTOR_FAIL, "node", "is it an older conduit? restart it",
-                   "the node did not make its report: %s",
-                   r.err ? err_text(r.err) : "it answered something else");
+        no_report(report, &r);
     for (size_t i = before; is_borrowed && i < report->count; i++)
         if (strcmp(report->v[i].name, "sharing") == 0) {
             memmove(&report->v[i], &report->v[i + 1], (report->count - i - 1) * sizeof *report->v);

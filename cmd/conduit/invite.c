@@ -293,5 +293,7 @@ int command_invite(int argc, char **argv)
         return revoke(&c, argv[2]);
     if (strcmp(argv[1], "revoke") == 0)
         return usage_error("invite", "revoke needs the ID or NAME of one; see conduit invite list");
-    return usage_error("invite", "'%s' means nothing here; see conduit invite --help", argv[1]);
+    bool is_list = strcmp(argv[1], "list") == 0;
+    return usage_error("invite", "'%s' means nothing here; see conduit invite --help",
+                       argv[is_list ? 2 : 1]);
 }

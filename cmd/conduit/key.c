@@ -65,6 +65,8 @@ static int make_psk(int argc, char **argv, bool json)
     char why[NETWORK_KEY_WHY], print[PNET_FINGERPRINT_TEXT];
     if (argc > 2)
         return usage_error("key", "psk takes one FILE");
+    if (argc == 2 && argv[1][0] == '-')
+        return usage_error("key", "'%s' means nothing here; see conduit key --help", argv[1]);
     rng_init_system(&rng);
     pnet_key_generate(&k, &rng);
     pnet_fingerprint(&k, print);

@@ -82,12 +82,16 @@ static void to_stderr(enum trace_room room, enum trace_level level, const char *
     fprintf(stderr, "%s%s %s %s\n", when, room_names[room], level_names[level], line);
 }
 
-/* Control characters become '?': what peers sent must not look like lines of ours. */
+/* Control characters become '?', those of two bytes (U+0080..U+009F) as well: what peers sent must neither look
+ * like lines of ours nor drive a terminal. */
 static void sanitize(char *s)
 {
     for (; *s; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f)
             *s = '?';
+        else if ((unsigned char)*s == 0xc2 && (unsigned char)s[1] >= 0x80 &&
+                 (unsigned char)s[1] < 0xa0)
+            s[0] = s[1] = '?';
 }
 
 void trace_write(enum trace_room room, enum trace_level level, const char *fmt, ...)

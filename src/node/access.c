@@ -12,15 +12,21 @@
 
 enum { LIST_FILE_MAX = LIMIT_PEER_LIST * 80 };
 
+/* One byte more than LIST_FILE_MAX when it is longer: half a list of who is denied would be a wrong one. NULL: it
+ * cannot be read (a directory can be opened, and no more). */
 static char *read_list(const char *path, size_t *n)
 {
-    FILE *f = fopen(path, "r");
+    FILE *f = fopen(path, "re");
     if (!f)
         return NULL;
-    char *text = mem_new(LIST_FILE_MAX);
-    *n = fread(text, 1, LIST_FILE_MAX, f);
+    char *text = mem_new(LIST_FILE_MAX + 1);
+    *n = fread(text, 1, LIST_FILE_MAX + 1, f);
+    bool is_read = !ferror(f);
     fclose(f);
-    return text;
+    if (is_read)
+        return text;
+    free(text);
+    return NULL;
 }
 
 /* An id, or the path of a file of them. */
@@ -35,6 +41,11 @@ static int add_word(struct peer_list *l, const char *key, const char *word, char
     if (!text) {
         snprintf(why, CONFIG_WHY, "%s: '%s' is neither a peer id nor a file that can be read", key,
                  word);
+        return E_INVALID;
+    }
+    if (n > LIST_FILE_MAX) {
+        snprintf(why, CONFIG_WHY, "%s: '%s' has more than %d bytes", key, word, (int)LIST_FILE_MAX);
+        free(text);
         return E_INVALID;
     }
     int err = peer_list_read(l, bytes_of(text, n), &line);

@@ -171,6 +171,11 @@ void doctor_serve(void *node, struct http_exchange *x, const struct http_head *h
     static const struct http_exchange_events events = {.gone = on_gone};
     struct node *n = node;
     char peer[512];
+    ssize_t len = http_query_get(head->query, "peer", peer, sizeof peer);
+    if (len < 0 && len != E_NOT_FOUND) {
+        http_exchange_error(x, 400, "bad_peer", 0, "the name of the peer is too long for one");
+        return;
+    }
     if (!n->has_join || n->doctor_count >= RUNS_MAX) {
         http_exchange_error(x, 503, "busy", 1, "other diagnoses are running");
         return;
@@ -182,7 +187,6 @@ void doctor_serve(void *node, struct http_exchange *x, const struct http_head *h
     n->doctor_count++;
     timer_init(&r->timer, on_timer);
     http_exchange_listen(x, &events, r);
-    ssize_t len = http_query_get(head->query, "peer", peer, sizeof peer);
     if (len >= 0) {
         r->diagnose = diagnose_start(n, bytes_of(peer, (size_t)len), on_diagnosed, r);
         return;

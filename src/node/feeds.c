@@ -490,7 +490,7 @@ void feeds_refresh(struct feeds *f, const struct peer_id *peer)
         feeds_want(f, &id);
         return;
     }
-    if (w->is_opening)
+    if (w->is_opening || w->is_reconnecting)
         return; /* the request is still to be sent */
     if (w->call)
         http_call_cancel(w->call);

@@ -134,12 +134,14 @@ static void end_call(struct guest_invite *v)
 static void settle(struct guest_invite *v, enum guest_state state)
 {
     v->state = state;
+    v->has_failed = false;
     feeds_refresh(v->g->feeds, &v->invite.issuer);
 }
 
 static void no_answer(struct guest_invite *v, const char *what)
 {
     char who[16];
+    v->has_failed = true;
     TRACE(NODE, INFO, "invite of %s could not be shown: %s -> again in %llu s",
           peer_id_short(&v->invite.issuer, who), what, (unsigned long long)(AGAIN_US / US_PER_S));
     timer_after(v->g->sched, &v->again, AGAIN_US);
@@ -173,6 +175,7 @@ static void on_done(void *ctx, const struct http_call_result *r)
     struct guest_invite *v = ctx;
     char who[16];
     v->call = NULL;
+    timer_clear(v->g->sched, &v->again);
     if (r->err || v->status >= 500) {
         no_answer(v, r->err ? err_text(r->err) : "it has trouble of its own");
     } else if (v->status != 200) {
@@ -217,6 +220,8 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
     v->call = http_call_open(v->g->client, s, &req, &call_events, v, &err);
     if (!v->call)
         no_answer(v, err_text(err));
+    else /* to have told it all, however slowly it does */
+        timer_after(v->g->sched, &v->again, ANSWER_US);
 }
 
 static void show(struct guest_invite *v)
@@ -237,6 +242,13 @@ static void show(struct guest_invite *v)
 static void on_again(struct timer *t)
 {
     struct guest_invite *v = CONTAINER_OF(t, struct guest_invite, again);
+    if (v->call) {
+        http_call_cancel(v->call);
+        v->call = NULL;
+        buf_fini(&v->answer);
+        no_answer(v, err_text(E_TIMEOUT));
+        return;
+    }
     if (p2p_host_is_connected(v->g->host, &v->invite.issuer))
         show(v);
     else
@@ -260,6 +272,7 @@ static void on_disconnected(struct p2p_watch *w, const struct peer_id *peer, int
     for (size_t i = 0; i < g->count; i++)
         if (peer_id_eq(&g->invites[i].invite.issuer, peer)) {
             end_call(&g->invites[i]);
+            g->invites[i].has_failed = false;
             g->invites[i].state = GUEST_AWAY;
         }
 }
@@ -305,7 +318,7 @@ bool guest_is_showing(const struct guest *g, const struct peer_id *peer)
 {
     for (size_t i = 0; i < g->count; i++) {
         const struct guest_invite *v = &g->invites[i];
-        bool is_meant = !peer || peer_id_eq(&v->invite.issuer, peer);
+        bool is_meant = peer ? peer_id_eq(&v->invite.issuer, peer) : !v->has_failed;
         if (is_meant &&
             (v->state == GUEST_SHOWING ||
              (v->state == GUEST_AWAY && p2p_host_is_connected(g->host, &v->invite.issuer))))

@@ -28,7 +28,8 @@ struct guest_invite {
     struct http_call *call;
     int status;
     struct buf answer;
-    char why[200]; /* the refusal, for people */
+    char why[200];   /* the refusal, for people */
+    bool has_failed; /* the last try: what is looked for elsewhere no longer waits for it */
     struct timer again;
 };
 
@@ -52,7 +53,8 @@ void guest_addresses(const struct guest *g, struct strlist *out);
 void guest_start(struct guest *g, struct p2p_host *host, struct sched *sched,
                  struct http_client *client, struct feeds *feeds);
 void guest_fini(struct guest *g);
-/* An invite is being shown to this peer (NULL: to anybody) or will be: what it offers is not known yet. */
+/* An invite is being shown to this peer or will be: what it offers is not known yet. NULL: to anybody who has not
+ * failed to answer. */
 bool guest_is_showing(const struct guest *g, const struct peer_id *peer);
 /* "shown", "refused: …" and so on, for people: borrowed, or in `out`. */
 const char *guest_state_text(const struct guest_invite *v, char *out, size_t size);

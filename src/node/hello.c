@@ -10,10 +10,12 @@
 
 #define OPEN_US  (3 * US_PER_S)
 #define REPLY_US (3 * US_PER_S)
+#define TOTAL_US (OPEN_US + REPLY_US)
 enum { REPLY_MAX = 4096 };
 
 static void finish(struct hello *h, int err)
 {
+    timer_clear(h->sched, &h->deadline);
     h->err = err;
     h->is_opening = false;
     h->call = NULL;
@@ -87,6 +89,16 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
         finish(h, err);
 }
 
+static void on_deadline(struct timer *t)
+{
+    struct hello *h = CONTAINER_OF(t, struct hello, deadline);
+    if (h->is_opening)
+        p2p_open_cancel(&h->open);
+    if (h->call)
+        http_call_cancel(h->call);
+    finish(h, E_TIMEOUT);
+}
+
 void hello_start(struct hello *h, struct p2p_host *host, struct sched *sched,
                  struct http_client *client)
 {
@@ -99,6 +111,8 @@ void hello_start(struct hello *h, struct p2p_host *host, struct sched *sched,
     h->skew_ms = 0;
     buf_init(&h->body, REPLY_MAX);
     h->is_opening = true;
+    timer_init(&h->deadline, on_deadline);
+    timer_after(sched, &h->deadline, TOTAL_US);
     h->open = (struct p2p_open){
         .peer = h->peer,
         .protocol = HTTP_PROTOCOL,
@@ -116,8 +130,10 @@ void hello_cancel(struct hello *h)
         p2p_open_cancel(&h->open);
     if (h->call)
         http_call_cancel(h->call);
-    if (h->is_opening || h->call)
+    if (h->is_opening || h->call) {
+        timer_clear(h->sched, &h->deadline);
         buf_fini(&h->body);
+    }
     h->is_opening = false;
     h->call = NULL;
 }

@@ -21,6 +21,7 @@ struct hello {
     struct sched *sched;
     struct http_client *client;
     struct p2p_open open;
+    struct timer deadline; /* of all of it: a peer may say a byte at a time */
     bool is_opening;
     struct http_call *call;
     struct buf body;
@@ -28,7 +29,7 @@ struct hello {
     bool is_good;
 };
 
-/* Only over a connection that is there; takes at most some 6 s. */
+/* Only over a connection that is there; takes 6 s at most, whatever the peer does. */
 void hello_start(struct hello *h, struct p2p_host *host, struct sched *sched,
                  struct http_client *client);
 void hello_cancel(struct hello *h); /* harmless when it is over */

@@ -46,9 +46,14 @@ def version_help_and_mistakes():
     r = cli("modles")
     assert r.returncode == 2 and "did you mean 'models'" in r.stderr
     assert cli().returncode == 2
-    for c in ("up", "ask", "chat", "models", "peers", "status", "key", "engine", "version", "dht"):
-        r = cli(c, "--help")
-        assert r.returncode == 0 and c in r.stdout, (c, r)
+    for c in ("up", "ask", "chat", "models", "peers", "status", "key", "engine", "version", "dht", "doctor", "invite",
+              "sim", "key psk", "invite list", "invite revoke", "dht get", "dht get --json", "dht status"):
+        r = cli(*c.split(), "--help")
+        assert r.returncode == 0 and c.split()[0] in r.stdout, (c, r)
+    r = cli("invite", "list", "--yesterday")
+    assert r.returncode == 2 and "'--yesterday' means nothing" in r.stderr, r
+    r = cli("key", "psk", "--out")  # no name of a file that somebody means
+    assert r.returncode == 2 and "'--out' means nothing" in r.stderr and not os.path.exists("--out"), r
     r = cli("up", "--http-prot", "1")
     assert r.returncode == 2 and "--http-port" in r.stderr, r
 

@@ -180,6 +180,13 @@ def a_peer_that_cannot_be_reached_says_which_layer_refused():
 
 
 @test
+def what_is_too_long_for_a_peer_is_no_peer():
+    with Node() as n:
+        r = n.cli("doctor", "x" * 600)
+        assert r.returncode == 1 and "too long" in r.stdout, r
+
+
+@test
 def only_the_owner_may_ask():
     with Node() as n:
         s, body = n.get("/conduit/v1/doctor")

@@ -241,6 +241,22 @@ static void log_levels_are_parsed(void **state)
     trace_set_all(TRACE_WARN);
 }
 
+static void keep_line(void *ctx, enum trace_room room, enum trace_level level, const char *line)
+{
+    text_copy(ctx, 80, line);
+}
+
+static void a_log_line_cannot_drive_a_terminal(void **state)
+{
+    char line[80] = "";
+    trace_set_sink(keep_line, line);
+    TRACE(P2P, WARN, "said: %s",
+          "a\x1b[2J\x7f\nb \xc2\x9b"
+          "2J \xc2\x80 \xc2\xa0\xc3\xa9 \xc2");
+    trace_set_sink(NULL, NULL);
+    assert_string_equal(line, "said: a?[2J??b ??2J ?? \xc2\xa0\xc3\xa9 \xc2");
+}
+
 static void numbers_are_read_strictly(void **state)
 {
     uint64_t v = 0;
@@ -288,6 +304,7 @@ int main(void)
         cmocka_unit_test(arena_stops_at_its_limit),
         cmocka_unit_test(addresses_know_their_kind),
         cmocka_unit_test(log_levels_are_parsed),
+        cmocka_unit_test(a_log_line_cannot_drive_a_terminal),
         cmocka_unit_test(numbers_are_read_strictly),
         cmocka_unit_test(text_is_cut_to_what_fits),
         cmocka_unit_test(names_differ_by_more_than_case),

@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "trickle.h"
+
 #define MS 1000u
 #define S  1000000u
 
@@ -407,6 +409,70 @@ static void who_is_denied_is_in_no_table(void **state)
     world_down(&w);
 }
 
+/* It takes the invite and answers a byte a second: whatever else this node asks does not wait for that, and the
+ * invite is shown again. */
+static void an_issuer_that_trickles_is_asked_again(void **state)
+{
+    struct world w;
+    world_up(&w, 10, closed);
+    char *text = invite_from(&w.m[0], "slow", NULL);
+    trickle_begin(w.m[0].node);
+    struct machine *m = up(&w, 1, (const char *const[]){"join", text, NULL});
+    run_for(&w, 10 * S);
+    assert_true(p2p_host_is_connected(m->node->host, &w.m[0].node->key.id));
+    assert_true(guest_is_showing(&m->node->guest, NULL));
+    run_for(&w, 10 * S);
+    assert_false(guest_is_showing(&m->node->guest, NULL));
+    assert_true(guest_is_showing(&m->node->guest, &w.m[0].node->key.id));
+    trickle_end(w.m[0].node);
+    run_for(&w, 30 * S);
+    assert_int_equal(m->node->guest.invites[0].state, GUEST_SHOWN);
+    ask(&w, 1, "HTTP/1.1 200");
+    free(text);
+    world_down(&w);
+}
+
+/* --- the owner's lists --- */
+
+/* Into `why` when `file` is given as deny_peer; "": it was taken. */
+static size_t deny(const char *file, char why[static CONFIG_WHY])
+{
+    struct access a;
+    struct config cfg;
+    config_init(&cfg);
+    why[0] = 0;
+    assert_int_equal(config_set(&cfg, "deny_peer", file, RANK_FLAG, why), 0);
+    int err = access_init(&a, NULL, &cfg, NULL, why);
+    size_t n = a.deny.n;
+    assert_int_equal(err ? E_INVALID : 0, *why ? E_INVALID : 0);
+    access_fini(&a);
+    config_fini(&cfg);
+    return n;
+}
+
+/* Half a list of who is denied would admit the other half. */
+static void a_list_that_cannot_be_read_whole_is_refused(void **state)
+{
+    static const char id[] = "12D3KooWAmHQtrarjJLJDQquAxaKSr67dm3Miqezh2qYaXiUNuge\n";
+    char why[CONFIG_WHY], path[] = "/tmp/conduit-list-XXXXXX";
+    int fd = mkstemp(path);
+    FILE *f = fdopen(fd, "w");
+    assert_non_null(f);
+    fputs(id, f);
+    fflush(f);
+    assert_int_equal(deny(path, why), 1);
+    assert_string_equal(why, "");
+    for (size_t i = 0; i < LIMIT_PEER_LIST; i++)
+        fprintf(f, "# %090zu\n", i);
+    fputs("12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp\n", f);
+    fclose(f);
+    (void)deny(path, why);
+    assert_non_null(strstr(why, "bytes"));
+    (void)deny("/tmp", why); /* fopen takes it */
+    assert_non_null(strstr(why, "'/tmp' is neither"));
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +486,8 @@ int main(void)
         cmocka_unit_test(the_network_key_travels_in_the_invite),
         cmocka_unit_test(lists_decide_who_may_connect),
         cmocka_unit_test(who_is_denied_is_in_no_table),
+        cmocka_unit_test(an_issuer_that_trickles_is_asked_again),
+        cmocka_unit_test(a_list_that_cannot_be_read_whole_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

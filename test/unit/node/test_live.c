@@ -7,7 +7,9 @@
  */
 #include "node_world.h"
 
+#include "node/hello.h"
 #include "p2p/host_impl.h"
+#include "trickle.h"
 
 #define WORDS "echo:?delay_ms=100&tokens=40" /* four seconds of an answer */
 
@@ -292,6 +294,30 @@ static void a_wedged_peer_leaves_the_catalogue(void **state)
     world_fini(&k.w);
 }
 
+static void hello_over(struct hello *h)
+{
+    *(uint64_t *)h->ctx = sched_now(h->sched);
+}
+
+/* The doctor asks a few peers for their clocks: one that answers a byte a second keeps it six seconds, no more. */
+static void a_peer_that_trickles_does_not_hold_the_doctor(void **state)
+{
+    struct crew k;
+    uint64_t over_us = 0;
+    crew_init(&k, 12, "echo:", false);
+    struct node *c = k.c->node;
+    struct hello h = {.peer = k.a->node->key.id, .done = hello_over, .ctx = &over_us};
+    trickle_begin(k.a->node);
+    uint64_t start = loop_virtual_now(k.w.v);
+    hello_start(&h, c->host, c->sched, c->client);
+    run_for(&k.w, 20 * S);
+    assert_in_range(over_us, start + 1, start + 6 * S);
+    assert_int_equal(h.err, E_TIMEOUT);
+    assert_true(is_connected(k.c, k.a));
+    trickle_end(k.a->node);
+    world_fini(&k.w);
+}
+
 /* The only provider is wedged, and a crowd asks: after the breaker's pause one request is sent to see. */
 static void a_crowd_waits_for_one_probe(void **state)
 {
@@ -387,6 +413,7 @@ int main(void)
         cmocka_unit_test(with_nobody_left_the_request_ends),
         cmocka_unit_test(a_wedged_peer_is_noticed_by_deadline_and_breaker),
         cmocka_unit_test(a_wedged_peer_leaves_the_catalogue),
+        cmocka_unit_test(a_peer_that_trickles_does_not_hold_the_doctor),
         cmocka_unit_test(a_crowd_waits_for_one_probe),
         cmocka_unit_test(a_graceful_stop_loses_no_request),
     };
