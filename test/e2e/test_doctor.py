@@ -182,7 +182,7 @@ def a_peer_that_cannot_be_reached_says_which_layer_refused():
 @test
 def what_is_too_long_for_a_peer_is_no_peer():
     with Node() as n:
-        r = n.cli("doctor", "x" * 600)
+        r = cli("doctor", "x" * 600, "--data-dir", os.path.join(n.dir, "data"))
         assert r.returncode == 1 and "too long" in r.stdout, r
 
 
