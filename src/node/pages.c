@@ -182,11 +182,22 @@ static void put_peer_models(struct node *n, struct json_writer *w, const struct 
     json_close_array(w);
 }
 
+/* What the book of trust says, unless this node serves its guests only and this is none of them. */
+static const char *verdict(const struct node *n, const struct peer_id *peer)
+{
+    struct principal who = {.kind = PRINCIPAL_PEER, .id_len = peer->len};
+    memcpy(who.id, peer->b, peer->len);
+    access_judge(&n->access, &who);
+    if (who.kind != PRINCIPAL_STRANGER || trust_does_refuse(&n->trust, peer))
+        return trust_verdict(&n->trust, peer);
+    return trust_may_use(&n->trust, peer) ? "used, not served" : "listed";
+}
+
 /* How it was found, and what follows. */
 static void put_trust(struct node *n, struct json_writer *w, const struct peer_id *peer)
 {
     json_member_str(w, "found", trust_source(&n->trust, peer));
-    json_member_str(w, "trust", trust_verdict(&n->trust, peer));
+    json_member_str(w, "trust", verdict(n, peer));
     json_member_bool(w, "used",
                      trust_may_use(&n->trust, peer) && !trust_does_refuse(&n->trust, peer));
     put_peer_models(n, w, peer);

@@ -409,6 +409,35 @@ static void who_is_denied_is_in_no_table(void **state)
     world_down(&w);
 }
 
+static void the_list_of_peers_says_who_is_not_served(void **state)
+{
+    struct world w;
+    struct buf page;
+    world_up(
+        &w, 11, /* the machines here are of one LAN */
+        (const char *const[]){"backend", "echo:", "invite_only", "true", "open", "true", NULL});
+    up(&w, 1, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    run_for(&w, 5 * S);
+    buf_init(&page, 0);
+    assert_int_equal(node_render(w.m[0].node, GATEWAY_PAGE_PEERS, NULL, &page), 0);
+    (void)buf_append_byte(&page, 0);
+    const char *text = (const char *)buf_view(&page).p;
+    if (!strstr(text, "\"trust\":\"used, not served\""))
+        fail_msg("%s", text);
+    buf_clear(&page);
+    char *invite = invite_from(&w.m[0], "friend", NULL);
+    up(&w, 2, (const char *const[]){"join", invite, NULL});
+    run_for(&w, 5 * S);
+    assert_int_equal(node_render(w.m[0].node, GATEWAY_PAGE_PEERS, NULL, &page), 0);
+    (void)buf_append_byte(&page, 0);
+    text = (const char *)buf_view(&page).p;
+    assert_non_null(strstr(text, "\"trust\":\"used and served\""));
+    assert_non_null(strstr(text, "\"trust\":\"used, not served\""));
+    free(invite);
+    buf_fini(&page);
+    world_down(&w);
+}
+
 /* It takes the invite and answers a byte a second: whatever else this node asks does not wait for that, and the
  * invite is shown again. */
 static void an_issuer_that_trickles_is_asked_again(void **state)
@@ -486,6 +515,7 @@ int main(void)
         cmocka_unit_test(the_network_key_travels_in_the_invite),
         cmocka_unit_test(lists_decide_who_may_connect),
         cmocka_unit_test(who_is_denied_is_in_no_table),
+        cmocka_unit_test(the_list_of_peers_says_who_is_not_served),
         cmocka_unit_test(an_issuer_that_trickles_is_asked_again),
         cmocka_unit_test(a_list_that_cannot_be_read_whole_is_refused),
     };
