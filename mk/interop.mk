@@ -11,7 +11,7 @@ $(B)/interop-peer: $(INTEROP_OBJ) $(INTEROP_LIBS)
 
 .PHONY: interop interop-peer
 interop-peer: $(B)/interop-peer
-interop: $(B)/interop-peer ## our libp2p against js, rust and go (PEERS=js,… ONLY=text LOG=file)
+interop: $(B)/interop-peer build/conduit ## our libp2p against js, rust and go (PEERS=js,… ONLY=text LOG=file)
 	@test/interop/run.py --ours $(B)/interop-peer $(if $(PEERS),--peers $(PEERS)) $(if $(ONLY),--only "$(ONLY)") $(if $(LOG),--log $(LOG)) --docs docs/INTEROP.md
 
 -include $(wildcard $(B)/test/interop/c/*.d)
