@@ -125,12 +125,15 @@
 #define LIMIT_RELAY_BURST_PEER        30          /* and so many at once */
 #define LIMIT_RELAY_RATE_IP           (1.0 / 60)  /* … of one IP group; as rust */
 #define LIMIT_RELAY_BURST_IP          60
-#define LIMIT_RELAY_RATE_OWN          20   /* times as often, at a relay without limits */
-#define LIMIT_RELAY_IDLE_S            300  /* a circuit on which nothing passes */
-#define LIMIT_RELAY_RATED             4096 /* peers, and groups, whose rate is remembered */
-#define LIMIT_RELAY_HANDSHAKES        256  /* hop and stop exchanges under way */
-#define LIMIT_PUNCH_ADDRS             8    /* addresses dialled in one hole punch */
-#define LIMIT_PUNCHES                 64   /* hole punches under way */
+#define LIMIT_RELAY_RATE_OWN          20         /* times as often, at a relay without limits */
+#define LIMIT_RELAY_IDLE_S            300        /* a circuit on which nothing passes */
+#define LIMIT_RELAY_RATED             4096       /* peers, and groups, whose rate is remembered */
+#define LIMIT_RELAY_HANDSHAKES        256        /* hop and stop exchanges under way */
+#define LIMIT_PUNCH_ADDRS             8          /* addresses dialled in one hole punch */
+#define LIMIT_PUNCHES                 64         /* hole punches under way */
+#define LIMIT_PUNCH_RATE              (1.0 / 30) /* … a second that one peer may ask us for … */
+#define LIMIT_PUNCH_BURST             6    /* … and so many at once: two times three attempts */
+#define LIMIT_PUNCH_RATED             1024 /* peers whose rate is remembered */
 #define LIMIT_RELAY_CANDIDATES        64   /* relays we know of */
 #define LIMIT_RELAY_USED              3    /* addresses of one reservation that we tell others */
 

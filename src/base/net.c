@@ -93,8 +93,8 @@ bool net_addr_is_loopback(const struct net_addr *a)
 bool net_addr_is_any(const struct net_addr *a)
 {
     static const uint8_t zero[16];
-    return (a->kind == NET_IP4 && memcmp(a->ip, zero, 4) == 0) ||
-           (a->kind == NET_IP6 && memcmp(a->ip, zero, 16) == 0);
+    const uint8_t *v4 = as_ip4(a);
+    return v4 ? memcmp(v4, zero, 4) == 0 : a->kind == NET_IP6 && memcmp(a->ip, zero, 16) == 0;
 }
 
 bool net_addr_is_link_local6(const struct net_addr *a)

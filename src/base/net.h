@@ -23,10 +23,10 @@ const char *net_addr_format(const struct net_addr *a, char out[static 128]);
 enum { NET_ADDR_TEXT = 128 };
 /* "1.2.3.4", "::1" or "[::1]" with `port`: 0 or E_MALFORMED. Never resolves names. */
 int net_addr_parse_ip(const char *host, uint16_t port, struct net_addr *out);
-bool net_addr_is_loopback(const struct net_addr *a); /* unix counts */
-bool net_addr_is_any(const struct net_addr *a);      /* 0.0.0.0 or :: */
+bool net_addr_is_loopback(const struct net_addr *a);    /* unix counts */
+bool net_addr_is_any(const struct net_addr *a);         /* 0.0.0.0, mapped too, or :: */
 bool net_addr_is_link_local6(const struct net_addr *a); /* fe80::/10: nothing without its scope */
-bool net_addr_is_private(const struct net_addr *a);  /* RFC 1918, ULA, link-local, CGNAT */
+bool net_addr_is_private(const struct net_addr *a);     /* RFC 1918, ULA, link-local, CGNAT */
 /* The group that per-IP limits count by: the address for IPv4 (4 bytes), the /56 for IPv6 (7). */
 size_t net_addr_group(const struct net_addr *a, uint8_t out[static 8]);
 

@@ -254,12 +254,29 @@ static void heard_query(struct mdns *m, struct mdns_link *l, struct dns_reader *
     }
 }
 
+/* Our sockets take what is sent to our address from anywhere; of that only a LAN's is mDNS (RFC 6762 §11): from
+ * an address that no packet of the internet has, or one of the /24 or /64 that we are in. */
+static bool is_from_here(const struct mdns_link *l, const struct net_addr *from)
+{
+    if (net_addr_is_loopback(from) || net_addr_is_private(from))
+        return true;
+    for (size_t i = 0; i < l->addr_count; i++)
+        if (l->addrs[i].kind == from->kind &&
+            memcmp(l->addrs[i].ip, from->ip, from->kind == NET_IP4 ? 3 : 8) == 0)
+            return true;
+    return false;
+}
+
 void mdns_heard(struct mdns *m, uint32_t key, const struct net_addr *from, struct bytes datagram)
 {
     struct mdns_link *l = link_of(m, key);
     struct dns_reader r;
     if (!l)
         return;
+    if (!is_from_here(l, from)) {
+        m->counts.refused_far++;
+        return;
+    }
     if (!rates_take(&m->rates, bytes_of(from->ip, sizeof from->ip), sched_now(m->sched))) {
         m->counts.refused_rate++;
         return;

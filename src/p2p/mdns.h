@@ -60,7 +60,8 @@ struct mdns_link {
 };
 
 struct mdns_counts {
-    uint64_t queries, answers, packets, refused_rate, malformed, refused_addrs, refused_peers;
+    uint64_t queries, answers, packets, refused_rate, malformed, refused_addrs, refused_peers,
+        refused_far; /* from another network */
 };
 
 struct mdns {

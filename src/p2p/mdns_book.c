@@ -120,12 +120,19 @@ static bool make_room(struct mdns *m, const struct net_addr *from)
     return false;
 }
 
-static void say_goodbye(struct mdns *m, const struct dns_name *instance)
+/* May `from` change what is believed of the peer? Of one that was met only the address it was told from. */
+static bool may_change(const struct mdns_peer *p, const struct net_addr *from)
+{
+    return !p->is_met || same_ip(&p->from, from);
+}
+
+static void say_goodbye(struct mdns *m, const struct dns_name *instance,
+                        const struct net_addr *from)
 {
     uint64_t at = sched_now(m->sched) + GOODBYE_US;
     for (struct map_entry *e = map_first(&m->peers); e; e = map_next(&m->peers, e)) {
         struct mdns_peer *p = e->value;
-        if (dns_name_eq(&p->name, instance) && p->expires_us > at)
+        if (dns_name_eq(&p->name, instance) && p->expires_us > at && may_change(p, from))
             p->expires_us = at;
     }
 }
@@ -169,10 +176,15 @@ static void take_peer(struct mdns *m, const struct mdns_peer *heard, uint32_t tt
         merge(p, heard);
         is_news = !same_addrs(&before, p);
     }
+    uint64_t until = now + ttl_s * US_PER_S;
+    if (may_change(p, &heard->from)) {
+        p->from = heard->from;
+        p->name = heard->name;
+        p->expires_us = until;
+    } else if (until > p->expires_us) {
+        p->expires_us = until;
+    }
     p->heard_us = now;
-    p->expires_us = now + ttl_s * US_PER_S;
-    p->from = heard->from;
-    p->name = heard->name;
     p->asked = 0;
     m->port->found(m->ctx, p, is_news);
 }
@@ -223,7 +235,7 @@ void mdns_book_heard(struct mdns *m, struct mdns_link *l, struct dns_reader *r,
         uint32_t ttl_s = found[i].ttl_s < LIMIT_MDNS_TTL_S ? found[i].ttl_s : LIMIT_MDNS_TTL_S;
         read_texts(m, l, *r, &found[i], &heard, &ttl_s);
         if (ttl_s == 0)
-            say_goodbye(m, &found[i].name);
+            say_goodbye(m, &found[i].name, from);
         else if (heard.addr_count)
             take_peer(m, &heard, ttl_s);
     }

@@ -22,16 +22,30 @@ static bool is_local(const struct net_addr *a)
     return net_addr_is_loopback(a) || net_addr_is_private(a);
 }
 
-static void drop_oldest(struct observed *o)
+static bool is_weaker(const struct observed_addr *a, const struct observed_addr *b)
 {
-    size_t oldest = 0;
-    for (size_t i = 1; i < o->count; i++)
-        if (o->addrs[i].at_us < o->addrs[oldest].at_us)
-            oldest = i;
-    o->addrs[oldest] = o->addrs[--o->count];
+    if (a->vote_count != b->vote_count)
+        return a->vote_count < b->vote_count;
+    return a->at_us < b->at_us;
 }
 
-static struct observed_addr *addr_get(struct observed *o, const struct net_addr *at)
+/* What the fewest say, the oldest of those: one network's tales do not push out what several agree on. */
+static void drop_weakest(struct observed *o, uint64_t now_us)
+{
+    size_t weakest = 0;
+    for (size_t i = 0; i < o->count; i++) {
+        if (now_us - o->addrs[i].at_us >= VOTE_US) { /* nobody says so any more */
+            weakest = i;
+            break;
+        }
+        if (is_weaker(&o->addrs[i], &o->addrs[weakest]))
+            weakest = i;
+    }
+    o->addrs[weakest] = o->addrs[--o->count];
+}
+
+static struct observed_addr *addr_get(struct observed *o, const struct net_addr *at,
+                                      uint64_t now_us)
 {
     struct observed_addr fresh = {.at = *at};
     for (size_t i = 0; i < o->count; i++)
@@ -40,7 +54,7 @@ static struct observed_addr *addr_get(struct observed *o, const struct net_addr 
     if (multiaddr_from_net(at, &fresh.addr) != 0)
         return NULL;
     if (o->count == LIMIT_OBSERVED)
-        drop_oldest(o);
+        drop_weakest(o, now_us);
     o->addrs[o->count] = fresh;
     return &o->addrs[o->count++];
 }
@@ -65,7 +79,7 @@ void observed_note(struct observed *o, const struct net_addr *at, const struct n
     bool is_ip = (at->kind == NET_IP4 || at->kind == NET_IP6) && at->port != 0;
     if (!is_ip || net_addr_is_any(at) || (is_local(by) && !is_local(at)))
         return;
-    struct observed_addr *a = addr_get(o, at);
+    struct observed_addr *a = addr_get(o, at, now_us);
     if (!a)
         return;
     net_of(by, net);

@@ -17,6 +17,7 @@ struct punch {
     struct p2p_host *host;
     struct p2p_watch watch;
     struct list runs;
+    struct rates rates; /* of peers that ask us: each question is dials where they please */
     struct punch_view view;
 };
 
@@ -326,11 +327,13 @@ static void asked(void *ctx, struct stream *s, const struct peer_id *peer)
 {
     struct punch *p = ctx;
     struct run *old = run_of(p, peer);
-    if (old && !old->machine.is_b) { /* its next attempt */
+    bool may = p2p_stream_is_relayed(s) &&
+               rates_take(&p->rates, peer_id_bytes(peer), sched_now(p->host->sched));
+    if (may && old && !old->machine.is_b) { /* its next attempt */
         run_free(old);
         old = NULL;
     }
-    if (old || p->view.running >= LIMIT_PUNCHES || !p2p_stream_is_relayed(s)) {
+    if (!may || old || p->view.running >= LIMIT_PUNCHES) {
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
         return;
@@ -396,6 +399,7 @@ struct punch *punch_new(struct p2p_host *h)
         return NULL;
     }
     list_init(&p->runs);
+    rates_init(&p->rates, LIMIT_PUNCH_RATE, LIMIT_PUNCH_BURST, LIMIT_PUNCH_RATED, rng_u64(h->rng));
     p->watch = (struct p2p_watch){.identified = identified, .disconnected = disconnected};
     p2p_host_watch(h, &p->watch);
     return p;
@@ -407,6 +411,7 @@ void punch_free(struct punch *p)
     p2p_host_unwatch(&p->watch);
     while (!list_is_empty(&p->runs))
         run_free(LIST_ENTRY(p->runs.next, struct run, link));
+    rates_fini(&p->rates);
     free(p);
 }
 

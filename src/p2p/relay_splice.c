@@ -87,7 +87,8 @@ static int move(struct relay_splice *sp, int way)
     size_t allowed = relay_circuit_allow(sp->circuit, way, sizeof chunk, now);
     if (allowed == 0) {
         stream_want_read(e->s, false);
-        wait_until(sp, relay_circuit_again(sp->circuit, now));
+        if (!relay_circuit_is_over(sp->circuit, now)) /* else only what is in hand is waited for */
+            wait_until(sp, relay_circuit_again(sp->circuit, now));
         return 0;
     }
     ssize_t n = stream_read(e->s, chunk, allowed);
@@ -114,8 +115,10 @@ static void pump(struct relay_splice *sp, int way)
         r = move(sp, way);
     if (sp->is_over)
         return;
-    if (r == 1)
+    if (r == 1) { /* another turn: there may be nothing more to read, and the last of it in hand */
         stream_want_read(sp->end[way].s, !sp->end[way].has_ended);
+        stream_want_write(sp->end[1 - way].s, true);
+    }
     bool is_dry = buf_len(&sp->end[0].held) + buf_len(&sp->end[1].held) == 0;
     if (r < 0)
         end_it(sp, true);

@@ -220,6 +220,11 @@ static void addresses_know_their_kind(void **state)
     assert_int_equal(net_addr_parse_ip("", 1, &a), E_MALFORMED);
     assert_int_equal(net_addr_parse_ip("0.0.0.0", 1, &a), 0);
     assert_true(net_addr_is_any(&a));
+    assert_int_equal(net_addr_parse_ip("::ffff:0.0.0.0", 1, &a),
+                     0); /* connects to this machine as well */
+    assert_true(net_addr_is_any(&a));
+    assert_int_equal(net_addr_parse_ip("::ffff:1.2.3.4", 1, &a), 0);
+    assert_false(net_addr_is_any(&a));
     uint8_t g[8], h[8];
     net_addr_parse_ip("2001:db8:0:100::1", 1, &a);
     assert_int_equal(net_addr_group(&a, g), 7);

@@ -304,6 +304,38 @@ static void nonsense_ends_it(void **state)
     relays_fini(&r);
 }
 
+/* Each question is eight dials at addresses of the asker's choice: there is an end to them. */
+static void who_asks_without_end_is_refused(void **state)
+{
+    enum { ASKED = 5 * LIMIT_PUNCH_BURST };
+    struct relays r;
+    struct multiaddr m;
+    struct asked *a = mem_array(ASKED + 1, sizeof *a);
+    relays_init(&r, 27, true, 1);
+    struct punch *p = punch_new(r.h.m[CONSUMER].host);
+    ask_echo_at(&a[ASKED], &r.h.m[CONSUMER], &r.h.m[PROVIDER],
+                relayed_addr(&r, FIRST, PROVIDER, &m), 1000);
+    hosts_run(&r.h, S);
+    assert_true(a[ASKED].client.is_complete);
+    for (int i = 0; i < ASKED; i++) {
+        ask_echo(&a[i], &r.h.m[PROVIDER], &r.h.m[CONSUMER], DCUTR_PROTOCOL, 4);
+        hosts_run(&r.h, 100 * MS);
+    }
+    assert_in_range(punch_look(p).begun, LIMIT_PUNCH_BURST, LIMIT_PUNCH_BURST + 1);
+    hosts_run(&r.h, 5 * 60 * S);
+    uint64_t before = punch_look(p).begun;
+    ask_echo_at(&a[0], &r.h.m[CONSUMER], &r.h.m[PROVIDER], relayed_addr(&r, FIRST, PROVIDER, &m),
+                10);
+    hosts_run(&r.h, S);
+    ask_echo(&a[1], &r.h.m[PROVIDER], &r.h.m[CONSUMER], DCUTR_PROTOCOL, 4);
+    hosts_run(&r.h, S);
+    assert_int_equal(punch_look(p).begun, before + 1); /* and later it may try again */
+    assert_int_equal(punch_look(p).running, 0);
+    punch_free(p);
+    relays_fini(&r);
+    free(a);
+}
+
 /* Over a direct connection there is nothing to do for it, whoever asks. */
 static void over_a_direct_connection_it_is_refused(void **state)
 {
@@ -410,6 +442,7 @@ int main(void)
         cmocka_unit_test(where_it_cannot_be_done_the_relay_stays),
         cmocka_unit_test(a_relay_that_dies_meanwhile),
         cmocka_unit_test(nonsense_ends_it),
+        cmocka_unit_test(who_asks_without_end_is_refused),
         cmocka_unit_test(over_a_direct_connection_it_is_refused),
         cmocka_unit_test(who_meets_a_dialler_tries_from_another_port),
         cmocka_unit_test(near_ones_are_dialled_from_any_port),

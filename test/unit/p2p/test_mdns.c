@@ -552,6 +552,8 @@ static void poisoned_addresses_are_dropped(void **state)
     }
     assert_int_equal(map_count(&d->m.peers), 0);
     /* Its own public source, our /64, our /16: on a LAN all may be. A private one of elsewhere (a VPN's) not. */
+    struct net_addr ours[3] = {net("192.168.1.2"), net("2001:db8:1::2"), net("203.0.113.2")};
+    assert_int_equal(mdns_link_up(&d->m, LINK, ours, 3), 0);
     peer_says(d,
               &(struct says){.who = 1,
                              .ttl_s = 120,
@@ -619,6 +621,58 @@ static void sources_do_not_unsay_each_other(void **state)
     for (size_t i = 0; i < peer_of(d, 1)->addr_count; i++)
         is_there |= bytes_eq(multiaddr_bytes(&real), multiaddr_bytes(&peer_of(d, 1)->addrs[i]));
     assert_true(is_there);
+}
+
+static bool has_address(struct desk *d, unsigned who, const char *text)
+{
+    struct multiaddr want;
+    const struct mdns_peer *p = peer_of(d, who);
+    assert_int_equal(multiaddr_parse(bytes_str(text), &want), 0);
+    for (size_t i = 0; p && i < p->addr_count; i++)
+        if (bytes_eq(multiaddr_bytes(&want), multiaddr_bytes(&p->addrs[i])))
+            return true;
+    return false;
+}
+
+/* … nor by saying it twice, nor by its goodbye, nor by a short life. */
+static void a_liar_who_insists_does_not_take_over_who_was_met(void **state)
+{
+    struct desk *d = *state;
+    struct says v = {.who = 1, .ttl_s = 4000, .addrs = {"/ip4/192.168.1.9/tcp/8000"}};
+    struct says lie = {.who = 1, .ttl_s = 2, .addrs = {"/ip4/192.168.1.66/tcp/22"}};
+    struct peer_id id = id_of(1);
+    peer_says(d, &v, "192.168.1.9");
+    mdns_met(&d->m, &id);
+    for (int i = 0; i < 3; i++)
+        peer_says(d, &lie, "192.168.1.66");
+    assert_true(has_address(d, 1, "/ip4/192.168.1.9/tcp/8000"));
+    lie.ttl_s = 0;
+    peer_says(d, &lie, "192.168.1.66");
+    run_to(d, d->sched.now_us + 60 * US_PER_S);
+    assert_true(has_address(d, 1, "/ip4/192.168.1.9/tcp/8000"));
+    v.ttl_s = 0; /* its own goodbye counts */
+    peer_says(d, &v, "192.168.1.9");
+    run_to(d, d->sched.now_us + 2 * US_PER_S);
+    assert_null(peer_of(d, 1));
+}
+
+/* The socket takes what is sent to our address from anywhere; only a LAN speaks mDNS (RFC 6762 §11). */
+static void what_comes_from_elsewhere_is_not_heard(void **state)
+{
+    struct desk *d = *state;
+    peer_says(d, &(struct says){.who = 1, .ttl_s = 120, .addrs = {"/ip4/203.0.113.7/tcp/25"}},
+              "203.0.113.7");
+    peer_says(d, &(struct says){.who = 2, .ttl_s = 120, .addrs = {"/ip6/2001:db8:2::9/tcp/25"}},
+              "2001:db8:2::9");
+    assert_int_equal(map_count(&d->m.peers), 0);
+    assert_int_equal(d->m.counts.refused_far, 2);
+    struct net_addr at[2] = {net("203.0.113.2"), net("2001:db8:1::2")};
+    assert_int_equal(mdns_link_up(&d->m, LINK, at, 2), 0); /* a LAN of public addresses */
+    peer_says(d, &(struct says){.who = 1, .ttl_s = 120, .addrs = {"/ip4/203.0.113.7/tcp/1"}},
+              "203.0.113.7");
+    peer_says(d, &(struct says){.who = 3, .ttl_s = 120, .addrs = {"/ip6/2001:db8:1::9/tcp/1"}},
+              "2001:db8:1::9");
+    assert_int_equal(map_count(&d->m.peers), 2);
 }
 
 static void ten_thousand_fake_peers(void **state)
@@ -896,6 +950,8 @@ int main(void)
         CASE(names_that_are_not_the_texts_owner),
         CASE(ourselves_are_nobody),
         CASE(sources_do_not_unsay_each_other),
+        CASE(a_liar_who_insists_does_not_take_over_who_was_met),
+        CASE(what_comes_from_elsewhere_is_not_heard),
         CASE(ten_thousand_fake_peers),
         CASE(one_address_tells_of_few),
         CASE(one_peer_has_few_addresses),

@@ -43,6 +43,24 @@ static void four_networks_make_a_candidate(void **state)
     assert_false(observed_is_candidate(&o, 1, now));
 }
 
+/* One observer with many tales does not make us forget what several agree on. */
+static void a_liar_does_not_push_out_what_others_agree_on(void **state)
+{
+    struct observed o = {0};
+    char at[32];
+    note(&o, "203.0.113.5", "8.8.4.4", 1);
+    note(&o, "203.0.113.5", "9.9.9.9", 2);
+    for (int i = 1; i <= 3 * LIMIT_OBSERVED; i++) {
+        snprintf(at, sizeof at, "198.51.100.%d", i);
+        note(&o, at, "1.2.3.4", 100 + (uint64_t)i);
+    }
+    assert_int_equal(o.count, LIMIT_OBSERVED);
+    size_t most = 0;
+    for (size_t i = 0; i < o.count; i++)
+        most = observed_votes(&o, i, 500) > most ? observed_votes(&o, i, 500) : most;
+    assert_int_equal(most, 2);
+}
+
 static void neighbours_know_nothing_of_the_world(void **state)
 {
     struct observed o = {0};
@@ -81,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(four_networks_make_a_candidate),
+        cmocka_unit_test(a_liar_does_not_push_out_what_others_agree_on),
         cmocka_unit_test(neighbours_know_nothing_of_the_world),
         cmocka_unit_test(the_book_is_bounded),
     };

@@ -106,6 +106,27 @@ static void nothing_is_read_that_cannot_be_written(void **state)
     bench_fini(&t);
 }
 
+/* What arrives may be just what one turn takes: its last piece, or its end, waits for nothing. */
+static void whatever_comes_at_once_passes_at_once(void **state)
+{
+    static uint8_t data[10 * 16384];
+    struct relay_server_cfg cfg = relay_server_cfg_default();
+    cfg.limit = (struct relay_limit){0};
+    for (size_t n = 15 * 1024; n <= sizeof data; n += 1024)
+        for (int ends = 0; ends < 2; ends++) {
+            struct bench t;
+            bench_init(&t, &cfg);
+            fake_feed(t.a, data, n);
+            if (ends)
+                fake_eof(t.a);
+            fake_world_run(&t.world);
+            assert_int_equal(fake_sent_len(t.b), n);
+            assert_int_equal(t.b->is_finished, ends);
+            relay_splice_abort(&t.splice);
+            bench_fini(&t);
+        }
+}
+
 static void an_end_waits_for_what_is_held(void **state)
 {
     struct bench t;
@@ -147,6 +168,26 @@ static void bytes_are_cut_at_the_limit(void **state)
     assert_int_equal(fake_sent_len(t.b), LIMIT_RELAY_DATA);
     assert_int_equal(t.over, 1);
     assert_true(t.a->is_reset && t.b->is_reset);
+    assert_int_equal(t.book.counts.cut, 1);
+    bench_fini(&t);
+}
+
+/* Over, but one side takes nothing of what is in hand: it is waited for, not spun on, and not for ever. */
+static void who_takes_nothing_at_the_limit_costs_nothing(void **state)
+{
+    static uint8_t data[LIMIT_RELAY_DATA];
+    struct bench t;
+    bench_init(&t, NULL);
+    t.a->window = 0;
+    fake_feed_str(t.b, "never read");
+    fake_world_run(&t.world);
+    fake_feed(t.a, data, sizeof data);
+    fake_world_run(&t.world);
+    assert_int_equal(fake_sent_len(t.b), LIMIT_RELAY_DATA);
+    assert_int_equal(t.over, 0);
+    assert_true(sched_deadline(&t.world.sched) >= t.world.sched.now_us + 60 * US_PER_S);
+    fake_world_advance(&t.world, 121 * US_PER_S);
+    assert_int_equal(t.over, 1);
     assert_int_equal(t.book.counts.cut, 1);
     bench_fini(&t);
 }
@@ -204,9 +245,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_and_ends_pass_both_ways),
         cmocka_unit_test(nothing_is_read_that_cannot_be_written),
+        cmocka_unit_test(whatever_comes_at_once_passes_at_once),
         cmocka_unit_test(an_end_waits_for_what_is_held),
         cmocka_unit_test(a_break_breaks_the_other),
         cmocka_unit_test(bytes_are_cut_at_the_limit),
+        cmocka_unit_test(who_takes_nothing_at_the_limit_costs_nothing),
         cmocka_unit_test(time_is_cut_at_the_limit),
         cmocka_unit_test(where_nothing_passes_it_ends),
         cmocka_unit_test(bandwidth_slows_and_does_not_stall),
