@@ -129,6 +129,8 @@
 #define LIMIT_RELAY_IDLE_S            300        /* a circuit on which nothing passes */
 #define LIMIT_RELAY_RATED             4096       /* peers, and groups, whose rate is remembered */
 #define LIMIT_RELAY_HANDSHAKES        256        /* hop and stop exchanges under way */
+#define LIMIT_RELAY_HANDSHAKES_PEER   64         /* of hop, asked by one peer */
+#define LIMIT_RELAY_UNINVITED         32         /* of stop, by peers that hold no place for us */
 #define LIMIT_PUNCH_ADDRS             8          /* addresses dialled in one hole punch */
 #define LIMIT_PUNCHES                 64         /* hole punches under way */
 #define LIMIT_PUNCH_RATE              (1.0 / 30) /* … a second that one peer may ask us for … */

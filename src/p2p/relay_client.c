@@ -39,6 +39,7 @@ struct arrival {
     struct relay_client *client;
     struct list link;
     struct peer_id relay;
+    bool is_uninvited; /* of no relay of ours: it will be refused, in words */
     struct stream *s;
     struct timer timer;
     struct message_read in;
@@ -50,7 +51,7 @@ struct relay_client {
     struct relay_choice choice;
     struct p2p_watch watch;
     struct list places, reservations, arrivals;
-    uint32_t arrival_count;
+    uint32_t arrival_count, uninvited_count;
     struct timer timer;
     struct task task;
 };
@@ -342,6 +343,7 @@ static void arrival_free(struct arrival *a)
     if (a->s)
         stream_close(a->s);
     a->client->arrival_count--;
+    a->client->uninvited_count -= a->is_uninvited;
     list_remove(&a->link);
     free(a);
 }
@@ -414,7 +416,9 @@ static void stop_timer(struct timer *t)
 static void arrived(void *ctx, struct stream *s, const struct peer_id *relay)
 {
     struct relay_client *c = ctx;
-    if (c->arrival_count >= LIMIT_RELAY_HANDSHAKES || p2p_stream_is_relayed(s)) {
+    bool is_uninvited = !place_of(c, relay);
+    if (c->arrival_count >= LIMIT_RELAY_HANDSHAKES || p2p_stream_is_relayed(s) ||
+        (is_uninvited && c->uninvited_count >= LIMIT_RELAY_UNINVITED)) {
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
         return;
@@ -423,7 +427,9 @@ static void arrived(void *ctx, struct stream *s, const struct peer_id *relay)
     a->client = c;
     a->relay = *relay;
     a->s = s;
+    a->is_uninvited = is_uninvited;
     c->arrival_count++;
+    c->uninvited_count += is_uninvited;
     list_append(&c->arrivals, &a->link);
     message_read_init(&a->in);
     timer_init(&a->timer, stop_timer);

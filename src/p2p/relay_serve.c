@@ -348,10 +348,20 @@ static void too_slow(struct timer *t)
         call_abort(c);
 }
 
+static bool is_busy(const struct relay_serve *s, const struct peer_id *peer)
+{
+    uint32_t n = 0;
+    LIST_FOREACH ((struct list *)&s->calls, it) {
+        const struct relay_call *c = LIST_ENTRY(it, struct relay_call, link);
+        n += !c->is_spliced && peer_id_eq(&c->from, peer);
+    }
+    return s->handshakes >= LIMIT_RELAY_HANDSHAKES || n >= LIMIT_RELAY_HANDSHAKES_PEER;
+}
+
 static void asked(void *ctx, struct stream *st, const struct peer_id *peer)
 {
     struct relay_serve *s = ctx;
-    if (s->handshakes >= LIMIT_RELAY_HANDSHAKES) {
+    if (is_busy(s, peer)) {
         stream_reset(st, STREAM_REFUSED);
         stream_close(st);
         return;

@@ -331,28 +331,75 @@ static void a_circuit_nobody_asked_for_is_refused(void **state)
     relays_fini(&r);
 }
 
+/* `n` streams of each of these machines to the relay or provider `to`, that say nothing; how many were refused. */
+static int half_say(struct relays *r, struct raw *w, int n, int first, int last, int to,
+                    const char *protocol)
+{
+    int refused = 0, count = 0;
+    for (int from = first; from <= last; from++) {
+        relays_connect(r, from, to);
+        for (int i = 0; i < n; i++)
+            raw_send(&w[count++], &r->h.m[from], &r->h.m[to], protocol, (struct bytes){0});
+    }
+    hosts_run(&r->h, 3 * US_PER_S);
+    for (int i = 0; i < count; i++)
+        refused += w[i].over;
+    return refused;
+}
+
+static void end_all(struct raw *w, int n)
+{
+    for (int i = 0; i < n; i++)
+        raw_end(&w[i]);
+}
+
+/* One that says half of many questions stands in nobody's way; nor do many. */
 static void too_many_half_said_questions_are_refused(void **state)
 {
-    enum { ASKED = LIMIT_RELAY_HANDSHAKES + 20 };
+    enum { ASKED = LIMIT_RELAY_HANDSHAKES_PEER + 20 };
+    struct raw *w = mem_array(5 * ASKED, sizeof *w), again;
     struct relays r;
-    struct raw *w = mem_array(ASKED, sizeof *w);
     relays_init(&r, 11, true, 0);
-    relays_connect(&r, CONSUMER, FIRST);
-    for (int i = 0; i < ASKED; i++)
-        raw_send(&w[i], &r.h.m[CONSUMER], &r.h.m[FIRST], RELAY_HOP, (struct bytes){0});
-    hosts_run(&r.h, 5 * US_PER_S);
-    int refused = 0;
-    for (int i = 0; i < ASKED; i++)
-        refused += w[i].over;
-    assert_int_equal(refused, 20);
-    for (int i = 0; i < ASKED; i++)
-        raw_end(&w[i]);
+    assert_int_equal(half_say(&r, w, ASKED, CONSUMER, CONSUMER, FIRST, RELAY_HOP), 20);
+    raw_send(&again, &r.h.m[SECOND], &r.h.m[FIRST], RELAY_HOP, BYTES_LIT("\x02\x08\x00"));
     hosts_run(&r.h, US_PER_S);
-    struct raw again;
+    assert_true(again.n > 10); /* a reservation: others are served meanwhile */
+    raw_end(&again);
+    end_all(w, ASKED);
+    hosts_run(&r.h, 11 * US_PER_S);
+    int refused =
+        half_say(&r, w, LIMIT_RELAY_HANDSHAKES_PEER, PROVIDER, SECOND + 2, FIRST, RELAY_HOP);
+    assert_int_equal(refused, 5 * LIMIT_RELAY_HANDSHAKES_PEER - LIMIT_RELAY_HANDSHAKES);
+    end_all(w, 5 * LIMIT_RELAY_HANDSHAKES_PEER);
+    hosts_run(&r.h, US_PER_S);
     raw_send(&again, &r.h.m[CONSUMER], &r.h.m[FIRST], RELAY_HOP, BYTES_LIT("\x02\x08\x00"));
     hosts_run(&r.h, US_PER_S);
-    assert_true(again.n > 10); /* a reservation: there is room again */
+    assert_true(again.n > 10); /* there is room again */
     raw_end(&again);
+    free(w);
+    relays_fini(&r);
+}
+
+/* Who is no relay of ours does not keep the circuits of those that are from arriving. */
+static void strangers_do_not_stop_circuits(void **state)
+{
+    enum { ASKED = LIMIT_RELAY_HANDSHAKES };
+    struct raw *w = mem_array(ASKED, sizeof *w);
+    struct relays r;
+    struct asked a;
+    struct multiaddr m;
+    relays_init(&r, 14, true, 1);
+    assert_int_equal(half_say(&r, w, ASKED, SECOND, SECOND, PROVIDER, RELAY_STOP),
+                     ASKED - LIMIT_RELAY_UNINVITED);
+    ask_echo_at(&a, &r.h.m[CONSUMER], &r.h.m[PROVIDER], relayed_addr(&r, FIRST, PROVIDER, &m),
+                1000);
+    hosts_run(&r.h, 2 * US_PER_S);
+    assert_true(a.client.is_complete);
+    hosts_run(&r.h, 11 * US_PER_S); /* their time is over */
+    end_all(w, ASKED);
+    assert_int_equal(half_say(&r, w, LIMIT_RELAY_UNINVITED, SECOND, SECOND, PROVIDER, RELAY_STOP),
+                     0);
+    end_all(w, LIMIT_RELAY_UNINVITED);
     free(w);
     relays_fini(&r);
 }
@@ -489,6 +536,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_answered_and_forgotten),
         cmocka_unit_test(a_circuit_nobody_asked_for_is_refused),
         cmocka_unit_test(too_many_half_said_questions_are_refused),
+        cmocka_unit_test(strangers_do_not_stop_circuits),
         cmocka_unit_test(relays_that_lie_end_the_dial_soon),
         cmocka_unit_test(a_target_that_does_not_answer_ends_in_time),
         cmocka_unit_test(no_relay_over_a_relay),
