@@ -88,8 +88,8 @@ static void give_up(struct host_dial *d, int err)
     const char *why = err == E_NOT_FOUND ? "no address of the peer is known"
                       : d->why[0]        ? d->why
                                          : err_text(err);
+    end(d); /* first: who asks again from its answer begins a dial of its own */
     answer_all(d, err, d->has_peer ? &d->peer : NULL, why);
-    end(d);
 }
 
 /* --- names --- */
@@ -197,8 +197,8 @@ static struct host_dial *find_dial(struct p2p_host *h, const struct peer_id *pee
 
 static void won(struct host_dial *d, struct conn *c)
 {
-    answer_all(d, 0, &c->peer, "");
     end(d);
+    answer_all(d, 0, &c->peer, "");
 }
 
 void host_dial_conn_opened(struct p2p_host *h, struct conn *c)

@@ -57,6 +57,48 @@ static void a_wrong_id_is_an_error_that_names_both(void **state)
     hosts_fini(&h);
 }
 
+/* A request that fails and is made again from inside its answer, as whoever tries once more does. */
+struct stubborn {
+    struct p2p_connect connect;
+    struct machine *from;
+    struct bytes at;
+    struct peer_id to;
+    int done;
+    uint64_t done_us;
+};
+
+static void try_once_more(struct p2p_connect *r, int err, const struct peer_id *peer,
+                          const char *why)
+{
+    struct stubborn *a = CONTAINER_OF(r, struct stubborn, connect);
+    assert_int_equal(err, E_REFUSED);
+    a->done_us = sched_now(loop_sched(a->from->loop));
+    if (++a->done > 1)
+        return;
+    a->connect = (struct p2p_connect){
+        .peer = &a->to, .addrs = &a->at, .addr_count = 1, .is_urgent = true, .done = try_once_more};
+    p2p_host_connect(a->from->host, &a->connect);
+}
+
+static void who_tries_again_from_the_answer_is_answered(void **state)
+{
+    struct hosts h;
+    struct multiaddr nobody;
+    hosts_init(&h, 8, 2);
+    struct stubborn a = {.from = &h.m[0], .to = h.m[1].key.id};
+    assert_int_equal(multiaddr_parse(BYTES_LIT("/ip4/10.0.0.2/tcp/9"), &nobody), 0);
+    a.at = multiaddr_bytes(&nobody);
+    a.connect =
+        (struct p2p_connect){.peer = &a.to, .addrs = &a.at, .addr_count = 1, .done = try_once_more};
+    uint64_t begun_us = sched_now(loop_sched(h.m[0].loop));
+    p2p_host_connect(h.m[0].host, &a.connect);
+    hosts_run(&h, 40 * US_PER_S);
+    assert_int_equal(a.done, 2);
+    assert_true(a.done_us < begun_us + US_PER_S);
+    assert_null(p2p_host_check(h.m[0].host));
+    hosts_fini(&h);
+}
+
 static void nobody_there_is_said_soon_and_not_asked_again_at_once(void **state)
 {
     struct hosts h;
@@ -521,6 +563,7 @@ int main(void)
         cmocka_unit_test(two_hosts_connect_and_identify),
         cmocka_unit_test(an_address_without_an_id_says_who_is_there),
         cmocka_unit_test(a_wrong_id_is_an_error_that_names_both),
+        cmocka_unit_test(who_tries_again_from_the_answer_is_answered),
         cmocka_unit_test(nobody_there_is_said_soon_and_not_asked_again_at_once),
         cmocka_unit_test(many_waiters_share_one_dial),
         cmocka_unit_test(sixty_four_streams_of_a_mebibyte),
