@@ -296,6 +296,14 @@ static bool is_event_stream(struct bytes type)
     return bytes_eq_nocase(bytes_first(type, 17), BYTES_LIT("text/event-stream"));
 }
 
+/* Nodes answer in JSON. What a stranger calls a page is not handed out under our address as one. */
+static bool is_json(struct bytes type)
+{
+    static const struct bytes json = BYTES_LIT("application/json");
+    return bytes_eq_nocase(bytes_first(type, json.n), json) &&
+           (type.n == json.n || type.p[json.n] == ';' || type.p[json.n] == ' ');
+}
+
 /* A whole reply where a stream was asked for, or the other way round. */
 static void wrong_kind(struct attempt *a)
 {
@@ -308,6 +316,14 @@ static void wrong_kind(struct attempt *a)
     fail(a, &f);
 }
 
+static void no_json(struct attempt *a)
+{
+    struct failure f;
+    failure_set(&f, 502, "bad_response", "%s answered something else than JSON", who_of(a));
+    f.can_try_another = f.is_provider_fault = true;
+    fail(a, &f);
+}
+
 static void reply_end(struct attempt *a)
 {
     struct bytes body = buf_view(&a->reply), type = bytes_str(a->content_type);
@@ -315,7 +331,9 @@ static void reply_end(struct attempt *a)
     if (a->filter) {
         buf_clear(&a->scratch);
         switch (a->filter->ops->reply(a->filter, &status, type, body, &a->scratch)) {
-        case FILTER_RELAY:
+        case FILTER_RELAY: /* it was read as JSON, whatever the backend calls it */
+            if (!is_json(type) && !is_event_stream(type))
+                type = BYTES_LIT("application/json");
             break;
         case FILTER_REPLACE:
         case FILTER_DONE:
@@ -335,6 +353,10 @@ static void reply_end(struct attempt *a)
     }
     if (a->req.is_stream || is_event_stream(type)) {
         wrong_kind(a);
+        return;
+    }
+    if (!a->filter && !is_json(type)) {
+        no_json(a);
         return;
     }
     tell_usage(a);

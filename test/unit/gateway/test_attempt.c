@@ -28,6 +28,7 @@ try {
     struct buf got;
     struct failure failure;
     int status;
+    char type[64]; /* of the reply */
 };
 
 static bool got(struct try *t, const char *text)
@@ -151,6 +152,7 @@ static void on_reply(void *ctx, int status, struct bytes type, struct bytes body
     t->a = NULL;
     t->replies++;
     t->status = status;
+    snprintf(t->type, sizeof t->type, "%.*s", BYTES_FMT(type));
     buf_append_bytes(&t->got, body);
 }
 
@@ -316,6 +318,18 @@ static void errors_of_backends_keep_their_status_and_sentence(void **state)
     assert_over(t, 1);
 }
 
+/* Other nodes take JSON alone; a backend may call it what it likes. */
+static void a_backend_s_json_is_called_json(void **state)
+{
+    struct try *t = *state;
+    start(t, false);
+    ready(t, true);
+    says(t, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}");
+    assert_int_equal(t->replies, 1);
+    assert_string_equal(t->type, "application/json");
+    assert_over(t, 1);
+}
+
 static void a_reply_over_its_limit_is_refused(void **state)
 {
     struct try *t = *state;
@@ -443,6 +457,7 @@ int main(void)
         T(an_event_without_its_empty_line_counts),
         T(an_event_that_never_ends_is_refused),
         T(errors_of_backends_keep_their_status_and_sentence),
+        T(a_backend_s_json_is_called_json),
         T(a_reply_over_its_limit_is_refused),
         T(cancelling_from_inside_is_safe),
         T(cancelling_before_the_way_is_ready),

@@ -121,6 +121,22 @@ static void a_reply_of_the_wrong_kind_is_not_passed_on(void **state)
     assert_true(app_got(c, "HTTP/1.1 502 ") && app_got(c, "bad_response"));
 }
 
+/* A page under our address would be of our origin. */
+static void a_page_of_a_provider_is_not_passed_on(void **state)
+{
+    struct app *a = *state;
+    app_offer(a, 1, "m");
+    struct fake_stream *c = app_ask(a, ASK_PLAIN);
+    app_says(a, app_give(a, 0),
+             "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\n<h1/>");
+    assert_true(app_got(c, "HTTP/1.1 502 ") && app_got(c, "bad_response") && !app_got(c, "<h1"));
+    c = app_ask(a, ASK_PLAIN);
+    app_says(a, app_give(a, 1),
+             "HTTP/1.1 200 OK\r\ncontent-type: Application/JSON; charset=utf-8\r\n"
+             "content-length: 2\r\n\r\n{}");
+    assert_true(app_got(c, "HTTP/1.1 200 "));
+}
+
 static void an_answer_over_the_limit_is_refused(void **state)
 {
     struct app *a = *state;
@@ -553,6 +569,7 @@ int main(void)
         T(done_without_a_finish_reason_is_a_failure),
         T(a_plain_answer_comes_whole),
         T(a_reply_of_the_wrong_kind_is_not_passed_on),
+        T(a_page_of_a_provider_is_not_passed_on),
         T(an_answer_over_the_limit_is_refused),
         T(a_large_reply_goes_as_the_client_takes_it),
         T(a_failure_before_the_first_event_is_taken_over),
