@@ -18,7 +18,11 @@
 #define CIRCUIT_US  (10 * US_PER_S) /* a new circuit instead of one that was cut */
 #define CIRCUITS_US (5 * US_PER_S)  /* and not more often */
 
-enum { EMPTY_MAX = 16 }; /* feeds of peers that offer nothing, and might begin to */
+enum {
+    EMPTY_MAX = 16, /* feeds of peers that offer nothing, and might begin to */
+    BAD_TOLD =
+        3, /* bad offers of one feed that the log hears of; a peer can send a thousand a second */
+};
 
 struct feed {
     struct feeds *f;
@@ -29,7 +33,7 @@ struct feed {
     struct http_call *call;
     struct sse sse;
     struct timer retry;
-    unsigned failures;
+    unsigned failures, bad;
     uint64_t since_us;
     /* over a circuit that its relay cuts after two minutes: */
     bool is_limited, is_reconnecting;
@@ -130,9 +134,10 @@ static void take_event(struct feed *w, const struct sse_item *item)
     const struct json *root = json_root(doc);
     if (bytes_eq_str(item->name, "offer")) {
         int err = take_offer(w, root);
-        if (err)
-            TRACE(NODE, WARN, "offer of %s is not good: %s -> ignored",
-                  peer_id_short(&w->peer, who), err_text(err));
+        if (err && w->bad++ < BAD_TOLD)
+            TRACE(NODE, WARN, "offer of %s is not good: %s -> ignored%s",
+                  peer_id_short(&w->peer, who), err_text(err),
+                  w->bad == BAD_TOLD ? ", as are more of them" : "");
     } else if (bytes_eq_str(item->name, "load")) {
         take_load(w, root);
     } else if (bytes_eq_str(item->name, "withdraw")) {
@@ -251,6 +256,7 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
     };
     sse_fini(&w->sse);
     sse_init(&w->sse, 2 * LIMIT_OFFER);
+    w->bad = 0;
     w->call = http_call_open(w->f->client, s, &req, &call_events, w, &err);
     if (!w->call)
         again(w, err);

@@ -7,6 +7,7 @@
  */
 #include "node_world.h"
 
+#include "base/trace.h"
 #include "node/hello.h"
 #include "p2p/host_impl.h"
 #include "trickle.h"
@@ -318,6 +319,29 @@ static void a_peer_that_trickles_does_not_hold_the_doctor(void **state)
     world_fini(&k.w);
 }
 
+static void count_line(void *ctx, enum trace_room room, enum trace_level level, const char *line)
+{
+    *(unsigned *)ctx += strstr(line, "is not good") != NULL;
+}
+
+/* A stranger that sends nothing but bad offers does not fill the log with them. */
+static void bad_offers_do_not_fill_the_log(void **state)
+{
+    struct crew k;
+    unsigned lines = 0;
+    crew_init(&k, 13, "echo:", false);
+    trickle_with(k.a->node, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+                 "event: offer\ndata: {\"offer\":\"AAAA\"}\n\n"
+                 "event: offer\ndata: {\"offer\":\"AAAA\"}\n\n");
+    feeds_refresh(&k.c->node->feeds, &k.a->node->key.id);
+    trace_set_sink(count_line, &lines);
+    run_for(&k.w, 30 * S);
+    trace_set_sink(NULL, NULL);
+    assert_in_range(lines, 1, 3);
+    trickle_end(k.a->node);
+    world_fini(&k.w);
+}
+
 /* The only provider is wedged, and a crowd asks: after the breaker's pause one request is sent to see. */
 static void a_crowd_waits_for_one_probe(void **state)
 {
@@ -413,6 +437,7 @@ int main(void)
         cmocka_unit_test(with_nobody_left_the_request_ends),
         cmocka_unit_test(a_wedged_peer_is_noticed_by_deadline_and_breaker),
         cmocka_unit_test(a_wedged_peer_leaves_the_catalogue),
+        cmocka_unit_test(bad_offers_do_not_fill_the_log),
         cmocka_unit_test(a_peer_that_trickles_does_not_hold_the_doctor),
         cmocka_unit_test(a_crowd_waits_for_one_probe),
         cmocka_unit_test(a_graceful_stop_loses_no_request),

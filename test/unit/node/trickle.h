@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A node whose answers never end: a good head, and then a space a second. No pause is long enough to be a stall. */
+/* A node whose answers never end: a good head, and then the same few bytes each second. No pause is long enough to
+ * be a stall. */
 #ifndef CONDUIT_TEST_TRICKLE_H
 #define CONDUIT_TEST_TRICKLE_H
 
@@ -16,6 +17,7 @@ static struct trickle {
     } v[TRICKLE_STREAMS];
     int count;
     struct sched *sched;
+    struct bytes head, drip;
 } trickle;
 
 static inline void trickle_nothing(void *ctx)
@@ -40,7 +42,7 @@ static inline void trickle_on_timer(struct timer *timer)
 {
     struct trickle_stream *t = CONTAINER_OF(timer, struct trickle_stream, timer);
     timer_after(trickle.sched, timer, US_PER_S);
-    (void)stream_write(t->s, BYTES_LIT(" "));
+    (void)stream_write(t->s, trickle.drip);
 }
 
 static inline void trickle_take(void *ctx, struct stream *s, const struct peer_id *peer)
@@ -55,8 +57,7 @@ static inline void trickle_take(void *ctx, struct stream *s, const struct peer_i
     stream_listen(s, &events, t);
     timer_init(&t->timer, trickle_on_timer);
     timer_after(trickle.sched, &t->timer, US_PER_S);
-    (void)stream_write(s, BYTES_LIT("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-                                    "content-length: 8000\r\n\r\n"));
+    (void)stream_write(s, trickle.head);
 }
 
 /* In place: identify goes on telling the protocol. */
@@ -70,13 +71,22 @@ static inline struct host_handler *trickle_place(struct node *n)
     return NULL;
 }
 
-static inline void trickle_begin(struct node *n)
+static inline void trickle_with(struct node *n, const char *head, const char *drip)
 {
     struct host_handler *at = trickle_place(n);
     assert_non_null(at);
-    trickle = (struct trickle){.was = *at, .sched = n->sched};
+    trickle = (struct trickle){
+        .was = *at, .sched = n->sched, .head = bytes_str(head), .drip = bytes_str(drip)};
     at->handler = trickle_take;
     at->ctx = NULL;
+}
+
+static inline void trickle_begin(struct node *n)
+{
+    trickle_with(n,
+                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+                 "content-length: 8000\r\n\r\n",
+                 " ");
 }
 
 static inline void trickle_end(struct node *n)
