@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/list.h"
+#include "base/net.h"
 #include "base/rng.h"
 #include "base/sched.h"
 #include "codec/peer_id.h"
@@ -41,6 +42,7 @@ struct dht_rpc {
     bool wants_reply;     /* false: ADD_PROVIDER; done when it is written */
     void (*sent)(struct dht_rpc *rpc);
     void (*done)(struct dht_rpc *rpc, int err, struct bytes reply);
+    struct net_addr from; /* of the answer, set by the port before done; NET_NONE: not known */
     void *port;
 };
 
@@ -53,6 +55,9 @@ struct dht_port {
     void (*cancel)(void *ctx, struct dht_rpc *rpc);
     /* May this peer be dialled at all? NULL: whoever has an address. */
     bool (*can_dial)(void *ctx, const struct dht_peer *peer);
+    /* May who answered from there know of that address of another's? Nobody out there makes us dial our own
+     * loopback or LAN. NULL: everybody may know all. */
+    bool (*is_credible)(void *ctx, struct bytes addr, const struct net_addr *from);
     /* The table is empty, and something is about to be asked: whoever is known to be a server goes to
      * dht_peer_seen. Again every half minute while it stays empty. May be NULL. */
     void (*lonely)(void *ctx);
@@ -142,7 +147,6 @@ int dht_withdraw(struct dht *d, struct bytes key);
 /* A Message from a peer at that address (NULL: not known, and not counted). Appends the reply's Message to `out`, nothing for ADD_PROVIDER. An error
  * means: reset the stream (E_MALFORMED, E_DENIED as client, E_LIMIT rate, or what is wrong with a value). */
 struct buf;
-struct net_addr;
 int dht_serve(struct dht *d, const struct peer_id *from, const struct net_addr *at,
               struct bytes message, struct buf *out);
 

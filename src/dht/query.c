@@ -156,9 +156,26 @@ static void take_value(struct dht_query *q, struct bytes value, struct dht_candi
         from->version = q->value_version;
 }
 
+/* The next one that the answer names, with those of its addresses that the answerer may know. */
+static bool next_named(struct dht_query *q, enum dht_field field, struct bytes *rest,
+                       const struct net_addr *from, struct dht_message_peer *p)
+{
+    const struct dht_port *port = &q->d->cfg.port;
+    if (!dht_message_next(field, rest, p))
+        return false;
+    if (!port->is_credible || from->kind == NET_NONE)
+        return true;
+    int n = 0;
+    for (int i = 0; i < p->peer.addr_count; i++)
+        if (port->is_credible(port->ctx, p->addrs[i], from))
+            p->addrs[n++] = p->addrs[i];
+    p->peer.addr_count = n;
+    return true;
+}
+
 /* What an answer says: who provides, who is nearer. False: the query is gone. */
 static bool take_reply(struct dht_query *q, struct dht_lookup *path, struct dht_candidate *c,
-                       const struct dht_message *m)
+                       const struct dht_message *m, const struct net_addr *from)
 {
     struct dht_message_peer p;
     int left = LIMIT_DHT_PROVIDERS;
@@ -168,11 +185,11 @@ static bool take_reply(struct dht_query *q, struct dht_lookup *path, struct dht_
         take_value(q, value, c);
     if (q->type == DHT_GET_PROVIDERS)
         for (struct bytes rest = m->whole;
-             left-- && dht_message_next(DHT_PROVIDERS, &rest, &p) && !has_enough(q);)
+             left-- && next_named(q, DHT_PROVIDERS, &rest, from, &p) && !has_enough(q);)
             if (!tell(q, &p.peer))
                 return false;
     left = LIMIT_DHT_BUCKET;
-    for (struct bytes rest = m->whole; left-- && dht_message_next(DHT_CLOSER, &rest, &p);) {
+    for (struct bytes rest = m->whole; left-- && next_named(q, DHT_CLOSER, &rest, from, &p);) {
         bool is_target = q->wants_peer && p.peer.addr_count &&
                          bytes_eq(peer_id_bytes(&p.peer.id), bytes_of(q->key, q->key_len));
         if (is_target && !tell(q, &p.peer))
@@ -228,7 +245,7 @@ static void on_answer(struct dht_ask *a, int err, struct bytes reply)
     } else {
         dht_heard_from(d, &a->rpc.peer);
         dht_lookup_answered(path, c);
-        if (!take_reply(q, path, c, &m))
+        if (!take_reply(q, path, c, &m, &a->rpc.from))
             return;
     }
     pump(q);

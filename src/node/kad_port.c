@@ -7,6 +7,7 @@
 #include "base/trace.h"
 #include "codec/sha256.h"
 #include "codec/varint.h"
+#include "p2p/addr.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,8 @@ static void call_finish(struct call *c, int err, struct bytes reply)
     struct dht_rpc *rpc = c->rpc;
     struct buf kept = c->in; /* the reply lies in it */
     buf_init(&c->in, LIMIT_DHT_MESSAGE + PREFIX);
+    if (c->s)
+        rpc->from = c->s->remote;
     call_end(c, err == 0);
     dht_rpc_done(rpc, err, reply);
     buf_fini(&kept);
@@ -381,6 +384,11 @@ static void on_addrs(struct p2p_watch *w)
     dht_provide_again(k->dht);
 }
 
+static bool is_credible(void *ctx, struct bytes addr, const struct net_addr *from)
+{
+    return p2p_addr_is_credible(addr, from);
+}
+
 static int own_addrs(void *ctx, const struct bytes **addrs)
 {
     struct kad_port *k = ctx;
@@ -396,7 +404,11 @@ int kad_port_init(struct kad_port *k, struct p2p_host *host, struct sched *sched
         .self = *p2p_host_id(host),
         .sched = sched,
         .rng = rng,
-        .port = {.ctx = k, .send = port_send, .cancel = port_cancel, .lonely = lonely},
+        .port = {.ctx = k,
+                 .send = port_send,
+                 .cancel = port_cancel,
+                 .lonely = lonely,
+                 .is_credible = is_credible},
         .is_server = true,
         .own_addrs = own_addrs,
     };

@@ -237,6 +237,48 @@ static void who_asks_too_much_is_cut_off(void **state)
     nodes_down(&n);
 }
 
+static void note_found(void *ctx, const struct dht_peer *peer)
+{
+    struct dht_peer *found = ctx;
+    assert_true(found->addr_count < 0); /* once */
+    found->addr_count = peer->addr_count;
+    if (peer->addr_count)
+        assert_true(bytes_eq(peer->addrs[0], found->addrs[0]));
+}
+
+static void note_done(void *ctx, int err)
+{
+}
+
+/* A server that names our own loopback as another's address does not make us dial it. What lies on its own
+ * network it may know. */
+static void a_server_does_not_send_us_to_ourselves(void **state)
+{
+    struct nodes n;
+    struct multiaddr m[3];
+    struct bytes addrs[3];
+    static const char *const said[] = {"/ip4/127.0.0.1/tcp/22", "/ip6/::ffff:0.0.0.0/tcp/22",
+                                       "/ip4/10.0.0.9/tcp/9"};
+    nodes_up(&n, 21);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(multiaddr_parse(bytes_str(said[i]), &m[i]), 0);
+        addrs[i] = multiaddr_bytes(&m[i]);
+    }
+    struct dht_peer bogus = {.addrs = addrs, .addr_count = 3};
+    struct key_pair key;
+    key_pair_generate(&key, &n.h.rng);
+    bogus.id = key.id;
+    dht_peer_seen(n.kad[1].dht, &bogus);
+    struct dht_peer found = {.addrs = &addrs[2], .addr_count = -1};
+    dht_find_peer(n.kad[0].dht, &bogus.id, note_found, note_done, &found);
+    hosts_run(&n.h, 5 * US_PER_S);
+    assert_int_equal(found.addr_count, 1);
+    struct known_peer *k = p2p_host_record(n.h.m[0].host, &bogus.id);
+    for (int i = 0; k && i < k->addr_count; i++)
+        assert_true(bytes_eq(bytes_of(k->addrs[i].p, k->addrs[i].n), addrs[2]));
+    nodes_down(&n);
+}
+
 static void an_empty_table_is_filled_from_connected_peers(void **state)
 {
     struct nodes n;
@@ -260,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_peer_gets_so_many_streams),
         cmocka_unit_test(a_request_has_a_minute),
         cmocka_unit_test(who_asks_too_much_is_cut_off),
+        cmocka_unit_test(a_server_does_not_send_us_to_ourselves),
         cmocka_unit_test(an_empty_table_is_filled_from_connected_peers),
     };
     return cmocka_run_group_tests_name("kad port", tests, NULL, NULL);
