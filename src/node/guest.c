@@ -13,6 +13,7 @@
 
 #define AGAIN_US  (5 * US_PER_S)
 #define ANSWER_US (15 * US_PER_S)
+#define CHECK_US  (10 * 60 * US_PER_S) /* it may have been taken back: nobody says so unasked */
 enum { ANSWER_MAX = 8192 };
 
 /* --- reading --- */
@@ -133,14 +134,22 @@ static void end_call(struct guest_invite *v)
 
 static void settle(struct guest_invite *v, enum guest_state state)
 {
+    bool is_news = v->state != state;
     v->state = state;
     v->has_failed = false;
-    feeds_refresh(v->g->feeds, &v->invite.issuer);
+    if (state == GUEST_SHOWN)
+        timer_after(v->g->sched, &v->again, CHECK_US);
+    if (is_news)
+        feeds_refresh(v->g->feeds, &v->invite.issuer);
 }
 
 static void no_answer(struct guest_invite *v, const char *what)
 {
     char who[16];
+    if (v->state == GUEST_SHOWN) { /* only looked whether it still holds */
+        timer_after(v->g->sched, &v->again, CHECK_US);
+        return;
+    }
     v->has_failed = true;
     TRACE(NODE, INFO, "invite of %s could not be shown: %s -> again in %llu s",
           peer_id_short(&v->invite.issuer, who), what, (unsigned long long)(AGAIN_US / US_PER_S));
@@ -176,13 +185,14 @@ static void on_done(void *ctx, const struct http_call_result *r)
     char who[16];
     v->call = NULL;
     timer_clear(v->g->sched, &v->again);
-    if (r->err || v->status >= 500) {
+    if (r->err || v->status >= 500 || v->status == 429) {
         no_answer(v, r->err ? err_text(r->err) : "it has trouble of its own");
     } else if (v->status != 200) {
         refused(v);
     } else {
-        TRACE(NODE, INFO, "invite '%s' of %s -> we are its guest", v->invite.name,
-              peer_id_short(&v->invite.issuer, who));
+        if (v->state != GUEST_SHOWN)
+            TRACE(NODE, INFO, "invite '%s' of %s -> we are its guest", v->invite.name,
+                  peer_id_short(&v->invite.issuer, who));
         settle(v, GUEST_SHOWN);
     }
     buf_fini(&v->answer);
@@ -226,7 +236,8 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
 
 static void show(struct guest_invite *v)
 {
-    v->state = GUEST_SHOWING;
+    if (v->state != GUEST_SHOWN)
+        v->state = GUEST_SHOWING;
     v->is_opening = true;
     v->open = (struct p2p_open){
         .peer = v->invite.issuer,

@@ -419,15 +419,18 @@ void invites_serve_revoke(void *node, struct http_exchange *x, const struct http
 
 /* --- shown by a peer --- */
 
+/* `was`: what it was a guest by until now; guests look now and then whether their invite still holds. */
 static void accept_guest(struct node *n, struct http_exchange *x, struct invite_entry *e,
-                         bool is_new)
+                         const struct invite_entry *was, bool is_new)
 {
     char id[INVITE_ID_TEXT], who[16];
     struct buf b;
     invite_id_text(e->invite.id, id);
-    TRACE(NODE, INFO, "%s shows invite %.8s '%s' -> %s", peer_id_short(&e->guest, who), id,
-          e->invite.name, is_new ? "bound to it" : "it is a guest");
-    invites_standing_changed(n, &e->guest);
+    if (e != was) {
+        TRACE(NODE, INFO, "%s shows invite %.8s '%s' -> %s", peer_id_short(&e->guest, who), id,
+              e->invite.name, is_new ? "bound to it" : "it is a guest");
+        invites_standing_changed(n, &e->guest);
+    }
     buf_init(&b, 0);
     struct json_writer w = json_write(&b);
     json_open_object(&w);
@@ -450,6 +453,7 @@ void invites_serve_show(void *node, struct http_exchange *x, const struct http_h
     memcpy(peer.b, who->id, who->id_len);
     (void)json_parse(body, BODY_MAX, &doc, NULL);
     uint64_t before = n->invites.book.bindings;
+    const struct invite_entry *was = invite_book_of(&n->invites.book, peer_id_bytes(&peer), now.s);
     int err = invite_book_show(&n->invites.book, &n->key.id, json_get_str(json_root(doc), "invite"),
                                &peer, &now, &e, &why);
     bool is_new = !err && n->invites.book.bindings != before;
@@ -462,6 +466,6 @@ void invites_serve_show(void *node, struct http_exchange *x, const struct http_h
               why.code);
         http_exchange_error(x, why.status, why.code, why.retry_after_s, "%s", why.message);
     } else {
-        accept_guest(n, x, e, is_new);
+        accept_guest(n, x, e, was, is_new);
     }
 }

@@ -268,6 +268,31 @@ static void a_revoked_guest_loses_everything_at_once(void **state)
     gateway_feed_end_peer(n->gateway, peer_id_bytes(&w.m[1].node->key.id)); /* as the route does */
     run_for(&w, 10 * S);
     assert_int_equal(catalogue_peer_count(&w.m[1].node->offers), 0);
+    run_for(&w, 700 * S); /* it looks whether its invite holds, and says what became of it */
+    assert_int_equal(w.m[1].node->guest.invites[0].state, GUEST_REFUSED);
+    assert_string_equal(w.m[1].node->guest.invites[0].why, "this invite was taken back");
+    free(text);
+    world_down(&w);
+}
+
+/* Looking changes nothing: it stays what it was, and so does its stream of offers. */
+static void a_guest_that_looks_is_not_disturbed(void **state)
+{
+    struct world w;
+    char why[64];
+    world_up(&w, 12, closed);
+    char *text = invite_from(&w.m[0], "ann", NULL);
+    struct machine *m = up(&w, 1, (const char *const[]){"join", text, NULL});
+    ask(&w, 1, "HTTP/1.1 200");
+    uint64_t changes = m->node->offers.changes;
+    for (int i = 0; i < 100; i++) {
+        run_for(&w, 15 * S);
+        assert_string_equal(guest_state_text(&m->node->guest.invites[0], why, sizeof why),
+                            "accepted");
+        assert_int_equal(catalogue_peer_count(&m->node->offers), 1);
+        assert_int_equal(gateway_watchers(w.m[0].node->gateway), 1);
+    }
+    assert_int_equal(m->node->offers.changes, changes);
     free(text);
     world_down(&w);
 }
@@ -509,6 +534,7 @@ int main(void)
         cmocka_unit_test(a_stranger_finds_nothing_there),
         cmocka_unit_test(an_invite_shown_by_another_is_refused),
         cmocka_unit_test(a_revoked_guest_loses_everything_at_once),
+        cmocka_unit_test(a_guest_that_looks_is_not_disturbed),
         cmocka_unit_test(the_limits_are_the_invites),
         cmocka_unit_test(a_guest_may_have_a_wrong_clock),
         cmocka_unit_test(what_was_used_survives_a_restart),
