@@ -26,7 +26,7 @@ struct machine {
     struct loop *loop;
     struct config cfg;
     struct node *node;
-    char dir[64];
+    char dir[64], ip[32];
     bool is_stopped;
 };
 
@@ -43,13 +43,13 @@ static inline void set(struct machine *m, const char *key, const char *value)
         fail_msg("%s", why);
 }
 
-/* The next machine, 10.0.0.N, with nothing but its directory and addresses set. */
-static inline struct machine *machine_add(struct world *w)
+/* The next machine, at `ip`, with nothing but its directory and addresses set. */
+static inline struct machine *machine_add_at(struct world *w, const char *ip)
 {
+    assert_true(w->count < MACHINES_MAX);
     struct machine *m = &w->m[w->count++];
     struct net_addr at;
-    char ip[32];
-    snprintf(ip, sizeof ip, "10.0.0.%d", w->count);
+    snprintf(m->ip, sizeof m->ip, "%s", ip);
     snprintf(m->dir, sizeof m->dir, "/tmp/conduit-world-XXXXXX");
     assert_non_null(mkdtemp(m->dir));
     assert_int_equal(net_addr_parse_ip(ip, 0, &at), 0);
@@ -60,12 +60,27 @@ static inline struct machine *machine_add(struct world *w)
     return m;
 }
 
+/* At 10.0.0.N. */
+static inline struct machine *machine_add(struct world *w)
+{
+    char ip[32];
+    snprintf(ip, sizeof ip, "10.0.0.%d", w->count + 1);
+    return machine_add_at(w, ip);
+}
+
 static inline void machine_start(struct machine *m)
 {
     static char *const no_env[] = {"HOME=/nonexistent", NULL};
     char why[CONFIG_WHY];
     if (node_start(m->loop, &m->cfg, no_env, "0.0.0", &m->node, why) != 0)
         fail_msg("%s", why);
+}
+
+/* In order; machine_start() begins it again, with what it was told before. */
+static inline void machine_off(struct machine *m)
+{
+    node_free(m->node);
+    m->node = NULL;
 }
 
 static inline void world_init(struct world *w, uint64_t seed)
@@ -129,6 +144,14 @@ static inline void client_readable(void *ctx)
 
 static inline void client_writable(void *ctx)
 {
+    struct client *c = ctx;
+    if (!buf_len(&c->out))
+        return;
+    ssize_t n = stream_write(c->s, buf_view(&c->out));
+    assert_true(n >= 0);
+    buf_consume(&c->out, (size_t)n);
+    if (buf_len(&c->out))
+        stream_want_write(c->s, true);
 }
 
 static inline void client_closed(void *ctx, int err)
@@ -148,12 +171,12 @@ static inline void client_dialled(struct loop_dial *d, int err, struct stream *s
     c->s = s;
     stream_listen(s, &client_events, c);
     stream_want_read(s, true);
-    assert_int_equal(stream_write(s, buf_view(&c->out)), buf_len(&c->out));
+    client_writable(c);
 }
 
-/* Asks the node on the same machine; what comes gathers in c->in. */
-static inline void client_ask(struct client *c, struct machine *m, const char *method,
-                              const char *path, const char *body)
+/* Asks the node on the same machine; what comes gathers in c->in. `fields`: more header lines, or "". */
+static inline void client_ask_with(struct client *c, struct machine *m, const char *method,
+                                   const char *path, const char *fields, const char *body)
 {
     struct net_addr at;
     *c = (struct client){.loop = m->loop, .dial.done = client_dialled};
@@ -161,11 +184,17 @@ static inline void client_ask(struct client *c, struct machine *m, const char *m
     buf_init(&c->out, 0);
     buf_init(&c->in, 0);
     (void)buf_printf(&c->out,
-                     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s"
                      "Content-Length: %zu\r\n\r\n%s",
-                     method, path, strlen(body), body);
+                     method, path, fields, strlen(body), body);
     assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at), 0);
     loop_dial(c->loop, &c->dial, &at, NULL, 5 * S);
+}
+
+static inline void client_ask(struct client *c, struct machine *m, const char *method,
+                              const char *path, const char *body)
+{
+    client_ask_with(c, m, method, path, "", body);
 }
 
 static inline bool client_has(const struct client *c, const char *text)
@@ -191,6 +220,19 @@ static inline void client_wait(struct world *w, struct client *c, uint64_t us)
 {
     loop_virtual_run(w->v, loop_virtual_now(w->v) + us, client_is_over, c);
     assert_true(c->is_over);
+}
+
+/* One request there, answered within `us`; the whole response as text, heap. */
+static inline char *call(struct world *w, struct machine *m, const char *method, const char *path,
+                         const char *fields, const char *body, uint64_t us)
+{
+    struct client c;
+    client_ask_with(&c, m, method, path, fields, body);
+    client_wait(w, &c, us);
+    assert_non_null(c.s); /* a node's own address is always there */
+    char *text = buf_take_str(&c.in);
+    client_fini(&c);
+    return text;
 }
 
 #endif
