@@ -4,104 +4,31 @@
  *      guest 10.0.0.2 ------- 20 ms -------- issuer 10.0.0.1 (echo:, invite-only)
  *                                               |
  *      other 10.0.0.3 --------------------------/                                       */
-#include "node/node_impl.h"
+#include "node_world.h"
 
-#include "base/mem.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "trickle.h"
 
-#define MS 1000u
-#define S  1000000u
-
-enum { MACHINES = 3, OPTIONS = 6 };
-
-struct machine {
-    struct loop *loop;
-    struct config cfg;
-    struct node *node;
-    char dir[64], ip[24];
-};
-
-struct world {
-    struct loop_virtual *v;
-    struct machine m[MACHINES];
-};
-
-static char *const no_env[] = {"HOME=/nonexistent", NULL};
-
-static void set(struct machine *m, const char *key, const char *value)
+/* The next machine, 20 ms from the others. options: key, value, key, value, NULL */
+static struct machine *up(struct world *w, const char *const *options)
 {
-    char why[CONFIG_WHY];
-    if (config_set(&m->cfg, key, value, RANK_FLAG, why))
-        fail_msg("%s", why);
-}
-
-static void start(struct machine *m)
-{
-    char why[CONFIG_WHY];
-    if (node_start(m->loop, &m->cfg, no_env, "0.0.0", &m->node, why))
-        fail_msg("%s", why);
-}
-
-/* options: key, value, key, value, NULL */
-static struct machine *up(struct world *w, int i, const char *const *options)
-{
-    struct machine *m = &w->m[i];
-    struct net_addr at;
     struct loop_virtual_link link = {.delay_us = 20 * MS};
-    snprintf(m->ip, sizeof m->ip, "10.0.0.%d", i + 1);
-    snprintf(m->dir, sizeof m->dir, "/tmp/conduit-sim-XXXXXX");
-    assert_non_null(mkdtemp(m->dir));
-    assert_int_equal(net_addr_parse_ip(m->ip, 0, &at), 0);
-    m->loop = loop_virtual_machine(w->v, &at);
-    for (int k = 0; k < i; k++)
+    struct machine *m = machine_add(w);
+    for (int k = 0; &w->m[k] != m; k++)
         loop_virtual_set_link(w->v, w->m[k].loop, m->loop, &link);
-    config_init(&m->cfg);
-    set(m, "data_dir", m->dir);
-    set(m, "p2p_host", m->ip);
     for (; *options; options += 2)
         set(m, options[0], options[1]);
-    start(m);
+    machine_start(m);
     return m;
-}
-
-static void run_for(struct world *w, uint64_t us)
-{
-    loop_virtual_run(w->v, loop_virtual_now(w->v) + us, NULL, NULL);
-}
-
-static void world_down(struct world *w)
-{
-    char command[96];
-    for (int i = MACHINES; i-- > 0;) {
-        struct machine *m = &w->m[i];
-        if (!m->loop)
-            continue;
-        if (m->node)
-            node_free(m->node);
-        config_fini(&m->cfg);
-        snprintf(command, sizeof command, "rm -rf %s", m->dir);
-        assert_int_equal(system(command), 0);
-    }
-    run_for(w, S);
-    loop_virtual_free(w->v);
 }
 
 static const char *const closed[] = {"backend", "echo:", "invite_only", "true", NULL};
 
 static void world_up(struct world *w, uint64_t seed, const char *const *issuer)
 {
-    *w = (struct world){.v = loop_virtual_new(seed)};
-    up(w, 0, issuer);
+    world_init(w, seed);
+    up(w, issuer);
 }
 
 /* As `conduit invite` would; heap. */
@@ -133,77 +60,13 @@ static struct invite_entry *entry(struct machine *m, const char *name)
     return invite_book_find(&m->node->invites.book, bytes_str(name));
 }
 
-/* --- a client on a machine --- */
-
-struct client {
-    struct loop *loop;
-    struct loop_dial dial;
-    struct stream *s;
-    struct buf out, in;
-    bool is_over;
-};
-
-static void client_readable(void *ctx)
-{
-    struct client *c = ctx;
-    uint8_t chunk[4096];
-    ssize_t n;
-    while ((n = stream_read(c->s, chunk, sizeof chunk)) > 0)
-        (void)buf_append(&c->in, chunk, (size_t)n);
-    c->is_over |= n != E_AGAIN;
-}
-
-static void client_writable(void *ctx)
-{
-}
-
-static void client_closed(void *ctx, int err)
-{
-    ((struct client *)ctx)->is_over = true;
-}
-
-static const struct stream_events client_events = {client_readable, client_writable, client_closed};
-
-static void client_dialled(struct loop_dial *d, int err, struct stream *s)
-{
-    struct client *c = CONTAINER_OF(d, struct client, dial);
-    c->is_over = err != 0;
-    if (err)
-        return;
-    c->s = s;
-    stream_listen(s, &client_events, c);
-    stream_want_read(s, true);
-    assert_int_equal(stream_write(s, buf_view(&c->out)), buf_len(&c->out));
-}
-
-static bool client_is_over(void *ctx)
-{
-    return ((struct client *)ctx)->is_over;
-}
-
 static const char question[] = "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":"
                                "\"What is the capital of France?\"}]}";
 
 /* Asks echo there; does the answer hold `expect`? */
 static void ask(struct world *w, int i, const char *expect)
 {
-    struct client c = {.loop = w->m[i].loop, .dial.done = client_dialled};
-    struct net_addr at;
-    buf_init(&c.out, 0);
-    buf_init(&c.in, 0);
-    (void)buf_printf(
-        &c.out,
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        "Content-Length: %zu\r\n\r\n%s",
-        strlen(question), question);
-    assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at), 0);
-    loop_dial(c.loop, &c.dial, &at, NULL, 5 * S);
-    loop_virtual_run(w->v, loop_virtual_now(w->v) + 30 * S, client_is_over, &c);
-    assert_true(c.is_over);
-    if (c.s)
-        stream_close(c.s);
-    buf_fini(&c.out);
-    char *got = buf_take_str(&c.in);
+    char *got = call(w, &w->m[i], "POST", "/v1/chat/completions", "", question, 30 * S);
     if (!strstr(got, expect))
         fail_msg("not '%s' but: %s", expect, got);
     free(got);
@@ -216,26 +79,26 @@ static void the_first_question_of_a_guest_is_answered(void **state)
     struct world w;
     world_up(&w, 1, closed);
     char *text = invite_from(&w.m[0], "ann", NULL);
-    up(&w, 1, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"join", text, NULL});
     ask(&w, 1, "HTTP/1.1 200"); /* at once: the invite is shown first, then offers are read */
     struct invite_entry *e = entry(&w.m[0], "ann");
     assert_true(peer_id_eq(&e->guest, &w.m[1].node->key.id));
     assert_int_equal(e->requests, 1);
     assert_true(guest_has_issuer(&w.m[1].node->guest, &w.m[0].node->key.id));
     free(text);
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void a_stranger_finds_nothing_there(void **state)
 {
     struct world w;
     world_up(&w, 2, closed);
-    up(&w, 1, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    up(&w, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
     run_for(&w, 3 * S);
     assert_true(p2p_host_is_connected(w.m[1].node->host, &w.m[0].node->key.id));
     assert_int_equal(catalogue_peer_count(&w.m[1].node->offers), 0);
     ask(&w, 1, "model_not_found");
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void an_invite_shown_by_another_is_refused(void **state)
@@ -243,16 +106,16 @@ static void an_invite_shown_by_another_is_refused(void **state)
     struct world w;
     world_up(&w, 3, closed);
     char *text = invite_from(&w.m[0], "ann", NULL);
-    up(&w, 1, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"join", text, NULL});
     run_for(&w, 2 * S);
-    up(&w, 2, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"join", text, NULL});
     run_for(&w, 2 * S);
     assert_int_equal(w.m[2].node->guest.invites[0].state, GUEST_REFUSED);
     assert_non_null(strstr(w.m[2].node->guest.invites[0].why, "showed it first"));
     ask(&w, 2, "model_not_found");
     ask(&w, 1, "HTTP/1.1 200");
     free(text);
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void a_revoked_guest_loses_everything_at_once(void **state)
@@ -260,7 +123,7 @@ static void a_revoked_guest_loses_everything_at_once(void **state)
     struct world w;
     world_up(&w, 4, closed);
     char *text = invite_from(&w.m[0], "ann", NULL);
-    up(&w, 1, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"join", text, NULL});
     ask(&w, 1, "HTTP/1.1 200");
     struct node *n = w.m[0].node;
     invite_book_revoke(&n->invites.book, entry(&w.m[0], "ann"));
@@ -272,7 +135,7 @@ static void a_revoked_guest_loses_everything_at_once(void **state)
     assert_int_equal(w.m[1].node->guest.invites[0].state, GUEST_REFUSED);
     assert_string_equal(w.m[1].node->guest.invites[0].why, "this invite was taken back");
     free(text);
-    world_down(&w);
+    world_fini(&w);
 }
 
 /* Looking changes nothing: it stays what it was, and so does its stream of offers. */
@@ -282,7 +145,7 @@ static void a_guest_that_looks_is_not_disturbed(void **state)
     char why[64];
     world_up(&w, 12, closed);
     char *text = invite_from(&w.m[0], "ann", NULL);
-    struct machine *m = up(&w, 1, (const char *const[]){"join", text, NULL});
+    struct machine *m = up(&w, (const char *const[]){"join", text, NULL});
     ask(&w, 1, "HTTP/1.1 200");
     uint64_t changes = m->node->offers.changes;
     for (int i = 0; i < 100; i++) {
@@ -294,7 +157,7 @@ static void a_guest_that_looks_is_not_disturbed(void **state)
     }
     assert_int_equal(m->node->offers.changes, changes);
     free(text);
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void the_limits_are_the_invites(void **state)
@@ -303,7 +166,7 @@ static void the_limits_are_the_invites(void **state)
     struct invite_terms t = {.requests_per_day = 2};
     world_up(&w, 5, closed);
     char *text = invite_from(&w.m[0], "ann", &t);
-    up(&w, 1, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"join", text, NULL});
     ask(&w, 1, "HTTP/1.1 200");
     ask(&w, 1, "HTTP/1.1 200");
     ask(&w, 1, "invite_requests_used");
@@ -311,7 +174,7 @@ static void the_limits_are_the_invites(void **state)
     loop_virtual_set_clock(w.v, w.m[0].loop, INT64_C(24) * 3600 * 1000, 0); /* another day there */
     ask(&w, 1, "HTTP/1.1 200");
     free(text);
-    world_down(&w);
+    world_fini(&w);
 }
 
 /* A guest's clock says nothing; the issuer's is the one that counts. */
@@ -322,12 +185,11 @@ static void a_guest_may_have_a_wrong_clock(void **state)
         struct world w;
         world_up(&w, 20 + i, closed);
         char *text = invite_from(&w.m[0], "ann", NULL);
-        struct machine *m = up(&w, 1, (const char *const[]){"p2p_port", "8001", NULL});
-        node_free(m->node);
-        m->node = NULL;
+        struct machine *m = up(&w, (const char *const[]){"p2p_port", "8001", NULL});
+        machine_off(m);
         loop_virtual_set_clock(w.v, m->loop, hours[i] * 3600 * 1000, 0);
         set(m, "join", text);
-        start(m);
+        machine_start(m);
         run_for(&w, 2 * S);
         assert_int_equal(m->node->guest.invites[0].state, GUEST_SHOWN);
         ask(&w, 1, "HTTP/1.1 200");
@@ -337,7 +199,7 @@ static void a_guest_may_have_a_wrong_clock(void **state)
         assert_null(entry(&w.m[0], "ann"));
         assert_int_equal(trust_reasons(&w.m[0].node->trust, &m->node->key.id) & TRUST_INVITE, 0);
         free(text);
-        world_down(&w);
+        world_fini(&w);
     }
 }
 
@@ -347,19 +209,18 @@ static void what_was_used_survives_a_restart(void **state)
     struct invite_terms t = {.requests_per_day = 2};
     world_up(&w, 6, closed);
     char *text = invite_from(&w.m[0], "ann", &t);
-    up(&w, 1, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"join", text, NULL});
     ask(&w, 1, "HTTP/1.1 200");
-    node_free(w.m[0].node);
-    w.m[0].node = NULL;
+    machine_off(&w.m[0]);
     run_for(&w, 3 * S);
-    start(&w.m[0]);
+    machine_start(&w.m[0]);
     run_for(&w, 70 * S); /* the guest comes again, and shows its invite again */
     assert_int_equal(w.m[1].node->guest.invites[0].state, GUEST_SHOWN);
     assert_int_equal(entry(&w.m[0], "ann")->requests, 1);
     ask(&w, 1, "HTTP/1.1 200");
     ask(&w, 1, "invite_requests_used");
     free(text);
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void the_network_key_travels_in_the_invite(void **state)
@@ -373,13 +234,13 @@ static void the_network_key_travels_in_the_invite(void **state)
     world_up(&w, 7,
              (const char *const[]){"backend", "echo:", "invite_only", "true", "psk", file, NULL});
     char *text = invite_from(&w.m[0], "ann", NULL);
-    up(&w, 1, (const char *const[]){"join", text, NULL});
-    up(&w, 2, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    up(&w, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
     ask(&w, 1, "HTTP/1.1 200");
     run_for(&w, 2 * S);
     assert_false(p2p_host_is_connected(w.m[2].node->host, &w.m[0].node->key.id));
     free(text);
-    world_down(&w);
+    world_fini(&w);
     assert_int_equal(unlink(file), 0);
     assert_int_equal(rmdir(path), 0);
     free(file);
@@ -391,7 +252,7 @@ static void lists_decide_who_may_connect(void **state)
     char guest[PEER_ID_TEXT];
     world_up(&w, 8, (const char *const[]){"backend", "echo:", NULL});
     struct access *a = &w.m[0].node->access;
-    up(&w, 1, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    up(&w, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
     struct peer_id id = w.m[1].node->key.id;
     ask(&w, 1, "HTTP/1.1 200");
     assert_int_equal(peer_list_add(&a->deny, &id), 0);
@@ -410,12 +271,12 @@ static void lists_decide_who_may_connect(void **state)
     /* an invite opens the door to whoever may hold it, for that alone */
     peer_list_fini(&a->allow);
     char *text = invite_from(&w.m[0], "late", NULL);
-    up(&w, 2, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"join", text, NULL});
     ask(&w, 2, "HTTP/1.1 200");
     ask(&w, 1, "invite_needed");
     (void)peer_id_text(&id, guest, sizeof guest);
     free(text);
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void who_is_denied_is_in_no_table(void **state)
@@ -424,14 +285,14 @@ static void who_is_denied_is_in_no_table(void **state)
     char id[PEER_ID_TEXT];
     world_up(&w, 9, (const char *const[]){"backend", "echo:", NULL});
     peer_id_text(&w.m[0].node->key.id, id, sizeof id);
-    struct machine *m = up(
-        &w, 1, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", "deny_peer", id, NULL});
+    struct machine *m =
+        up(&w, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", "deny_peer", id, NULL});
     run_for(&w, 10 * S);
     assert_false(p2p_host_is_connected(m->node->host, &w.m[0].node->key.id));
     assert_int_equal(dht_stats(m->node->kad.dht).table_peers, 0);
     assert_int_equal(catalogue_peer_count(&m->node->offers), 0);
     ask(&w, 1, "\"error\"");
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void the_list_of_peers_says_who_is_not_served(void **state)
@@ -441,7 +302,7 @@ static void the_list_of_peers_says_who_is_not_served(void **state)
     world_up(
         &w, 11, /* the machines here are of one LAN */
         (const char *const[]){"backend", "echo:", "invite_only", "true", "open", "true", NULL});
-    up(&w, 1, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    up(&w, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
     run_for(&w, 5 * S);
     buf_init(&page, 0);
     assert_int_equal(node_render(w.m[0].node, GATEWAY_PAGE_PEERS, NULL, &page), 0);
@@ -451,7 +312,7 @@ static void the_list_of_peers_says_who_is_not_served(void **state)
         fail_msg("%s", text);
     buf_clear(&page);
     char *invite = invite_from(&w.m[0], "friend", NULL);
-    up(&w, 2, (const char *const[]){"join", invite, NULL});
+    up(&w, (const char *const[]){"join", invite, NULL});
     run_for(&w, 5 * S);
     assert_int_equal(node_render(w.m[0].node, GATEWAY_PAGE_PEERS, NULL, &page), 0);
     (void)buf_append_byte(&page, 0);
@@ -460,7 +321,7 @@ static void the_list_of_peers_says_who_is_not_served(void **state)
     assert_non_null(strstr(text, "\"trust\":\"used, not served\""));
     free(invite);
     buf_fini(&page);
-    world_down(&w);
+    world_fini(&w);
 }
 
 /* It takes the invite and answers a byte a second: whatever else this node asks does not wait for that, and the
@@ -471,7 +332,7 @@ static void an_issuer_that_trickles_is_asked_again(void **state)
     world_up(&w, 10, closed);
     char *text = invite_from(&w.m[0], "slow", NULL);
     trickle_begin(w.m[0].node);
-    struct machine *m = up(&w, 1, (const char *const[]){"join", text, NULL});
+    struct machine *m = up(&w, (const char *const[]){"join", text, NULL});
     run_for(&w, 10 * S);
     assert_true(p2p_host_is_connected(m->node->host, &w.m[0].node->key.id));
     assert_true(guest_is_showing(&m->node->guest, NULL));
@@ -483,7 +344,7 @@ static void an_issuer_that_trickles_is_asked_again(void **state)
     assert_int_equal(m->node->guest.invites[0].state, GUEST_SHOWN);
     ask(&w, 1, "HTTP/1.1 200");
     free(text);
-    world_down(&w);
+    world_fini(&w);
 }
 
 /* --- the owner's lists --- */
