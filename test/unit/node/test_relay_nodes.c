@@ -5,57 +5,22 @@
  *   provider 10.0.0.1 (echo:, private) -- 20 ms -- vps 10.0.0.3 -- 20 ms -- consumer 10.0.0.2 (private)
  *           \--------------------------------- cut -----------------------------------/
  */
-#include "base/mem.h"
-#include "node/node_impl.h"
+#include "node_world.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define MS 1000u
-#define S  1000000u
-
-struct machine {
-    struct loop *loop;
-    struct config cfg;
-    struct node *node;
-    char dir[64];
-};
-
-enum { VPS, PROVIDER, CONSUMER, OTHER_VPS, MACHINES };
-
-struct world {
-    struct loop_virtual *v;
-    struct machine m[MACHINES];
-};
-
-static char *const no_env[] = {"HOME=/nonexistent", NULL};
+enum { VPS, PROVIDER, CONSUMER, OTHER_VPS }; /* in the order in which they come */
 
 /* `options`: "key=value" and so on, NULL at the end. */
 static void machine_up(struct world *w, int which, const char *ip, const char *const *options)
 {
-    struct machine *m = &w->m[which];
-    struct net_addr at;
-    char why[CONFIG_WHY], key[64];
-    snprintf(m->dir, sizeof m->dir, "/tmp/conduit-sim-XXXXXX");
-    assert_non_null(mkdtemp(m->dir));
-    assert_int_equal(net_addr_parse_ip(ip, 0, &at), 0);
-    m->loop = loop_virtual_machine(w->v, &at);
-    config_init(&m->cfg);
-    assert_int_equal(config_set(&m->cfg, "data_dir", m->dir, RANK_FLAG, why), 0);
-    assert_int_equal(config_set(&m->cfg, "p2p_host", ip, RANK_FLAG, why), 0);
+    char key[64];
+    struct machine *m = machine_add_at(w, ip);
+    assert_ptr_equal(m, &w->m[which]);
     for (; *options; options++) {
         const char *eq = strchr(*options, '=');
         snprintf(key, sizeof key, "%.*s", (int)(eq - *options), *options);
-        if (config_set(&m->cfg, key, eq + 1, RANK_FLAG, why))
-            fail_msg("%s", why);
+        set(m, key, eq + 1);
     }
-    if (node_start(m->loop, &m->cfg, no_env, "0.0.0", &m->node, why))
-        fail_msg("%s", why);
+    machine_start(m);
 }
 
 static void set_link(struct world *w, int a, int b, bool is_cut)
@@ -64,17 +29,12 @@ static void set_link(struct world *w, int a, int b, bool is_cut)
     loop_virtual_set_link(w->v, w->m[a].loop, w->m[b].loop, &link);
 }
 
-static void run_for(struct world *w, uint64_t us)
-{
-    loop_virtual_run(w->v, loop_virtual_now(w->v) + us, NULL, NULL);
-}
-
 static void world_up(struct world *w, uint64_t seed, const char *relay)
 {
     const char *vps[] = {relay, NULL};
     const char *provider[] = {"backend=echo:", "bootstrap=10.0.0.3:8000", NULL};
     const char *consumer[] = {"bootstrap=10.0.0.3:8000", NULL};
-    *w = (struct world){.v = loop_virtual_new(seed)};
+    world_init(w, seed);
     machine_up(w, VPS, "10.0.0.3", vps);
     machine_up(w, PROVIDER, "10.0.0.1", provider);
     machine_up(w, CONSUMER, "10.0.0.2", consumer);
@@ -86,94 +46,10 @@ static void world_up(struct world *w, uint64_t seed, const char *relay)
     p2p_host_set_reach(w->m[CONSUMER].node->host, P2P_REACH_PRIVATE);
 }
 
-static void world_down(struct world *w)
-{
-    char command[96];
-    for (int i = MACHINES - 1; i >= 0; i--) {
-        if (!w->m[i].node)
-            continue;
-        node_free(w->m[i].node);
-        config_fini(&w->m[i].cfg);
-        snprintf(command, sizeof command, "rm -rf %s", w->m[i].dir);
-        assert_int_equal(system(command), 0);
-    }
-    run_for(w, S); /* what was cancelled completes */
-    loop_virtual_free(w->v);
-}
-
-/* --- a client on the consumer's machine --- */
-
-struct client {
-    struct loop_dial dial;
-    struct stream *s;
-    struct buf out, in;
-    bool is_over;
-};
-
-static void client_readable(void *ctx)
-{
-    struct client *c = ctx;
-    uint8_t chunk[4096];
-    ssize_t n;
-    while ((n = stream_read(c->s, chunk, sizeof chunk)) > 0)
-        (void)buf_append(&c->in, chunk, (size_t)n);
-    c->is_over |= n != E_AGAIN;
-}
-
-static void client_writable(void *ctx)
-{
-    struct client *c = ctx;
-    ssize_t n = stream_write(c->s, buf_view(&c->out));
-    assert_true(n >= 0);
-    buf_consume(&c->out, (size_t)n);
-    if (buf_len(&c->out))
-        stream_want_write(c->s, true);
-}
-
-static void client_closed(void *ctx, int err)
-{
-    ((struct client *)ctx)->is_over = true;
-}
-
-static const struct stream_events client_events = {client_readable, client_writable, client_closed};
-
-static void client_dialled(struct loop_dial *d, int err, struct stream *s)
-{
-    struct client *c = CONTAINER_OF(d, struct client, dial);
-    if (err) {
-        c->is_over = true;
-        return;
-    }
-    c->s = s;
-    stream_listen(s, &client_events, c);
-    stream_want_read(s, true);
-    client_writable(c);
-}
-
-static bool client_is_over(void *ctx)
-{
-    return ((struct client *)ctx)->is_over;
-}
-
 /* The whole response as text, heap. */
 static char *ask(struct world *w, int where, const char *method, const char *path, const char *body)
 {
-    struct client c = {.dial.done = client_dialled};
-    struct net_addr at;
-    buf_init(&c.out, 0);
-    buf_init(&c.in, 0);
-    (void)buf_printf(&c.out,
-                     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                     "Content-Length: %zu\r\n\r\n%s",
-                     method, path, strlen(body), body);
-    assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at), 0);
-    loop_dial(w->m[where].loop, &c.dial, &at, NULL, 5 * S);
-    loop_virtual_run(w->v, loop_virtual_now(w->v) + 60ull * S, client_is_over, &c);
-    assert_true(c.is_over);
-    if (c.s)
-        stream_close(c.s);
-    buf_fini(&c.out);
-    return buf_take_str(&c.in);
+    return call(w, &w->m[where], method, path, "", body, 60 * S);
 }
 
 static void ask_for(struct world *w, int where, const char *path, const char *part)
@@ -232,7 +108,7 @@ static void the_vps_routes_for_two_behind_nat(void **state)
     char *r = ask(&w, CONSUMER, "GET", "/v1/models", "");
     assert_null(strstr(r, "\"id\":\"echo\""));
     free(r);
-    world_down(&w);
+    world_fini(&w);
 }
 
 static char *long_question(size_t bytes)
@@ -260,7 +136,7 @@ static void what_a_circuit_does_not_carry_ends_clearly(void **state)
     free(q);
     run_for(&w, 10 * S);
     assert_answered(&w); /* the next one has a circuit of its own */
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void ones_own_relay_carries_it(void **state)
@@ -275,7 +151,7 @@ static void ones_own_relay_carries_it(void **state)
     free(r);
     free(q);
     ask_for(&w, VPS, "/conduit/v1/status", "\"serving\":\"unlimited\"");
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void a_node_that_relays_for_nobody(void **state)
@@ -287,7 +163,7 @@ static void a_node_that_relays_for_nobody(void **state)
     assert_null(strstr(r, "HTTP/1.1 200"));
     free(r);
     ask_for(&w, VPS, "/conduit/v1/status", "\"serving\":\"nobody\"");
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void another_relay_takes_over(void **state)
@@ -304,7 +180,7 @@ static void another_relay_takes_over(void **state)
     loop_virtual_crash(w.v, w.m[VPS].loop, true);
     run_for(&w, 20 * S);
     assert_answered(&w);
-    world_down(&w);
+    world_fini(&w);
 }
 
 /* With a hole punched nothing is left on the circuit, also what was begun on it and does not end. */
@@ -328,7 +204,7 @@ static void a_punched_hole_frees_the_relay(void **state)
     assert_int_equal(v.relayed_conns, 0);
     ask_for(&w, VPS, "/conduit/v1/status", "\"circuits\":0");
     ask_for(&w, CONSUMER, "/v1/models", "\"id\":\"echo\"");
-    world_down(&w);
+    world_fini(&w);
 }
 
 /* As the reach changes, so does the part a node plays. */
@@ -349,7 +225,7 @@ static void the_part_follows_the_reach(void **state)
     run_for(&w, 3 * S);
     assert_null(n->relay.serve);
     assert_true(relay_client_look(n->relay.client, 0, &v));
-    world_down(&w);
+    world_fini(&w);
 }
 
 static void wrong_options_are_said(void **state)
@@ -359,24 +235,15 @@ static void wrong_options_are_said(void **state)
         {"relay_for", "bob", "relay_for: 'bob' is not a peer id such as 12D3KooW…"},
     };
     for (size_t i = 0; i < 2; i++) {
-        struct world w = {.v = loop_virtual_new(7)};
-        struct machine *m = &w.m[0];
-        struct net_addr at;
-        char why[CONFIG_WHY], command[96];
-        snprintf(m->dir, sizeof m->dir, "/tmp/conduit-sim-XXXXXX");
-        assert_non_null(mkdtemp(m->dir));
-        assert_int_equal(net_addr_parse_ip("10.0.0.9", 0, &at), 0);
-        m->loop = loop_virtual_machine(w.v, &at);
-        config_init(&m->cfg);
-        assert_int_equal(config_set(&m->cfg, "data_dir", m->dir, RANK_FLAG, why), 0);
-        assert_int_equal(config_set(&m->cfg, wrong[i][0], wrong[i][1], RANK_FLAG, why), 0);
+        static char *const no_env[] = {"HOME=/nonexistent", NULL};
+        struct world w;
+        char why[CONFIG_WHY];
+        world_init(&w, 7);
+        struct machine *m = machine_add(&w);
+        set(m, wrong[i][0], wrong[i][1]);
         assert_int_not_equal(node_start(m->loop, &m->cfg, no_env, "0", &m->node, why), 0);
         assert_string_equal(why, wrong[i][2]);
-        config_fini(&m->cfg);
-        snprintf(command, sizeof command, "rm -rf %s", m->dir);
-        assert_int_equal(system(command), 0);
-        run_for(&w, S);
-        loop_virtual_free(w.v);
+        world_fini(&w);
     }
 }
 
