@@ -5,56 +5,24 @@
  *      a 10.0.0.1 ══╗
  *      b 10.0.0.2 ══╬══ LAN 1            x 20.0.0.1: elsewhere, reached by address only
  *      c 10.0.0.3 ══╝ */
-#include "base/buf.h"
-#include "base/mem.h"
-#include "loop/loop.h"
-#include "node/node.h"
+#include "node_world.h"
+
 #include "p2p/mdns.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define MS 1000u
-#define S  1000000u
-
-struct machine {
-    struct loop *loop;
-    struct config cfg;
-    struct node *node;
-    char dir[64];
+struct site {
+    struct world w;
+    struct machine *a, *b, *c, *x;
 };
-
-struct world {
-    struct loop_virtual *v;
-    struct machine a, b, c, x;
-};
-
-static char *const no_env[] = {"HOME=/nonexistent", NULL};
 
 static const char psk[] = "/key/swarm/psk/1.0.0/\n/base16/\n"
                           "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
 
 /* `options`: "key=value key=value". Values without spaces. */
-static void machine_up(struct world *w, struct machine *m, const char *ip, const char *options,
-                       bool on_lan)
+static struct machine *machine_up(struct world *w, const char *ip, const char *options, bool on_lan)
 {
-    struct net_addr at;
-    char why[CONFIG_WHY] = "", copy[512], path[96], *save, *word;
-    if (!m->loop) {
-        snprintf(m->dir, sizeof m->dir, "/tmp/conduit-lan-XXXXXX");
-        assert_non_null(mkdtemp(m->dir));
-        assert_int_equal(net_addr_parse_ip(ip, 0, &at), 0);
-        m->loop = loop_virtual_machine(w->v, &at);
-    }
+    char copy[512], path[96], *save, *word;
+    struct machine *m = machine_add_at(w, ip);
     loop_virtual_set_lan(w->v, m->loop, on_lan);
-    config_init(&m->cfg);
-    assert_int_equal(config_set(&m->cfg, "data_dir", m->dir, RANK_FLAG, why), 0);
-    assert_int_equal(config_set(&m->cfg, "p2p_host", ip, RANK_FLAG, why), 0);
     snprintf(copy, sizeof copy, "%s", options);
     for (word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
         char *value = strchr(word, '=');
@@ -66,123 +34,22 @@ static void machine_up(struct world *w, struct machine *m, const char *ip, const
             fclose(f);
             value = path;
         }
-        if (config_set(&m->cfg, word, value, RANK_FLAG, why))
-            fail_msg("%s", why);
+        set(m, word, value);
     }
-    if (node_start(m->loop, &m->cfg, no_env, "0.0.0", &m->node, why))
-        fail_msg("%s", why);
-}
-
-static void machine_off(struct machine *m)
-{
-    if (!m->node)
-        return;
-    node_free(m->node);
-    m->node = NULL;
-    config_fini(&m->cfg);
-}
-
-static struct world *world_new(uint64_t seed)
-{
-    struct world *w = MEM_NEW(struct world);
-    w->v = loop_virtual_new(seed);
-    return w;
-}
-
-static void run_for(struct world *w, uint64_t us)
-{
-    loop_virtual_run(w->v, loop_virtual_now(w->v) + us, NULL, NULL);
-}
-
-static void world_free(struct world *w)
-{
-    struct machine *all[] = {&w->a, &w->b, &w->c, &w->x};
-    char command[96];
-    for (size_t i = 0; i < 4; i++) {
-        machine_off(all[i]);
-        snprintf(command, sizeof command, "rm -rf %s", all[i]->dir);
-        assert_int_equal(all[i]->loop ? system(command) : 0, 0);
-    }
-    run_for(w, S); /* what was cancelled completes */
-    loop_virtual_free(w->v);
-    free(w);
-}
-
-/* --- a client on a node's machine --- */
-
-struct client {
-    struct loop_dial dial;
-    struct stream *s;
-    struct buf out, in;
-    bool is_over;
-};
-
-static void client_readable(void *ctx)
-{
-    struct client *c = ctx;
-    uint8_t chunk[4096];
-    ssize_t n;
-    while ((n = stream_read(c->s, chunk, sizeof chunk)) > 0)
-        (void)buf_append(&c->in, chunk, (size_t)n);
-    c->is_over |= n != E_AGAIN;
-}
-
-static void client_writable(void *ctx)
-{
-}
-
-static void client_closed(void *ctx, int err)
-{
-    ((struct client *)ctx)->is_over = true;
-}
-
-static const struct stream_events client_events = {client_readable, client_writable, client_closed};
-
-static void client_dialled(struct loop_dial *d, int err, struct stream *s)
-{
-    struct client *c = CONTAINER_OF(d, struct client, dial);
-    assert_int_equal(err, 0);
-    c->s = s;
-    stream_listen(s, &client_events, c);
-    stream_want_read(s, true);
-    assert_int_equal(stream_write(s, buf_view(&c->out)), buf_len(&c->out));
-}
-
-static bool client_is_over(void *ctx)
-{
-    return ((struct client *)ctx)->is_over;
-}
-
-/* The whole response as text, heap. */
-static char *call(struct world *w, struct machine *m, const char *method, const char *path,
-                  const char *fields, const char *body)
-{
-    struct client c = {.dial.done = client_dialled};
-    struct net_addr at;
-    buf_init(&c.out, 0);
-    buf_init(&c.in, 0);
-    (void)buf_printf(&c.out,
-                     "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s"
-                     "Content-Length: %zu\r\n\r\n%s",
-                     method, path, fields, strlen(body), body);
-    assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at), 0);
-    loop_dial(m->loop, &c.dial, &at, NULL, 5 * S);
-    loop_virtual_run(w->v, loop_virtual_now(w->v) + 30 * S, client_is_over, &c);
-    assert_true(c.is_over);
-    stream_close(c.s);
-    buf_fini(&c.out);
-    return buf_take_str(&c.in);
+    machine_start(m);
+    return m;
 }
 
 static char *peers_of(struct world *w, struct machine *m)
 {
-    return call(w, m, "GET", "/conduit/v1/peers", "", "");
+    return call(w, m, "GET", "/conduit/v1/peers", "", "", 30 * S);
 }
 
 static char *ask(struct world *w, struct machine *m)
 {
     return call(w, m, "POST", "/v1/chat/completions", "x-conduit-found: forged\r\n",
-                "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}");
+                "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}",
+                30 * S);
 }
 
 static void assert_has(char *text, const char *part)
@@ -194,7 +61,7 @@ static void assert_has(char *text, const char *part)
 /* What a's node says that it served. */
 static bool has_served(struct world *w, struct machine *m)
 {
-    char *s = call(w, m, "GET", "/conduit/v1/status", "", "");
+    char *s = call(w, m, "GET", "/conduit/v1/status", "", "", 30 * S);
     bool served = !strstr(s, "\"ok\":0,");
     free(s);
     return served;
@@ -221,41 +88,43 @@ static bool lists(struct world *w, struct machine *m, struct machine *other, con
 
 static void nodes_of_a_lan_list_each_other_within_two_seconds(void **state)
 {
-    struct world *w = world_new(1);
-    machine_up(w, &w->a, "10.0.0.1", "backend=echo:", true);
-    machine_up(w, &w->b, "10.0.0.2", "http_port=8888", true);
-    machine_up(w, &w->x, "20.0.0.1", "http_port=8888", false);
-    run_for(w, 1500 * MS);
-    assert_true(lists(w, &w->a, &w->b, "lan", "listed"));
-    assert_true(lists(w, &w->b, &w->a, "lan", "listed"));
-    assert_false(lists(w, &w->b, &w->x, NULL, NULL));
-    assert_false(lists(w, &w->x, &w->b, NULL, NULL));
-    char *s = peers_of(w, &w->b); /* connected, and its models are shown */
+    struct site n;
+    world_init(&n.w, 1);
+    n.a = machine_up(&n.w, "10.0.0.1", "backend=echo:", true);
+    n.b = machine_up(&n.w, "10.0.0.2", "http_port=8888", true);
+    n.x = machine_up(&n.w, "20.0.0.1", "http_port=8888", false);
+    run_for(&n.w, 1500 * MS);
+    assert_true(lists(&n.w, n.a, n.b, "lan", "listed"));
+    assert_true(lists(&n.w, n.b, n.a, "lan", "listed"));
+    assert_false(lists(&n.w, n.b, n.x, NULL, NULL));
+    assert_false(lists(&n.w, n.x, n.b, NULL, NULL));
+    char *s = peers_of(&n.w, n.b); /* connected, and its models are shown */
     assert_has(s, "\"connected\":true");
     assert_has(s, "\"models\":[\"echo\"]");
     assert_has(s, "\"used\":false");
     free(s);
-    s = call(w, &w->b, "GET", "/v1/models", "", "");
+    s = call(&n.w, n.b, "GET", "/v1/models", "", "", 30 * S);
     assert_has(s, "\"data\":[]"); /* but not as something to be used */
     free(s);
-    machine_off(&w->a);
-    run_for(w, 2 * S);
-    s = peers_of(w, &w->b);
+    machine_off(n.a);
+    run_for(&n.w, 2 * S);
+    s = peers_of(&n.w, n.b);
     assert_has(s, "\"peers\":[]");
     free(s);
-    world_free(w);
+    world_fini(&n.w);
 }
 
 static void with_no_mdns_nobody_is_seen(void **state)
 {
     for (int who = 0; who < 2; who++) {
-        struct world *w = world_new(2);
-        machine_up(w, &w->a, "10.0.0.1", who == 0 ? "mdns=false" : "open=true", true);
-        machine_up(w, &w->b, "10.0.0.2", who == 1 ? "mdns=false" : "open=true", true);
-        run_for(w, 5 * S);
-        assert_false(lists(w, &w->a, &w->b, NULL, NULL));
-        assert_false(lists(w, &w->b, &w->a, NULL, NULL));
-        world_free(w);
+        struct site n;
+        world_init(&n.w, 2);
+        n.a = machine_up(&n.w, "10.0.0.1", who == 0 ? "mdns=false" : "open=true", true);
+        n.b = machine_up(&n.w, "10.0.0.2", who == 1 ? "mdns=false" : "open=true", true);
+        run_for(&n.w, 5 * S);
+        assert_false(lists(&n.w, n.a, n.b, NULL, NULL));
+        assert_false(lists(&n.w, n.b, n.a, NULL, NULL));
+        world_fini(&n.w);
     }
 }
 
@@ -281,24 +150,25 @@ static void who_is_used_and_who_is_served(void **state)
         {"psk=x", "psk=x", 200, "hello"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct world *w = world_new(10 + i);
+        struct site n;
+        world_init(&n.w, 10 + i);
         char options[256], status[32];
         snprintf(options, sizeof options, "backend=echo: %s", rows[i].a);
-        machine_up(w, &w->a, "10.0.0.1", options, true);
-        machine_up(w, &w->b, "10.0.0.2", *rows[i].b ? rows[i].b : "http_port=8888", true);
-        run_for(w, 3 * S);
-        char *r = ask(w, &w->b);
+        n.a = machine_up(&n.w, "10.0.0.1", options, true);
+        n.b = machine_up(&n.w, "10.0.0.2", *rows[i].b ? rows[i].b : "http_port=8888", true);
+        run_for(&n.w, 3 * S);
+        char *r = ask(&n.w, n.b);
         snprintf(status, sizeof status, "HTTP/1.1 %d", rows[i].status);
         if (!strstr(r, status) || !strstr(r, rows[i].says))
             fail_msg("a: '%s', b: '%s': not %d, %s: %s", rows[i].a, rows[i].b, rows[i].status,
                      rows[i].says, r);
         if (rows[i].status == 403) {
-            assert_has(r, node_peer(w->a.node)); /* who has it */
+            assert_has(r, node_peer(n.a->node)); /* who has it */
             assert_has(r, "lan_stranger");
         }
         free(r);
-        assert_int_equal(has_served(w, &w->a), rows[i].status == 200);
-        world_free(w);
+        assert_int_equal(has_served(&n.w, n.a), rows[i].status == 200);
+        world_fini(&n.w);
     }
 }
 
@@ -306,118 +176,125 @@ static void who_is_used_and_who_is_served(void **state)
  * none of our questions. */
 static void a_stranger_that_dials_us_gets_no_prompts(void **state)
 {
-    struct world *w = world_new(30);
-    machine_up(w, &w->b, "10.0.0.2", "http_port=8888", true);
-    machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000 mdns=false", true);
-    run_for(w, 20 * S); /* long enough for its records to be in our DHT */
-    char *r = ask(w, &w->b);
+    struct site n;
+    world_init(&n.w, 30);
+    n.b = machine_up(&n.w, "10.0.0.2", "http_port=8888", true);
+    n.a = machine_up(&n.w, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000 mdns=false", true);
+    run_for(&n.w, 20 * S); /* long enough for its records to be in our DHT */
+    char *r = ask(&n.w, n.b);
     assert_has(r, "HTTP/1.1 403");
-    assert_has(r, node_peer(w->a.node));
+    assert_has(r, node_peer(n.a->node));
     free(r);
-    assert_true(lists(w, &w->b, &w->a, "lan", "served"));
-    assert_false(has_served(w, &w->a));
-    world_free(w);
+    assert_true(lists(&n.w, n.b, n.a, "lan", "served"));
+    assert_false(has_served(&n.w, n.a));
+    world_fini(&n.w);
 }
 
 /* We joined a network. A stranger of our LAN dials us, claims to name us, and stores its record with us: in vain. */
 static void a_stranger_cannot_confirm_itself(void **state)
 {
-    struct world *w = world_new(35);
+    struct site n;
+    world_init(&n.w, 35);
     struct loop_virtual_link cut = {.is_cut = true};
-    machine_up(w, &w->x, "20.0.0.1", "http_port=8888", false);
-    machine_up(w, &w->b, "10.0.0.2", "bootstrap=20.0.0.1:8000", true);
-    run_for(w, 3 * S);
-    machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000", true);
-    loop_virtual_set_link(w->v, w->a.loop, w->x.loop, &cut); /* not of that network */
-    run_for(w, 60 * S);
-    assert_true(lists(w, &w->b, &w->a, "lan", "served"));
-    char *r = ask(w, &w->b);
+    n.x = machine_up(&n.w, "20.0.0.1", "http_port=8888", false);
+    n.b = machine_up(&n.w, "10.0.0.2", "bootstrap=20.0.0.1:8000", true);
+    run_for(&n.w, 3 * S);
+    n.a = machine_up(&n.w, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000", true);
+    loop_virtual_set_link(n.w.v, n.a->loop, n.x->loop, &cut); /* not of that network */
+    run_for(&n.w, 60 * S);
+    assert_true(lists(&n.w, n.b, n.a, "lan", "served"));
+    char *r = ask(&n.w, n.b);
     assert_has(r, "HTTP/1.1 403");
     free(r);
-    assert_false(has_served(w, &w->a));
-    world_free(w);
+    assert_false(has_served(&n.w, n.a));
+    world_fini(&n.w);
 }
 
 /* One that joined us from the LAN is in our DHT's table, and must not become trusted by being kept on disk. */
 static void a_restart_makes_no_friends(void **state)
 {
-    struct world *w = world_new(37);
-    machine_up(w, &w->b, "10.0.0.2", "http_port=8888", true);
-    machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000", true);
-    run_for(w, 70ull * S); /* good peers are written after a minute */
-    assert_true(lists(w, &w->b, &w->a, "lan", "served"));
-    machine_off(&w->b);
-    run_for(w, 2 * S);
-    machine_up(w, &w->b, "10.0.0.2", "http_port=8888", true);
-    run_for(w, 10 * S);
-    char *r = ask(w, &w->b);
+    struct site n;
+    world_init(&n.w, 37);
+    n.b = machine_up(&n.w, "10.0.0.2", "http_port=8888", true);
+    n.a = machine_up(&n.w, "10.0.0.1", "backend=echo: bootstrap=10.0.0.2:8000", true);
+    run_for(&n.w, 70ull * S); /* good peers are written after a minute */
+    assert_true(lists(&n.w, n.b, n.a, "lan", "served"));
+    machine_off(n.b);
+    run_for(&n.w, 2 * S);
+    machine_start(n.b);
+    run_for(&n.w, 10 * S);
+    char *r = ask(&n.w, n.b);
     assert_has(r, "HTTP/1.1 403");
     free(r);
-    assert_true(lists(w, &w->b, &w->a, "lan", "served"));
-    world_free(w);
+    assert_true(lists(&n.w, n.b, n.a, "lan", "served"));
+    world_fini(&n.w);
 }
 
 /* Two that name a third find each other through its DHT: then they are of one network, LAN or not. */
 static void a_common_bootstrap_makes_a_network(void **state)
 {
-    struct world *w = world_new(40);
-    machine_up(w, &w->x, "20.0.0.1", "http_port=8888", false);
-    machine_up(w, &w->a, "10.0.0.1", "backend=echo: bootstrap=20.0.0.1:8000", true);
-    machine_up(w, &w->b, "10.0.0.2", "bootstrap=20.0.0.1:8000", true);
-    run_for(w, 10 * S);
-    assert_true(lists(w, &w->b, &w->a, "lan", "used and served")); /* without having been asked */
-    char *r = call(w, &w->b, "GET", "/v1/models", "", "");
+    struct site n;
+    world_init(&n.w, 40);
+    n.x = machine_up(&n.w, "20.0.0.1", "http_port=8888", false);
+    n.a = machine_up(&n.w, "10.0.0.1", "backend=echo: bootstrap=20.0.0.1:8000", true);
+    n.b = machine_up(&n.w, "10.0.0.2", "bootstrap=20.0.0.1:8000", true);
+    run_for(&n.w, 10 * S);
+    assert_true(lists(&n.w, n.b, n.a, "lan", "used and served")); /* without having been asked */
+    char *r = call(&n.w, n.b, "GET", "/v1/models", "", "", 30 * S);
     assert_has(r, "\"id\":\"echo\"");
     free(r);
-    r = ask(w, &w->b);
+    r = ask(&n.w, n.b);
     assert_has(r, "HTTP/1.1 200");
     free(r);
     /* The third is gone, and the site has no way out: what they know of each other remains. */
-    loop_virtual_crash(w->v, w->x.loop, false);
-    run_for(w, 60 * S);
-    r = ask(w, &w->b);
+    loop_virtual_crash(n.w.v, n.x->loop, false);
+    run_for(&n.w, 60 * S);
+    r = ask(&n.w, n.b);
     assert_has(r, "HTTP/1.1 200");
     free(r);
-    world_free(w);
+    world_fini(&n.w);
 }
 
 /* The way out is cut from the beginning: the LAN works, nothing waits for what is not there, and when the route
  * comes back the rest is joined. */
 static void a_site_without_a_way_out(void **state)
 {
-    struct world *w = world_new(50);
+    struct site n;
+    world_init(&n.w, 50);
     struct loop_virtual_link cut = {.is_cut = true}, link = {.delay_us = 20 * MS};
-    machine_up(w, &w->x, "20.0.0.1", "backend=echo:", false);
-    machine_up(w, &w->a, "10.0.0.1", "backend=local=echo: open=true bootstrap=20.0.0.1:8000", true);
-    loop_virtual_set_link(w->v, w->a.loop, w->x.loop, &cut);
-    machine_up(w, &w->b, "10.0.0.2", "open=true bootstrap=20.0.0.1:8000", true);
-    loop_virtual_set_link(w->v, w->b.loop, w->x.loop, &cut);
-    run_for(w, 1500 * MS);
-    assert_true(lists(w, &w->b, &w->a, "lan", "used and served"));
-    char *r = call(w, &w->b, "POST", "/v1/chat/completions", "",
-                   "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}");
+    n.x = machine_up(&n.w, "20.0.0.1", "backend=echo:", false);
+    n.a =
+        machine_up(&n.w, "10.0.0.1", "backend=local=echo: open=true bootstrap=20.0.0.1:8000", true);
+    loop_virtual_set_link(n.w.v, n.a->loop, n.x->loop, &cut);
+    n.b = machine_up(&n.w, "10.0.0.2", "open=true bootstrap=20.0.0.1:8000", true);
+    loop_virtual_set_link(n.w.v, n.b->loop, n.x->loop, &cut);
+    run_for(&n.w, 1500 * MS);
+    assert_true(lists(&n.w, n.b, n.a, "lan", "used and served"));
+    char *r = call(&n.w, n.b, "POST", "/v1/chat/completions", "",
+                   "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}", 30 * S);
     assert_has(r, "HTTP/1.1 200");
-    assert_has(r, node_peer(w->a.node));
+    assert_has(r, node_peer(n.a->node));
     free(r);
-    run_for(w, 120ull * S);
-    loop_virtual_set_link(w->v, w->a.loop, w->x.loop, &link);
-    loop_virtual_set_link(w->v, w->b.loop, w->x.loop, &link);
-    run_for(w, 70ull * S); /* the longest pause between two tries is a minute */
-    assert_true(lists(w, &w->b, &w->x, "bootstrap", "used and served"));
-    world_free(w);
+    run_for(&n.w, 120ull * S);
+    loop_virtual_set_link(n.w.v, n.a->loop, n.x->loop, &link);
+    loop_virtual_set_link(n.w.v, n.b->loop, n.x->loop, &link);
+    run_for(&n.w, 70ull * S); /* the longest pause between two tries is a minute */
+    assert_true(lists(&n.w, n.b, n.x, "bootstrap", "used and served"));
+    world_fini(&n.w);
 }
 
 static void another_networks_nodes_are_not_even_seen(void **state)
 {
-    struct world *w = world_new(60);
-    machine_up(w, &w->a, "10.0.0.1", "psk=x open=true", true);
-    machine_up(w, &w->b, "10.0.0.2", "open=true", true);
-    machine_up(w, &w->c, "10.0.0.3", "psk=x", true);
-    run_for(w, 5 * S);
-    assert_false(lists(w, &w->b, &w->a, NULL, NULL));
-    assert_false(lists(w, &w->a, &w->b, NULL, NULL));
-    assert_true(lists(w, &w->a, &w->c, "lan", "used and served"));
-    world_free(w);
+    struct site n;
+    world_init(&n.w, 60);
+    n.a = machine_up(&n.w, "10.0.0.1", "psk=x open=true", true);
+    n.b = machine_up(&n.w, "10.0.0.2", "open=true", true);
+    n.c = machine_up(&n.w, "10.0.0.3", "psk=x", true);
+    run_for(&n.w, 5 * S);
+    assert_false(lists(&n.w, n.b, n.a, NULL, NULL));
+    assert_false(lists(&n.w, n.a, n.b, NULL, NULL));
+    assert_true(lists(&n.w, n.a, n.c, "lan", "used and served"));
+    world_fini(&n.w);
 }
 
 /* `at`: where the peer is said to be. */
@@ -473,63 +350,65 @@ static struct loop_udp *liar_new(struct world *w, const char *at)
 /* Six machines tell of sixteen peers each, all at an address that never answers. */
 static void few_are_dialled_at_a_time(void **state)
 {
-    struct world *w = world_new(80);
+    struct site n;
+    world_init(&n.w, 80);
     struct loop_udp *liars[6];
     struct net_addr group, silent;
     char ip[32];
     assert_int_equal(net_addr_parse_ip("224.0.0.251", MDNS_PORT, &group), 0);
     assert_int_equal(net_addr_parse_ip("10.0.0.99", 0, &silent), 0);
-    loop_virtual_crash(w->v, loop_virtual_machine(w->v, &silent), false);
-    machine_up(w, &w->b, "10.0.0.2", "open=true", true);
+    loop_virtual_crash(n.w.v, loop_virtual_machine(n.w.v, &silent), false);
+    n.b = machine_up(&n.w, "10.0.0.2", "open=true", true);
     for (unsigned i = 0; i < 6; i++) {
         snprintf(ip, sizeof ip, "10.0.0.%u", 10 + i);
-        liars[i] = liar_new(w, ip);
+        liars[i] = liar_new(&n.w, ip);
         for (unsigned j = 0; j < 16; j++)
             fake(liars[i], &group, 16 * i + j, "10.0.0.99");
     }
-    run_for(w, 3 * S); /* the first dials have not given up yet */
-    char *s = peers_of(w, &w->b), *m = call(w, &w->b, "GET", "/metrics", "", "");
+    run_for(&n.w, 3 * S); /* the first dials have not given up yet */
+    char *s = peers_of(&n.w, n.b), *m = call(&n.w, n.b, "GET", "/metrics", "", "", 30 * S);
     assert_int_equal(count_of(s, "\"found\":\"lan\""), 96);
     char *dials = strstr(m, "\nconduit_p2p_dials_total ");
     assert_non_null(dials);
     assert_in_range(atoi(dials + 25), 1, LIMIT_LAN_DIALS);
     free(s);
     free(m);
-    run_for(w, 90ull * S); /* but each has its turn */
-    m = call(w, &w->b, "GET", "/metrics", "", "");
+    run_for(&n.w, 90ull * S); /* but each has its turn */
+    m = call(&n.w, n.b, "GET", "/metrics", "", "", 30 * S);
     assert_true(atoi(strstr(m, "\nconduit_p2p_dials_total ") + 25) >= 96);
     free(m);
     for (unsigned i = 0; i < 6; i++)
         loop_udp_close(liars[i]);
-    world_free(w);
+    world_fini(&n.w);
 }
 
 /* One machine claims to be a thousand: few are listed and dialled, and a real one that comes is found. */
 static void a_thousand_fakes_of_one_machine(void **state)
 {
-    struct world *w = world_new(70);
+    struct site n;
+    world_init(&n.w, 70);
     struct net_addr group;
-    struct loop_udp *u = liar_new(w, "10.0.0.3");
+    struct loop_udp *u = liar_new(&n.w, "10.0.0.3");
     assert_int_equal(net_addr_parse_ip("224.0.0.251", MDNS_PORT, &group), 0);
-    machine_up(w, &w->b, "10.0.0.2", "open=true", true);
+    n.b = machine_up(&n.w, "10.0.0.2", "open=true", true);
     for (unsigned i = 0; i < 1000; i++) {
         fake(u, &group, i, "10.0.0.3");
-        run_for(w, 10 * MS);
+        run_for(&n.w, 10 * MS);
     }
-    char *s = peers_of(w, &w->b);
+    char *s = peers_of(&n.w, n.b);
     assert_in_range(count_of(s, "\"found\":\"lan\""), 1, 16);
     free(s);
-    machine_up(w, &w->a, "10.0.0.1", "backend=echo: open=true", true);
+    n.a = machine_up(&n.w, "10.0.0.1", "backend=echo: open=true", true);
     for (unsigned i = 0; i < 150; i++) {
         fake(u, &group, i, "10.0.0.3");
-        run_for(w, 10 * MS);
+        run_for(&n.w, 10 * MS);
     }
-    assert_true(lists(w, &w->b, &w->a, "lan", "used and served"));
-    char *r = ask(w, &w->b);
+    assert_true(lists(&n.w, n.b, n.a, "lan", "used and served"));
+    char *r = ask(&n.w, n.b);
     assert_has(r, "HTTP/1.1 200");
     free(r);
     loop_udp_close(u);
-    world_free(w);
+    world_fini(&n.w);
 }
 
 int main(void)
