@@ -3,28 +3,11 @@
 #include "node/dht_report.h"
 
 #include "base/limits.h"
-#include "codec/json.h"
 #include "node/report.h"
+#include "node/report_impl.h"
 #include "node/text_table.h"
 
 #include <time.h>
-
-static struct json_doc *read_document(struct bytes text)
-{
-    struct json_doc *doc;
-    if (json_parse(text, LIMIT_CLI_DOCUMENT, &doc, NULL) != 0)
-        return NULL;
-    if (json_kind_of(json_root(doc)) == JSON_OBJECT)
-        return doc;
-    json_free(doc);
-    return NULL;
-}
-
-static uint64_t number(const struct json *o, const char *key)
-{
-    double v = json_number(json_get(o, key), 0);
-    return v > 0 && v < 1e15 ? (uint64_t)v : 0;
-}
 
 /* UTC, to the second; empty for never. */
 static void add_time(struct text_table *t, uint64_t ms)
@@ -40,15 +23,15 @@ static void add_time(struct text_table *t, uint64_t ms)
 /* "2/4" and, when somebody waits, "+3". */
 static void add_load(struct text_table *t, const struct json *offer)
 {
-    unsigned long long queued = number(offer, "queued");
+    unsigned long long queued = report_number(offer, "queued");
     if (!offer || json_kind_of(json_get(offer, "slots")) != JSON_NUMBER)
         text_table_add(t, (struct bytes){0});
     else if (queued)
-        text_table_addf(t, "%llu/%llu +%llu", (unsigned long long)number(offer, "busy"),
-                        (unsigned long long)number(offer, "slots"), queued);
+        text_table_addf(t, "%llu/%llu +%llu", (unsigned long long)report_number(offer, "busy"),
+                        (unsigned long long)report_number(offer, "slots"), queued);
     else
-        text_table_addf(t, "%llu/%llu", (unsigned long long)number(offer, "busy"),
-                        (unsigned long long)number(offer, "slots"));
+        text_table_addf(t, "%llu/%llu", (unsigned long long)report_number(offer, "busy"),
+                        (unsigned long long)report_number(offer, "slots"));
 }
 
 /* A row per model; a node without one has a row too. */
@@ -66,9 +49,9 @@ static void add_row(struct text_table *t, const struct json *peer, const struct 
     else
         text_table_add(t, (struct bytes){0});
     text_table_add(t, json_get(peer, "uptime_s")
-                          ? bytes_str(report_duration(number(peer, "uptime_s"), uptime))
+                          ? bytes_str(report_duration(report_number(peer, "uptime_s"), uptime))
                           : (struct bytes){0});
-    add_time(t, number(peer, "last_seen_ms"));
+    add_time(t, report_number(peer, "last_seen_ms"));
     if (why.n)
         text_table_addf(t, "%.*s: %.*s", BYTES_FMT(json_get_str(peer, "state")), BYTES_FMT(why));
     else
@@ -90,7 +73,7 @@ static void add_record(const struct json *record, struct buf *out)
                          BYTES_FMT(json_str(it.value)));
     text_table_add(&t, buf_view(&models));
     buf_fini(&models);
-    add_time(&t, number(record, "expires_ms"));
+    add_time(&t, report_number(record, "expires_ms"));
     (void)buf_append_byte(out, '\n');
     text_table_print(&t, out);
     text_table_fini(&t);
@@ -98,14 +81,11 @@ static void add_record(const struct json *record, struct buf *out)
 
 int report_dht_get(struct bytes text, struct buf *out)
 {
-    struct json_doc *doc = read_document(text);
-    const struct json *root = doc ? json_root(doc) : NULL;
-    const struct json *peers = json_get(root, "peers");
-    struct text_table t;
-    if (json_kind_of(peers) != JSON_ARRAY) {
-        json_free(doc);
+    struct json_doc *doc = report_document(text, "peers");
+    if (!doc)
         return E_MALFORMED;
-    }
+    const struct json *root = json_root(doc), *peers = json_get(root, "peers");
+    struct text_table t;
     text_table_init(&t, "NODE,ADDRESS,MODEL,>LOAD,>TOKENS/S,>UPTIME,LAST SEEN,STATE");
     for (struct json_iter it = json_iter(peers); json_next(&it);) {
         const struct json *offers = json_get(it.value, "offers");
@@ -143,7 +123,7 @@ int report_dht_status(struct bytes text, struct buf *out)
         {"requests_served", "requests answered"},
         {"requests_refused", "… refused"},
     };
-    struct json_doc *doc = read_document(text);
+    struct json_doc *doc = report_document(text, NULL);
     if (!doc || !json_get(json_root(doc), "peers")) {
         json_free(doc);
         return E_MALFORMED;
@@ -156,7 +136,8 @@ int report_dht_status(struct bytes text, struct buf *out)
                            : BYTES_LIT("client: cannot be dialled, only asks"));
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         text_table_add(&t, bytes_str(lines[i].name));
-        text_table_addf(&t, "%llu", (unsigned long long)number(json_root(doc), lines[i].key));
+        text_table_addf(&t, "%llu",
+                        (unsigned long long)report_number(json_root(doc), lines[i].key));
     }
     text_table_print(&t, out);
     text_table_fini(&t);

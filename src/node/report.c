@@ -3,8 +3,8 @@
 #include "node/report.h"
 
 #include "base/limits.h"
-#include "codec/json.h"
 #include "node/chat_text.h"
+#include "node/report_impl.h"
 #include "node/text_table.h"
 
 #include <stdio.h>
@@ -23,8 +23,7 @@ const char *report_duration(uint64_t s, char out[static 32])
     return out;
 }
 
-/* The document when its `list` member is an array (NULL: when it is an object). */
-static struct json_doc *read_document(struct bytes text, const char *list)
+struct json_doc *report_document(struct bytes text, const char *list)
 {
     struct json_doc *doc;
     if (json_parse(text, LIMIT_CLI_DOCUMENT, &doc, NULL) != 0)
@@ -37,7 +36,7 @@ static struct json_doc *read_document(struct bytes text, const char *list)
     return NULL;
 }
 
-static uint64_t number(const struct json *o, const char *key)
+uint64_t report_number(const struct json *o, const char *key)
 {
     double v = json_number(json_get(o, key), 0);
     return v > 0 && v < 1e15 ? (uint64_t)v : 0;
@@ -47,8 +46,8 @@ static uint64_t number(const struct json *o, const char *key)
 static void add_number(struct text_table *t, const struct json *o, const char *key, bool zero)
 {
     bool is_there = json_kind_of(json_get(o, key)) == JSON_NUMBER;
-    if (is_there && (zero || number(o, key) > 0))
-        text_table_addf(t, "%llu", (unsigned long long)number(o, key));
+    if (is_there && (zero || report_number(o, key) > 0))
+        text_table_addf(t, "%llu", (unsigned long long)report_number(o, key));
     else
         text_table_add(t, (struct bytes){0});
 }
@@ -78,13 +77,13 @@ static const char *who_serves(const struct json *c)
     if (!c)
         return "";
     bool own = json_bool(json_get(c, "own"), false);
-    bool others = number(c, "providers") > (own ? 1u : 0u);
+    bool others = report_number(c, "providers") > (own ? 1u : 0u);
     return own ? (others ? "own and peers" : "own") : "peers";
 }
 
 int report_models(struct bytes text, struct buf *out)
 {
-    struct json_doc *doc = read_document(text, "data");
+    struct json_doc *doc = report_document(text, "data");
     if (!doc)
         return E_MALFORMED;
     struct text_table t;
@@ -119,7 +118,7 @@ static void add_peer(struct text_table *t, const struct json *p)
     text_table_add(t, json_get_str(p, "trust"));
     add_strings(t, json_get(p, "models"));
     if (json_kind_of(json_get(p, "connected_s")) == JSON_NUMBER)
-        text_table_add(t, bytes_str(report_duration(number(p, "connected_s"), since)));
+        text_table_add(t, bytes_str(report_duration(report_number(p, "connected_s"), since)));
     else
         text_table_add(t, bytes_str(json_bool(json_get(p, "connected"), true) ? "" : "no"));
     const char *who = !inbound ? "" : json_bool(inbound, false) ? "they" : "we";
@@ -130,7 +129,7 @@ static void add_peer(struct text_table *t, const struct json *p)
 
 int report_peers(struct bytes text, struct buf *out)
 {
-    struct json_doc *doc = read_document(text, "peers");
+    struct json_doc *doc = report_document(text, "peers");
     if (!doc)
         return E_MALFORMED;
     struct text_table t;
@@ -224,9 +223,10 @@ static void line_relay(struct text_table *t, const struct json *relay)
     buf_init(&b, LIMIT_CLI_CELL);
     if (serving.n && !bytes_eq_str(serving, "nobody"))
         (void)buf_printf(&b, "%.*s: %llu peers have a place, %llu streams now, %llu bytes so far",
-                         BYTES_FMT(serving), (unsigned long long)number(relay, "reservations"),
-                         (unsigned long long)number(relay, "circuits"),
-                         (unsigned long long)number(relay, "bytes"));
+                         BYTES_FMT(serving),
+                         (unsigned long long)report_number(relay, "reservations"),
+                         (unsigned long long)report_number(relay, "circuits"),
+                         (unsigned long long)report_number(relay, "bytes"));
     line(t, "relay", buf_view(&b));
     for (struct json_iter it = json_iter(places); json_next(&it);) {
         buf_clear(&b);
@@ -256,7 +256,7 @@ static void status_lines(const struct json *root, struct text_table *t)
     line(t, "name", json_get_str(root, "node_id"));
     line(t, "version", json_get_str(root, "version"));
     if (json_get(root, "uptime_s"))
-        line(t, "running for", bytes_str(report_duration(number(root, "uptime_s"), since)));
+        line(t, "running for", bytes_str(report_duration(report_number(root, "uptime_s"), since)));
     line(t, "directory", json_get_str(root, "data_dir"));
     line(t, "API", json_get_str(root, "api"));
     line(t, "private network", json_get_str(root, "private_network"));
@@ -274,8 +274,8 @@ static void status_lines(const struct json *root, struct text_table *t)
     line(t, "sharing", json_get_str(root, "sharing"));
     if (json_bool(json_get(root, "invite_only"), false))
         line(t, "serves", BYTES_LIT("guests with an invite, and --allow-peer, only"));
-    if (number(json_get(root, "invites"), "guests") ||
-        number(json_get(root, "invites"), "not_used_yet"))
+    if (report_number(json_get(root, "invites"), "guests") ||
+        report_number(json_get(root, "invites"), "not_used_yet"))
         line_object(t, "invites", json_get(root, "invites"));
     line_object(t, "requests", json_get(root, "requests"));
 }
@@ -305,7 +305,7 @@ static void add_amount(struct text_table *t, const struct json *o, const char *k
     else if (is_bytes && v > 0)
         text_table_addf(t, "%.1f KiB", v / 1024);
     else
-        text_table_addf(t, "%llu", (unsigned long long)number(o, key));
+        text_table_addf(t, "%llu", (unsigned long long)report_number(o, key));
 }
 
 static void add_limit(struct text_table *t, const struct json *l)
@@ -326,7 +326,7 @@ static void add_limit(struct text_table *t, const struct json *l)
 
 int report_limits(struct bytes text, struct buf *out)
 {
-    struct json_doc *doc = read_document(text, "limits");
+    struct json_doc *doc = report_document(text, "limits");
     if (!doc)
         return E_MALFORMED;
     struct text_table t;
@@ -340,7 +340,7 @@ int report_limits(struct bytes text, struct buf *out)
 
 int report_status(struct bytes text, struct buf *out)
 {
-    struct json_doc *doc = read_document(text, NULL);
+    struct json_doc *doc = report_document(text, NULL);
     if (!doc)
         return E_MALFORMED;
     const struct json *root = json_root(doc), *models = json_get(root, "models");
