@@ -287,8 +287,10 @@ struct loop_virtual_held loop_virtual_held(const struct loop *l)
                                   .udps = length(&m->udps),
                                   .timers = l->sched.timers.n,
                                   .tasks = length(&l->sched.tasks)};
-    LIST_FOREACH (&m->streams, it)
-        h.streams += !LIST_ENTRY(it, struct virtual_stream, of_machine)->is_closed;
+    LIST_FOREACH (&m->streams, it) {
+        const struct virtual_stream *s = LIST_ENTRY(it, struct virtual_stream, of_machine);
+        h.streams += s->is_given && !s->is_closed;
+    }
     return h;
 }
 

@@ -92,6 +92,7 @@ struct virtual_stream {
     int broken;
     bool is_open;   /* the handshake is over at this end */
     bool is_orphan; /* one end has another address now: nothing passes, nobody is told */
+    bool is_given; /* to a user: a dialler or an acceptor has it */
     bool is_ended, is_eof_read, is_finished, is_told, is_closed, is_in_callback;
 };
 

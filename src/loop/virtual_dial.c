@@ -118,6 +118,7 @@ static void accept_now(struct task *t)
         list_append(&ln->backlog, &s->backlog);
     } else {
         s->listener = NULL;
+        s->is_given = true;
         ln->base.opts.accepted(ln->base.opts.ctx, &s->base);
     }
 }
@@ -192,6 +193,8 @@ static void dial_tell(struct task *t)
     struct loop_dial *req = d->req;
     struct stream *s = d->near ? &d->near->base : NULL;
     int err = d->err;
+    if (d->near)
+        d->near->is_given = true;
     dial_free(d);
     req->maker = NULL;
     req->done(req, err, s);

@@ -197,6 +197,25 @@ static void what_is_held_is_told(void **state)
     pair_down(&p);
 }
 
+/* As when a node is killed in that moment: what knocks at its door was never given to it. */
+static void who_still_knocks_is_held_by_nobody(void **state)
+{
+    struct loop_virtual_model model = {.rtt_us = 20000};
+    for (uint64_t us = 0; us < 30000; us += 2500) {
+        struct pair p;
+        pair_up(&p, 1, &model);
+        loop_dial(p.a, &p.dial, &p.to, NULL, US_PER_S);
+        run_for(&p, us);
+        bool was_given = p.far != NULL;
+        if (!was_given)
+            loop_listener_close(p.ln);
+        assert_int_equal(loop_virtual_held(p.b).streams, was_given);
+        assert_int_equal(loop_virtual_held(p.a).streams, p.near != NULL);
+        run_for(&p, US_PER_S);
+        pair_down(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +225,7 @@ int main(void)
         cmocka_unit_test(sides_do_not_hear_each_other_until_they_are_one),
         cmocka_unit_test(clocks_may_be_wrong),
         cmocka_unit_test(what_is_held_is_told),
+        cmocka_unit_test(who_still_knocks_is_held_by_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
