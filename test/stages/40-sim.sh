@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Simulated networks: SIM_SEEDS seeds (12; CI's nightly 100) of 50 whole nodes for ten virtual minutes with
+# Simulated networks: SIM_SEEDS seeds (12; CI's 100) of 50 whole nodes for ten virtual minutes with
 # all faults, without a violation; and one seed twice with the same log hash.
 cd "$(dirname "$0")/../.." || exit 1
 make --no-print-directory build/conduit || exit 1
