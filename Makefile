@@ -46,7 +46,7 @@ OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fn
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 CFLAGS  += -std=gnu17 -D_GNU_SOURCE $(WARN) $(WERROR) $(OPT_$(CFG)) -Isrc -Iinclude $(PKG_CFLAGS) \
            -fno-strict-aliasing -MMD -MP
-LDFLAGS += $(filter -fsanitize=%,$(OPT_$(CFG)))
+override LDFLAGS += $(filter -fsanitize=%,$(OPT_$(CFG)))
 LIBS    := $(PKG_LIBS) -lpthread -lm
 
 obj  = $(patsubst %.c,$(B)/%.o,$(wildcard src/$(1)/*.c))
