@@ -141,6 +141,7 @@ static void port_send(void *ctx, struct dht_rpc *rpc)
         .addr_count = (size_t)rpc->peer.addr_count,
         .protocol = KAD_PROTOCOL,
         .timeout_us = 10 * US_PER_S,
+        .is_lazy = true, /* only servers are told of, and kept in the table */
         .is_background = true,
         .done = call_opened,
     };

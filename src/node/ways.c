@@ -239,6 +239,7 @@ static void open_other(struct way *y)
         .protocol = HTTP_PROTOCOL,
         .timeout_us = 10 * US_PER_S,
         .is_urgent = true,
+        .is_lazy = true, /* its offer came over it */
         .done = on_stream,
     };
     if (peer_id_parse(bytes_str(y->o->choice->peer), &y->stream.peer)) {

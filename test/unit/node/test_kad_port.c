@@ -250,6 +250,86 @@ static void note_done(void *ctx, int err)
 {
 }
 
+struct question {
+    struct dht_rpc rpc;
+    struct buf request;
+    struct sched *sched;
+    uint64_t answered_us;
+    int err;
+};
+
+static void question_sent(struct dht_rpc *rpc)
+{
+}
+
+static void question_done(struct dht_rpc *rpc, int err, struct bytes reply)
+{
+    struct question *q = CONTAINER_OF(rpc, struct question, rpc);
+    q->answered_us = sched_now(q->sched);
+    q->err = err;
+}
+
+/* Whoever is asked is known as a server: to a peer never met a question costs the handshakes of TCP and of Noise
+ * and its own round trip, and none to ask whether Kademlia is spoken there. */
+static void a_server_never_met_answers_in_three_round_trips(void **state)
+{
+    enum { RTT_US = 100000 };
+    struct nodes n;
+    struct loop_virtual_link far = {.delay_us = RTT_US / 2};
+    hosts_init(&n.h, 22, 2);
+    for (int i = 0; i < 2; i++) {
+        struct machine *m = &n.h.m[i];
+        assert_int_equal(kad_port_init(&n.kad[i], m->host, loop_sched(m->loop), loop_rng(m->loop)),
+                         0);
+    }
+    loop_virtual_set_link(n.h.world, n.h.m[0].loop, n.h.m[1].loop, &far);
+    struct question q = {
+        .rpc = {.peer = {.id = n.h.m[1].key.id, .addrs = &n.h.m[1].addr_view, .addr_count = 1},
+                .wants_reply = true,
+                .sent = question_sent,
+                .done = question_done},
+        .sched = loop_sched(n.h.m[0].loop),
+    };
+    buf_init(&q.request, 0);
+    dht_message_begin(&q.request, DHT_FIND_NODE, peer_id_bytes(&n.h.m[0].key.id));
+    q.rpc.request = buf_view(&q.request);
+    uint64_t asked_us = sched_now(q.sched);
+    kad_port_send(&n.kad[0], &q.rpc);
+    hosts_run(&n.h, US_PER_S);
+    assert_int_equal(q.err, 0);
+    assert_in_range(q.answered_us - asked_us, 3 * RTT_US, 3 * RTT_US + RTT_US / 4);
+    buf_fini(&q.request);
+    nodes_down(&n);
+}
+
+/* One that does not speak it after all: an error, and the connection stays. */
+static void who_does_not_speak_it_is_an_error(void **state)
+{
+    struct nodes n;
+    hosts_init(&n.h, 23, 2);
+    struct machine *m = n.h.m;
+    assert_int_equal(
+        kad_port_init(&n.kad[0], m[0].host, loop_sched(m[0].loop), loop_rng(m[0].loop)), 0);
+    struct question q = {
+        .rpc = {.peer = {.id = m[1].key.id, .addrs = &m[1].addr_view, .addr_count = 1},
+                .wants_reply = true,
+                .sent = question_sent,
+                .done = question_done},
+        .sched = loop_sched(m[0].loop),
+    };
+    buf_init(&q.request, 0);
+    dht_message_begin(&q.request, DHT_FIND_NODE, peer_id_bytes(&m[0].key.id));
+    q.rpc.request = buf_view(&q.request);
+    kad_port_send(&n.kad[0], &q.rpc);
+    hosts_run(&n.h, US_PER_S);
+    assert_int_not_equal(q.answered_us, 0);
+    assert_int_not_equal(q.err, 0);
+    assert_true(p2p_host_is_connected(m[0].host, &m[1].key.id));
+    buf_fini(&q.request);
+    kad_port_fini(&n.kad[0]);
+    hosts_fini(&n.h);
+}
+
 /* A server that names our own loopback as another's address does not make us dial it. What lies on its own
  * network it may know. */
 static void a_server_does_not_send_us_to_ourselves(void **state)
@@ -302,6 +382,8 @@ int main(void)
         cmocka_unit_test(a_peer_gets_so_many_streams),
         cmocka_unit_test(a_request_has_a_minute),
         cmocka_unit_test(who_asks_too_much_is_cut_off),
+        cmocka_unit_test(a_server_never_met_answers_in_three_round_trips),
+        cmocka_unit_test(who_does_not_speak_it_is_an_error),
         cmocka_unit_test(a_server_does_not_send_us_to_ourselves),
         cmocka_unit_test(an_empty_table_is_filled_from_connected_peers),
     };
