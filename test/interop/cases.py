@@ -216,6 +216,12 @@ def test_reconnect(client, server, _):
     expect(len(times) == 5, f"{len(times)} connections")
 
 
+@test("connect", "five connections with a request each, one after another")
+def test_first_answer(client, server, _):
+    times = client.do("http1", addr=server.addr, n=5)["ms"]
+    expect(len(times) == 5 and all(t > 0 for t in times), f"{times}")
+
+
 @test("bulk", "bulk of 16 MiB each way")
 def test_bulk(client, server, _):
     client.do("bulk", addr=server.addr, up=16 << 20, down=16 << 20)

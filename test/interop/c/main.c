@@ -274,6 +274,7 @@ static const struct {
     {"bulk", true, cmd_bulk},
     {"connect1", true, cmd_connect1},
     {"http", true, cmd_http},
+    {"http1", true, cmd_http1},
     {"sse", true, cmd_sse},
     {"kad_add", true, cmd_kad_add},
     {"find_node", false, cmd_find_node},

@@ -4,7 +4,7 @@
  *
  *   main.c     start, lines in and out, the table of commands, dial, close, ping, identify
  *   streams.c  echo, bulk, connect1; serves echo and perf
- *   web.c      http, sse; serves /http/1.1
+ *   web.c      http, http1, sse; serves /http/1.1
  *   kad.c      the commands of the DHT; serves it
  *   reach.c    reserve, conns, autonat; serves as a relay
  *   lan.c      mDNS */
@@ -90,6 +90,7 @@ void cmd_connect1(struct job *j);
 /* web.c */
 void web_serve(struct app *a);
 void cmd_http(struct job *j);
+void cmd_http1(struct job *j);
 void cmd_sse(struct job *j);
 /* kad.c */
 void kad_serve(struct app *a);

@@ -257,3 +257,107 @@ void cmd_sse(struct job *j)
 {
     start(j, true);
 }
+
+/* --- http1: from no connection at all to the head of an answer, n times --- */
+
+struct first_job {
+    struct job *job;
+    struct p2p_open open;
+    uint64_t left, count;
+    uint64_t start_us, head_us;
+    double *ms;
+};
+
+static void first_free(struct first_job *f)
+{
+    free(f->ms);
+    free(f);
+}
+
+static void first_fail(struct first_job *f, int err)
+{
+    job_fail(f->job, "http1: %s", err_text(err));
+    first_free(f);
+}
+
+static void first_next(struct job *j);
+
+static void first_head(void *ctx, const struct http_head *head)
+{
+    struct first_job *f = ctx;
+    f->head_us = sched_now(f->job->app->sched);
+}
+
+static void first_body(void *ctx, struct bytes piece)
+{
+}
+
+static void first_done(void *ctx, const struct http_call_result *r)
+{
+    struct first_job *f = ctx;
+    struct job *j = f->job;
+    if (r->err) {
+        first_fail(f, r->err);
+        return;
+    }
+    f->ms[f->count - f->left--] = (double)(f->head_us - f->start_us) / 1000.0;
+    p2p_host_disconnect(j->app->host, &j->peer);
+    job_wait(j, WAIT_GONE, first_next);
+}
+
+static const struct http_call_events first_events = {
+    .head = first_head, .body = first_body, .done = first_done};
+
+static void first_opened(struct p2p_open *o, int err, struct stream *s)
+{
+    struct first_job *f = CONTAINER_OF(o, struct first_job, open);
+    const struct http_request req = {
+        .method = "GET",
+        .target = BYTES_LIT("/hello"),
+        .host = BYTES_LIT("conduit"),
+        .must_close = true,
+        .first_byte_us = JOB_US,
+        .stall_us = JOB_US,
+    };
+    if (err || !http_call_open(f->job->app->web->client, s, &req, &first_events, f, &err))
+        first_fail(f, err);
+}
+
+static void first_next(struct job *j)
+{
+    struct first_job *f = j->state;
+    if (f->left) {
+        f->start_us = sched_now(j->app->sched);
+        f->open = (struct p2p_open){
+            .peer = j->peer,
+            .addrs = &j->addr_view,
+            .addr_count = 1,
+            .protocol = HTTP_PROTOCOL,
+            .timeout_us = JOB_US,
+            .is_urgent = true,
+            .is_lazy = true, /* as of a peer whose offer is there: no round trip goes into asking */
+            .done = first_opened,
+        };
+        p2p_host_open(j->app->host, &f->open);
+        return;
+    }
+    struct json_writer *w = job_ok(j);
+    json_key(w, "ms");
+    json_open_array(w);
+    for (uint64_t i = 0; i < f->count; i++)
+        json_put_double(w, f->ms[i]);
+    json_close_array(w);
+    job_end(j);
+    first_free(f);
+}
+
+void cmd_http1(struct job *j)
+{
+    struct first_job *f = MEM_NEW(struct first_job);
+    f->job = j;
+    f->left = f->count = job_u64(j, "n");
+    f->ms = mem_array(f->count + 1, sizeof *f->ms);
+    j->state = f;
+    p2p_host_disconnect(j->app->host, &j->peer);
+    job_wait(j, WAIT_GONE, first_next);
+}

@@ -116,7 +116,7 @@ var commands = map[string]func(*node, context.Context, *command) (answer, error)
 	"identify": (*node).cmdIdentify, "echo": (*node).cmdEcho, "http": (*node).cmdHTTP,
 	"sse": (*node).cmdSSE, "kad_add": (*node).cmdKadAdd, "find_node": (*node).cmdFindNode,
 	"provide": (*node).cmdProvide, "find_providers": (*node).cmdFindProviders,
-	"bulk": (*node).cmdBulk, "connect1": (*node).cmdConnect1,
+	"bulk": (*node).cmdBulk, "connect1": (*node).cmdConnect1, "http1": (*node).cmdHTTP1,
 	"reserve": (*node).cmdReserve, "conns": (*node).cmdConns,
 	"mdns_peers": (*node).cmdMdnsPeers, "autonat": (*node).cmdAutonat,
 	"quit": func(*node, context.Context, *command) (answer, error) { return answer{}, nil },

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -92,6 +93,28 @@ func (n *node) cmdHTTP(ctx context.Context, c *command) (answer, error) {
 		headers["content-length"] = strconv.FormatInt(response.ContentLength, 10)
 	}
 	return answer{"status": response.StatusCode, "headers": headers, "body": string(body)}, err
+}
+
+// cmdHTTP1 measures from no connection at all to the head of the answer, again and again.
+func (n *node) cmdHTTP1(ctx context.Context, c *command) (answer, error) {
+	times := []float64{}
+	for range max(c.N, 1) {
+		if _, err := n.cmdClose(ctx, c); err != nil {
+			return nil, err
+		}
+		start := time.Now()
+		response, err := n.request(ctx, &command{Addr: c.Addr, Path: "/hello"}, http.MethodGet)
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, ms(start))
+		_, err = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return answer{"ms": times}, nil
 }
 
 func (n *node) cmdSSE(ctx context.Context, c *command) (answer, error) {

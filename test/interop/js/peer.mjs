@@ -465,6 +465,18 @@ const commands = {
     }
     return { ms }
   },
+  async http1 (node, { addr, n = 1 }) {
+    const ms = []
+    for (let i = 0; i < n; i++) {
+      await node.hangUp(multiaddr(addr), signal())
+      const start = performance.now()
+      const { stream, reader, headers } = await request(node, { addr, path: '/hello' })
+      ms.push(since(start))
+      await readBody(reader, headers, true)
+      await stream.close(signal())
+    }
+    return { ms }
+  },
   async quit (node) {
     setTimeout(() => process.exit(0), 500).unref()
     return {}

@@ -130,6 +130,16 @@ pub async fn events(control: &Control, peer: PeerId, command: &Value) -> Result<
     Ok(json!({"status": status, "events": events, "orderly": orderly}))
 }
 
+// The answer to GET /hello, as soon as its head is there; `read` takes the rest.
+pub async fn hello(control: &Control, peer: PeerId) -> Result<Response<Incoming>> {
+    send(control, peer, "GET", &json!({"path": "/hello"})).await
+}
+
+pub async fn read(response: Response<Incoming>) -> Result<()> {
+    response.into_body().collect().await?;
+    Ok(())
+}
+
 fn data_of(event: &str) -> String {
     let lines = event.lines().filter_map(|line| line.strip_prefix("data:"));
     lines.map(|data| data.strip_prefix(' ').unwrap_or(data)).collect::<Vec<_>>().join("\n")

@@ -198,6 +198,19 @@ async fn obey(node: &Node, command: &Value) -> Result<Value> {
             }
             Ok(json!({"ms": times}))
         }
+        "http1" => {
+            let (peer, addr) = address(command)?;
+            let mut times = Vec::new();
+            for _ in 0..number(command, "n", 1) {
+                node.close(peer).await?;
+                let start = Instant::now();
+                node.dial((peer, addr.clone())).await?;
+                let response = http::hello(&node.streams, peer).await?;
+                times.push(ms(start));
+                http::read(response).await?;
+            }
+            Ok(json!({"ms": times}))
+        }
         "reserve" => {
             let (relay, addr) = address(command)?;
             node.dial((relay, addr.clone())).await?;
