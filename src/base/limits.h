@@ -144,10 +144,12 @@
 #define LIMIT_AUTONAT_CANDIDATES 10        /* addresses of ours that we ask about; as rust */
 #define LIMIT_AUTONAT_SERVERS    64        /* peers that we may ask */
 #define LIMIT_AUTONAT_DIALS      4         /* addresses dialled for one question of version 1 */
-#define LIMIT_AUTONAT_AT_ONCE    30        /* questions being answered at a time, of all peers */
-#define LIMIT_AUTONAT_RATE       0.5       /* questions a second answered to all peers … */
+#define LIMIT_AUTONAT_AT_ONCE    60        /* questions being read or answered, of all peers … */
+#define LIMIT_AUTONAT_PEER_ONCE  4         /* … of one peer … */
+#define LIMIT_AUTONAT_PEER_DIALS 2         /* … and those of them that are dialled for; as go */
+#define LIMIT_AUTONAT_RATE       0.5       /* questions a second dialled for, of all peers … */
 #define LIMIT_AUTONAT_BURST      30        /* … and so many at once */
-#define LIMIT_AUTONAT_PEER_RATE  0.05      /* … to one peer: 3 a minute; as rust and go */
+#define LIMIT_AUTONAT_PEER_RATE  0.05      /* … of one peer: 3 a minute; as rust and go */
 #define LIMIT_AUTONAT_PEER_BURST 6    /* … and so many at once: two answers, three addresses */
 #define LIMIT_AUTONAT_RATED      1024 /* peers whose rate is remembered */
 #define LIMIT_AUTONAT_DATA_MIN   30000 /* bytes asked of who wants another address than its own … */

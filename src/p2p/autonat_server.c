@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Dialling back who asks whether it can be dialled; see autonat_host.h.
  *
- *   asked -> rates, room? -> address chosen -> [v2, another IP than it comes from: WANTS_DATA]
+ *   asked -> room? -> read -> address chosen -> not too often? -> [v2, another IP: WANTS_DATA]
  *         -> DIALLING (a connection of its own, from a new port)
  *              v1: opened -> OK;  all failed -> DIAL_ERROR
  *              v2: opened -> SENDING the nonce on it -> answered -> OK / DIAL_BACK_ERROR
@@ -10,7 +10,10 @@
  * What a stranger could want with this: have others dialled in our name. So: version 1 dials only the IP
  * that the question came from; version 2 any public one, for 30 to 100 kB; private and loopback
  * addresses are dialled only for who has such an address itself. A question over a relay has no
- * address, and is refused. */
+ * address, and is refused.
+ *
+ * A refusal is an answer. rust-libp2p asks again at once, and for ever, where a stream is reset; so only
+ * who leaves no room for questions that are still to be read is. */
 #include "base/mem.h"
 #include "base/trace.h"
 #include "p2p/autonat_impl.h"
@@ -89,14 +92,15 @@ static void answer_v2(struct autonat_served *v, enum autonat_v2_status status,
     served_free(v);
 }
 
-static void refuse(struct autonat_served *v, const char *why)
+/* `v2`: what version 2 calls it. */
+static void refuse(struct autonat_served *v, enum autonat_v2_status v2, const char *why)
 {
     char who[PEER_ID_TEXT];
     TRACE(P2P, DEBUG, "autonat question of %s: %s -> refused",
           peer_id_text(&v->peer, who, sizeof who), why);
     v->ah->counts.refused++;
     if (v->is_v2)
-        answer_v2(v, AUTONAT_V2_DIAL_REFUSED, AUTONAT_DIAL_UNUSED);
+        answer_v2(v, v2, AUTONAT_DIAL_UNUSED);
     else
         answer_v1(v, AUTONAT_V1_REFUSED, why);
 }
@@ -179,7 +183,7 @@ static bool same_ip(const struct net_addr *a, const struct net_addr *b)
 /* As near as who asks: the world for the world, the LAN for the LAN, ourselves for ourselves. */
 static bool is_fair(const struct net_addr *at, const struct net_addr *from)
 {
-    if (at->port == 0 || net_addr_is_any(at))
+    if (at->port == 0 || net_addr_is_any(at) || (from->kind != NET_IP4 && from->kind != NET_IP6))
         return false;
     if (net_addr_is_loopback(at))
         return net_addr_is_loopback(from);
@@ -187,6 +191,45 @@ static bool is_fair(const struct net_addr *at, const struct net_addr *from)
         return net_addr_is_private(from) && same_ip(at, from);
     return true;
 }
+
+/* --- how often --- */
+
+static size_t count_of(struct autonat_host *ah, const struct peer_id *peer, enum served_state from)
+{
+    size_t n = 0;
+    LIST_FOREACH (&ah->served, it) {
+        const struct autonat_served *v = LIST_ENTRY(it, struct autonat_served, link);
+        n += v->state >= from && peer_id_eq(&v->peer, peer);
+    }
+    return n;
+}
+
+/* Counted where something is done for it, so that what is refused costs nobody anything. */
+static bool may_be_dialled(struct autonat_served *v)
+{
+    struct autonat_host *ah = v->ah;
+    uint64_t now = sched_now(ah->h->sched);
+    if (count_of(ah, &v->peer, SERVED_WANTS_DATA) >= LIMIT_AUTONAT_PEER_DIALS ||
+        !rates_take(&ah->peer_rates, peer_id_bytes(&v->peer), now) ||
+        !rates_take(&ah->rates, BYTES_LIT("all"), now))
+        return false;
+    ah->counts.served++;
+    return true;
+}
+
+/* False: refused, and v is gone. */
+static bool admit(struct autonat_served *v, const char *no_address)
+{
+    if (v->at_count && may_be_dialled(v))
+        return true;
+    if (v->at_count)
+        refuse(v, AUTONAT_V2_REJECTED, "too many questions; later again");
+    else
+        refuse(v, AUTONAT_V2_DIAL_REFUSED, no_address);
+    return false;
+}
+
+/* --- questions --- */
 
 /* False: v is gone. */
 static bool on_v1(struct autonat_served *v, struct bytes message)
@@ -202,10 +245,8 @@ static bool on_v1(struct autonat_served *v, struct bytes message)
         if (multiaddr_to_net(m.addrs[i], at) == 0 && is_fair(at, &v->from) && same_ip(at, &v->from))
             v->at_count++;
     }
-    if (!v->at_count) {
-        refuse(v, "no address that you come from");
+    if (!admit(v, "no address that you come from"))
         return false;
-    }
     dial(v);
     return true;
 }
@@ -233,10 +274,8 @@ static bool on_v2(struct autonat_served *v, const struct autonat_v2 *m)
             v->at_count = 1;
             v->addr_index = (uint32_t)i;
         }
-    if (!v->at_count) {
-        refuse(v, "no address that we would dial");
+    if (!admit(v, "no address that we would dial"))
         return false;
-    }
     if (same_ip(&v->at[0], &v->from))
         dial(v);
     else
@@ -287,30 +326,21 @@ static const struct framed_events served_events = {on_message, on_ended};
 
 /* --- being asked --- */
 
-static bool may_ask(struct autonat_host *ah, const struct peer_id *peer)
-{
-    uint64_t now = sched_now(ah->h->sched);
-    return ah->served_count < LIMIT_AUTONAT_AT_ONCE &&
-           rates_take(&ah->peer_rates, peer_id_bytes(peer), now) &&
-           rates_take(&ah->rates, BYTES_LIT("all"), now);
-}
-
 static void asked(struct autonat_host *ah, struct stream *s, const struct peer_id *peer, bool is_v2)
 {
-    bool has_ip = (s->remote.kind == NET_IP4 || s->remote.kind == NET_IP6) &&
-                  !p2p_stream_is_relayed(s); /* the relay's */
-    if (!has_ip || !may_ask(ah, peer)) {
+    if (ah->served_count >= LIMIT_AUTONAT_AT_ONCE ||
+        count_of(ah, peer, SERVED_ASKED) >= LIMIT_AUTONAT_PEER_ONCE) {
         ah->counts.refused++;
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
         return;
     }
     struct autonat_served *v = MEM_NEW(struct autonat_served);
-    ah->counts.served++;
     v->ah = ah;
     v->is_v2 = is_v2;
     v->peer = *peer;
-    v->from = s->remote;
+    if (!p2p_stream_is_relayed(s)) /* else it is the relay's */
+        v->from = s->remote;
     list_append(&ah->served, &v->link);
     ah->served_count++;
     framed_open(&v->io, ah->h->sched, s, LIMIT_AUTONAT_MESSAGE, QUESTION_US, &served_events);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* AutoNAT between whole hosts in virtual time: version 2 and 1, both sides, liars and the greedy. */
-#include "host_world.h"
 #include "p2p/autonat_impl.h"
+#include "relay_world.h"
 
 /* Public addresses; [0] asks. */
 struct scene {
@@ -251,17 +251,23 @@ static void raw_open(struct p2p_open *o, int err, struct stream *s)
     framed_send(&r->io, buf_view(&r->send));
 }
 
-static void raw_start(struct raw_ask *r, struct scene *s, const struct autonat_v1 *v1,
-                      const struct autonat_v2 *v2)
+static void raw_ask(struct raw_ask *r, struct machine *from, struct machine *of,
+                    const struct autonat_v1 *v1, const struct autonat_v2 *v2)
 {
     *r = (struct raw_ask){.is_v2 = v2 != NULL, .chunk = 4096, .echo_data = true};
     buf_init(&r->send, 0);
     assert_int_equal(v1 ? autonat_v1_encode(v1, &r->send) : autonat_v2_encode(v2, &r->send), 0);
-    r->open = (struct p2p_open){.peer = s->h.m[1].key.id,
+    r->open = (struct p2p_open){.peer = of->key.id,
                                 .protocol = v2 ? AUTONAT_V2 : AUTONAT_V1,
                                 .only_connected = true,
                                 .done = raw_open};
-    p2p_host_open(s->h.m[0].host, &r->open);
+    p2p_host_open(from->host, &r->open);
+}
+
+static void raw_start(struct raw_ask *r, struct scene *s, const struct autonat_v1 *v1,
+                      const struct autonat_v2 *v2)
+{
+    raw_ask(r, &s->h.m[0], &s->h.m[1], v1, v2);
 }
 
 static void raw_fini(struct raw_ask *r)
@@ -390,26 +396,154 @@ static void version_1_about_somebody_else_is_a_bad_request(void **state)
     scene_fini(&s);
 }
 
+/* Over its rate a peer is told so. A stream that is reset instead has rust-libp2p ask again at once, and
+ * on and on: thousands of questions a second, until the connection is closed as flooded and what was
+ * being answered is lost. */
 static void one_peer_may_not_ask_for_ever(void **state)
 {
     struct scene s;
+    struct raw_ask r;
     struct multiaddr m;
     int refused = 0;
     scene_server(&s, 24);
     struct autonat_v1 q = {
         .kind = AUTONAT_DIAL, .addrs = {addr_of(&m, "/ip4/203.0.113.5/tcp/9")}, .addr_count = 1};
     for (int i = 0; i < LIMIT_AUTONAT_PEER_BURST + 4; i++) {
-        struct raw_ask r;
         raw_start(&r, &s, &q, NULL);
         hosts_run(&s.h, US_PER_S / 4);
-        if (r.answers)
-            assert_int_equal(r.v1.status, AUTONAT_V1_DIAL_ERROR);
-        else
+        assert_int_equal(r.answers, 1);
+        assert_int_equal(r.ended, E_EOF);
+        if (r.v1.status == AUTONAT_V1_REFUSED)
             refused++;
+        else
+            assert_int_equal(r.v1.status, AUTONAT_V1_DIAL_ERROR);
         raw_fini(&r);
     }
     assert_int_equal(refused, 4);
+    struct autonat_v2 q2 = {.kind = AUTONAT_DIAL_REQUEST, .addrs = {q.addrs[0]}, .addr_count = 1};
+    raw_start(&r, &s, NULL, &q2);
+    hosts_run(&s.h, US_PER_S / 4);
+    assert_int_equal(r.v2.kind, AUTONAT_DIAL_ANSWER);
+    assert_int_equal(r.v2.status, AUTONAT_V2_REJECTED);
+    assert_int_equal(r.ended, E_EOF);
+    raw_fini(&r);
+    assert_int_equal(autonat_host_counts(s.ah[1]).served, LIMIT_AUTONAT_PEER_BURST);
+    assert_int_equal(autonat_host_counts(s.ah[1]).refused, 5);
     scene_fini(&s);
+}
+
+/* As rust-libp2p behind a NAT does, every half second, while the first dial is still swallowed. */
+static void who_asks_on_while_it_is_dialled_is_told_to_wait(void **state)
+{
+    enum { ASKS = 6 };
+    struct scene s;
+    struct raw_ask r[ASKS];
+    struct multiaddr m;
+    int errors = 0, refused = 0;
+    scene_server(&s, 26);
+    scene_add(&s, "/ip4/0.0.0.0/tcp/8000", NULL); /* where nobody gets through to */
+    struct loop_virtual_link cut = {.is_cut = true};
+    loop_virtual_set_link(s.h.world, s.h.m[2].loop, s.h.m[1].loop, &cut);
+    struct autonat_v2 q = {.kind = AUTONAT_DIAL_REQUEST,
+                           .addrs = {addr_of(&m, "/ip4/192.0.2.1/tcp/8000")},
+                           .addr_count = 1};
+    for (int i = 0; i < ASKS; i++) {
+        raw_start(&r[i], &s, NULL, &q);
+        hosts_run(&s.h, US_PER_S / 10);
+    }
+    hosts_run(&s.h, 10 * US_PER_S);
+    for (int i = 0; i < ASKS; i++) {
+        assert_int_equal(r[i].ended, E_EOF);
+        errors += r[i].v2.status == AUTONAT_V2_OK && r[i].v2.dial == AUTONAT_DIAL_ERROR;
+        refused += r[i].v2.status == AUTONAT_V2_REJECTED;
+        raw_fini(&r[i]);
+    }
+    assert_int_equal(errors, LIMIT_AUTONAT_PEER_DIALS);
+    assert_int_equal(refused, ASKS - LIMIT_AUTONAT_PEER_DIALS);
+    /* and those that were refused used up nothing */
+    raw_start(&r[0], &s, NULL, &q);
+    hosts_run(&s.h, 10 * US_PER_S);
+    assert_int_equal(r[0].v2.status, AUTONAT_V2_OK);
+    raw_fini(&r[0]);
+    scene_fini(&s);
+}
+
+/* As rust-libp2p does before identify has told it how it is seen. */
+static void a_question_that_is_not_dialled_for_costs_nothing(void **state)
+{
+    struct scene s;
+    struct raw_ask r;
+    struct multiaddr m;
+    scene_server(&s, 27);
+    struct autonat_v1 q = {
+        .kind = AUTONAT_DIAL, .addrs = {addr_of(&m, "/ip4/10.1.0.2/tcp/9")}, .addr_count = 1};
+    for (int i = 0; i < 2 * LIMIT_AUTONAT_PEER_BURST; i++) {
+        raw_start(&r, &s, &q, NULL);
+        hosts_run(&s.h, US_PER_S / 20);
+        assert_int_equal(r.v1.status, AUTONAT_V1_REFUSED);
+        raw_fini(&r);
+    }
+    q.addrs[0] = addr_of(&m, "/ip4/203.0.113.5/tcp/9");
+    raw_start(&r, &s, &q, NULL);
+    hosts_run(&s.h, US_PER_S);
+    assert_int_equal(r.v1.status, AUTONAT_V1_DIAL_ERROR);
+    raw_fini(&r);
+    scene_fini(&s);
+}
+
+/* Streams on which nothing is asked take a few places of their own, not everybody's. */
+static void half_said_questions_of_one_peer_are_bounded(void **state)
+{
+    struct scene s;
+    struct raw_ask r[LIMIT_AUTONAT_PEER_ONCE + 3];
+    struct autonat_v2 q = {.kind = AUTONAT_DIAL_REQUEST};
+    size_t reset = 0;
+    scene_server(&s, 28);
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        raw_start(&r[i], &s, NULL, &q);
+        buf_clear(&r[i].send);
+    }
+    hosts_run(&s.h, US_PER_S);
+    assert_int_equal(s.ah[1]->served_count, LIMIT_AUTONAT_PEER_ONCE);
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        reset += r[i].ended == E_RESET;
+        raw_fini(&r[i]);
+    }
+    assert_int_equal(reset, 3);
+    scene_fini(&s);
+}
+
+/* Its address is the relay's: nobody is dialled, and it is told so. */
+static void over_a_relay_nobody_is_dialled(void **state)
+{
+    struct relays w;
+    struct asked a;
+    struct raw_ask r;
+    struct multiaddr m;
+    struct autonat_cfg cfg = autonat_cfg_default();
+    relays_init(&w, 29, true, 1);
+    struct autonat_host *ah = autonat_host_new(w.h.m[PROVIDER].host, &cfg);
+    struct bytes way = relayed_addr(&w, FIRST, PROVIDER, &m);
+    ask_connect(&a, &w.h.m[CONSUMER], &w.h.m[PROVIDER].key.id, &way, 1);
+    hosts_run(&w.h, 2 * US_PER_S);
+    assert_int_equal(a.err, 0);
+    struct autonat_v1 q = {
+        .kind = AUTONAT_DIAL, .addrs = {addr_of(&m, "/ip4/10.0.0.3/tcp/8000")}, .addr_count = 1};
+    raw_ask(&r, &w.h.m[CONSUMER], &w.h.m[PROVIDER], &q, NULL);
+    hosts_run(&w.h, US_PER_S);
+    assert_int_equal(r.answers, 1);
+    assert_int_equal(r.v1.status, AUTONAT_V1_REFUSED);
+    raw_fini(&r);
+    struct autonat_v2 q2 = {.kind = AUTONAT_DIAL_REQUEST,
+                            .addrs = {addr_of(&m, "/ip4/9.9.9.9/tcp/8000")},
+                            .addr_count = 1};
+    raw_ask(&r, &w.h.m[CONSUMER], &w.h.m[PROVIDER], NULL, &q2);
+    hosts_run(&w.h, US_PER_S);
+    assert_int_equal(r.answers, 1);
+    assert_int_equal(r.v2.status, AUTONAT_V2_DIAL_REFUSED);
+    raw_fini(&r);
+    autonat_host_free(ah);
+    relays_fini(&w);
 }
 
 static void garbage_and_silence_end(void **state)
@@ -548,6 +682,10 @@ int main(void)
         cmocka_unit_test(only_fair_addresses_are_dialled),
         cmocka_unit_test(version_1_about_somebody_else_is_a_bad_request),
         cmocka_unit_test(one_peer_may_not_ask_for_ever),
+        cmocka_unit_test(who_asks_on_while_it_is_dialled_is_told_to_wait),
+        cmocka_unit_test(a_question_that_is_not_dialled_for_costs_nothing),
+        cmocka_unit_test(half_said_questions_of_one_peer_are_bounded),
+        cmocka_unit_test(over_a_relay_nobody_is_dialled),
         cmocka_unit_test(garbage_and_silence_end),
         cmocka_unit_test(a_yes_without_the_nonce_is_no_answer),
         cmocka_unit_test(a_nonce_over_the_old_connection_proves_nothing),
