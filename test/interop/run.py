@@ -8,9 +8,11 @@ line per test, `ok|FAIL|skip name reason`, then the table of rows and pairs, and
 `N passed, N failed, N skipped` at the end; exit status 1 if one failed.
 
 The hard thing: three or four programs share two cores. So each deadline is generous, and what failed
-once is tried once more, alone and with fresh peers, and says so.
+once is tried once more, alone and with fresh peers, and says so (TRIES=1: not). What failed is said
+again below the table, with its reason, since of a long log often only the end is kept.
 """
 import argparse
+import contextlib
 import os
 import shlex
 import subprocess
@@ -27,6 +29,8 @@ from peer import Failure, Lacks, Peer, Skip
 HERE = os.path.dirname(os.path.abspath(__file__))
 LANGUAGES = ("js", "rust", "go")
 IDLE = ("connect", "after 13 s of idling")
+START = ("connect", "start")
+TRIES_TWICE = int(os.environ.get("TRIES", "2")) > 1
 
 
 class Report:
@@ -36,6 +40,7 @@ class Report:
         self.only = only
         self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
         self.results = []  # table.Result
+        self.retried = []  # what passed only at the second try
 
     def wants(self, names, row, name):
         return self.only is None or self.only in f"{row}: {title(names, name)}"
@@ -52,6 +57,8 @@ class Report:
             return
         try:
             function(*arguments)
+            if before:
+                self.retried.append(f"{row}: {title(names, name)}: {before}")
             self.line("ok", names, row, name, f"at the second try, after: {before}" if before else "")
             return
         except Lacks as e:
@@ -64,11 +71,22 @@ class Report:
             reason = str(e)
         except Exception as e:  # an answer without the fields that README.md promises
             reason = f"{type(e).__name__}: {e}"
-        if again is None:
-            self.line("FAIL", names, row, name, reason)
+        if again is None or not TRIES_TWICE:
+            first = f" (the first time: {before})" if before not in ("", reason) else ""
+            self.line("FAIL", names, row, name, reason + first)
         else:
             print(f"     {title(names, name)}: {reason}; once more with fresh peers", flush=True)
             again.append((row, name, function, reason))
+
+    def summary(self):
+        """What a reader of the last lines has to know."""
+        for line in self.retried:
+            print(f"passed at the second try: {line}")
+        for r in self.results:
+            if r.kind == "FAIL":
+                print(f"FAILED {r.row}: {title(r.names, r.name)}: {r.reason}")
+        counts = self.counts
+        print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
 
 
 def title(names, name):
@@ -148,33 +166,48 @@ def run_direction(report, names, commands, log):
     for row, name, function, reason in again:
         report.run(names, row, name, function, stage, before=reason)
     if waiting is not None:
-        report.run(names, *IDLE, waiting.result)
+        again = []
+        report.run(names, *IDLE, waiting.result, again=again)
+        for row, name, _, reason in again:
+            report.run(names, row, name, IdleTest(names, commands, log).result, before=reason)
 
 
 def run_cases(report, names, commands, log):
     """The tests that share two peers on loopback."""
     client_name, server_name = names
 
-    def make(like):
-        name = client_name if like is client else server_name
-        return Peer(name + " (third)", commands[name], log)
-
-    again = []
-    try:
+    @contextlib.contextmanager
+    def pair():
         with Peer(server_name, commands[server_name], log) as server, \
                 Peer(client_name, commands[client_name], log) as client:
-            for row, name, function in cases.TESTS:
-                known = cases.KNOWN.get((frozenset(names), name))
-                if known is None:
-                    report.run(names, row, name, function, client, server, make, again=again)
-                elif report.wants(names, row, name):
-                    report.line("skip", names, row, name, known, kind="lacks")
-        for row, name, function, reason in again:
-            with Peer(server_name, commands[server_name], log) as server, \
-                    Peer(client_name, commands[client_name], log) as client:
-                report.run(names, row, name, function, client, server, make, before=reason)
-    except Failure as e:
-        report.line("FAIL", names, "connect", "start", str(e))
+            def make(like):
+                name = client_name if like is client else server_name
+                return Peer(name + " (third)", commands[name], log)
+
+            yield client, server, make
+
+    def run_alone(function):
+        with pair() as players:
+            function(*players)
+
+    again = []
+    for is_last in (not TRIES_TWICE, True):
+        try:
+            with pair() as players:
+                for row, name, function in cases.TESTS:
+                    known = cases.KNOWN.get((frozenset(names), name))
+                    if known is None:
+                        report.run(names, row, name, function, *players, again=again)
+                    elif report.wants(names, row, name):
+                        report.line("skip", names, row, name, known, kind="lacks")
+            break
+        except Failure as e:  # to start
+            if is_last:
+                report.line("FAIL", names, *START, str(e))
+                return
+            print(f"     {title(names, 'start')}: {e}; once more", flush=True)
+    for row, name, function, reason in again:
+        report.run(names, row, name, run_alone, function, before=reason)
 
 
 class IdleTest(threading.Thread):
@@ -249,9 +282,8 @@ def main():
                                                           options.only):
         with open(options.docs, "w", encoding="utf-8") as file:
             file.write(table.page(pairs, report.results, versions(commands, log)))
-    counts = report.counts
-    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
-    return 1 if counts["FAIL"] else 0
+    report.summary()
+    return 1 if report.counts["FAIL"] else 0
 
 
 if __name__ == "__main__":
