@@ -170,17 +170,12 @@ int command_doctor(int argc, char **argv)
 {
     struct config cfg;
     char why[CONFIG_WHY];
-    const char *peer = NULL;
     bool json = option_take_flag(&argc, argv, "json");
     if (option_take_flag(&argc, argv, "help")) {
         fputs(help, stdout);
         return EXIT_OK;
     }
-    if (argc > 1 && argv[1][0] != '-') {
-        peer = argv[1];
-        memmove(argv + 1, argv + 2, (size_t)(argc - 1) * sizeof *argv);
-        argc--;
-    }
+    const char *peer = config_take_operand(&argc, argv);
     config_init(&cfg);
     int rc = config_load(&cfg, argc, argv, environ, why);
     int status = rc < 0 ? usage_error("doctor", "%s", why) : run(&cfg, peer, json, argc, argv);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The table of options, and setting them from flags and environment; see config.h. */
+/* The table of options, and setting them from the environment; see config.h. */
 #include "node/config.h"
 
 #include "base/err.h"
@@ -109,8 +109,7 @@ static void *field_of(struct config *c, const struct config_row *row)
     return (char *)c + row->offset;
 }
 
-static int sentence(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static int sentence(char *why, const char *fmt, ...)
+int config_sentence(char *why, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -123,8 +122,8 @@ static int set_number(void *field, const struct config_row *row, const char *val
 {
     uint64_t v, max = row->type == OPT_PORT ? 65535 : row->type == OPT_U32 ? UINT32_MAX : INT64_MAX;
     if (bytes_to_u64(bytes_str(value), &v) || v > max)
-        return sentence(why, "%s: '%s' is not a number from 0 to %llu", row->key, value,
-                        (unsigned long long)max);
+        return config_sentence(why, "%s: '%s' is not a number from 0 to %llu", row->key, value,
+                               (unsigned long long)max);
     if (row->type == OPT_SIZE)
         *(uint64_t *)field = v;
     else
@@ -142,7 +141,7 @@ static int set_bool(bool *field, const struct config_row *row, const char *value
     for (size_t i = 0; i < ARRAY_LEN(no); i++)
         if (strcmp(value, no[i]) == 0)
             return *field = false, 0;
-    return sentence(why, "%s: '%s' is neither true nor false", row->key, value);
+    return config_sentence(why, "%s: '%s' is neither true nor false", row->key, value);
 }
 
 static void add_words(struct strlist *l, const char *value)
@@ -237,7 +236,7 @@ int config_set(struct config *c, const char *key, const char *value, enum config
 {
     const struct config_row *row = config_find(key, strlen(key));
     if (!row)
-        return sentence(why, "unknown option '%s'", key);
+        return config_sentence(why, "unknown option '%s'", key);
     return config_set_row(c, row, value, rank, why);
 }
 
@@ -297,75 +296,6 @@ const char *config_nearest_key(const char *word)
     return config_nearest(word, next_key, &i);
 }
 
-/* --- flags --- */
-
-/* "--http-port" names the row "http_port", "--schedule-start" the row "schedule.start". */
-static const struct config_row *row_of_flag(const char *flag, size_t n)
-{
-    char key[64];
-    if (n >= sizeof key)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        key[i] = flag[i] == '-' ? '_' : flag[i];
-    key[n] = 0;
-    const struct config_row *row = config_find(key, n);
-    for (size_t i = 0; !row && i < n; i++)
-        if (key[i] == '_') {
-            key[i] = '.';
-            row = config_find(key, n);
-            key[i] = '_';
-        }
-    return row;
-}
-
-static int unknown_flag(char *why, const char *flag, size_t n)
-{
-    char key[64];
-    snprintf(key, sizeof key, "%.*s", (int)(n < 63 ? n : 63), flag);
-    for (char *p = key; *p; p++)
-        *p = *p == '-' ? '_' : *p;
-    const char *near = config_nearest_key(key);
-    char hint[80] = "";
-    if (near) {
-        snprintf(hint, sizeof hint, "; did you mean --%s?", near);
-        for (char *p = hint + 18; *p; p++)
-            *p = *p == '_' || *p == '.' ? '-' : *p;
-    }
-    return sentence(why, "unknown option --%.*s%s", (int)(n < 60 ? n : 60), flag, hint);
-}
-
-int config_read_flags(struct config *c, int argc, char *const *argv, char why[static CONFIG_WHY])
-{
-    for (int i = 1; i < argc; i++) {
-        const char *a = argv[i];
-        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0)
-            return 1;
-        if (strncmp(a, "--", 2) != 0 || !a[2])
-            return sentence(why, "unexpected argument '%.60s'; options begin with --", a);
-        const char *flag = a + 2;
-        size_t n = strcspn(flag, "=");
-        const struct config_row *row = row_of_flag(flag, n);
-        const char *value = flag[n] == '=' ? flag + n + 1 : NULL;
-        if (!row && !value && n > 3 && strncmp(flag, "no-", 3) == 0) { /* --no-mdns */
-            row = row_of_flag(flag + 3, n - 3);
-            row = row && row->type == OPT_BOOL ? row : NULL;
-            value = row ? "false" : NULL;
-        }
-        if (!row)
-            return unknown_flag(why, flag, n);
-        if (!value && row->type == OPT_BOOL)
-            value = "true";
-        if (!value && i + 1 >= argc)
-            return sentence(why, "--%.*s needs a value: %s", (int)n, flag, row->arg);
-        if (!value)
-            value = argv[++i];
-        int err = config_set_row(c, row, value, RANK_FLAG, why);
-        if (err)
-            return err;
-    }
-    return 0;
-}
-
 /* --- environment --- */
 
 static void env_name(const struct config_row *row, char out[static 64])
@@ -405,7 +335,7 @@ static int read_compat(struct config *c, char *const *env, char *why)
     if (!c->compat)
         return 0;
     if (strcmp(c->compat, "llamanet") != 0)
-        return sentence(why, "--compat knows 'llamanet', not '%s'", c->compat);
+        return config_sentence(why, "--compat knows 'llamanet', not '%s'", c->compat);
     for (size_t i = 0; i < ARRAY_LEN(llamanet_env); i++) {
         const char *v = env_get(env, llamanet_env[i].env);
         int err = v && *v ? config_set(c, llamanet_env[i].key, v, RANK_ENV, why) : 0;
@@ -470,13 +400,14 @@ static int check(const struct config *c, char *why)
     const char *times[] = {c->schedule_start, c->schedule_end};
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
         if (times[i] && minutes_of(times[i]) < 0)
-            return sentence(why, "schedule: '%s' is not a time of day such as 07:30", times[i]);
+            return config_sentence(why, "schedule: '%s' is not a time of day such as 07:30",
+                                   times[i]);
     if (!c->schedule_start != !c->schedule_end)
-        return sentence(why, "schedule: give both start and end");
+        return config_sentence(why, "schedule: give both start and end");
     if (c->parallel == 0 || c->parallel > 256)
-        return sentence(why, "parallel: %u is not from 1 to 256", c->parallel);
+        return config_sentence(why, "parallel: %u is not from 1 to 256", c->parallel);
     if (c->max_feeds == 0 || c->max_feeds > LIMIT_CATALOGUE_PEERS)
-        return sentence(why, "max_feeds: %u is not from 1 to 256", c->max_feeds);
+        return config_sentence(why, "max_feeds: %u is not from 1 to 256", c->max_feeds);
     return 0;
 }
 

@@ -80,6 +80,9 @@ void config_fini(struct config *c);
 
 /* Reads `argv[1..]` of `conduit up`. 0; 1 when help was asked for; E_INVALID with a sentence. */
 int config_read_flags(struct config *c, int argc, char *const *argv, char why[static CONFIG_WHY]);
+/* Of a command that takes those options and a word of its own, anywhere among them: the first argument that is neither
+ * an option nor the value of one, taken out of argv (which ends with NULL); NULL: there is none. */
+const char *config_take_operand(int *argc, char **argv);
 /* CONDUIT_*; with compat "llamanet" also MODEL_PATH, HOST, PORT, DHT_PORT… `env` is like environ. */
 int config_read_env(struct config *c, char *const *env, char why[static CONFIG_WHY]);
 /* A YAML file; `name` is for messages. */

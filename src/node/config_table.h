@@ -29,5 +29,7 @@ const struct config_row *config_find(const char *key, size_t n); /* key or alias
 const char *config_nearest_key(const char *word);                /* NULL when nothing is near */
 int config_set_row(struct config *c, const struct config_row *row, const char *value,
                    enum config_rank rank, char *why);
+/* Into a why of CONFIG_WHY bytes; E_INVALID. */
+int config_sentence(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -159,6 +159,10 @@ def a_peer_is_explained_step_by_step():
         port = a.address.split("/tcp/")[1].split("/")[0]
         rc, steps = doctor("/ip4/127.0.0.1/nonsense", data=data)
         assert rc == 1 and "names no peer" in steps[-1]["text"], steps
+        r = b.cli("doctor", "--no-mdns", a.address, "--json")  # --data-dir D before it
+        assert r.returncode == 0 and "reached" in json.loads(r.stdout)["checks"][-1]["text"], r
+        r = b.cli("doctor", a.address, a.peer)
+        assert r.returncode == 2 and "unexpected argument" in r.stderr, r
         other = "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq"
         rc, steps = doctor(f"/ip4/127.0.0.1/tcp/{port}/p2p/{other}", data=data)
         assert rc == 1 and a.peer in failed(steps, "verdict")["text"], steps

@@ -156,6 +156,44 @@ static void mistakes_in_flags_are_named(void **state)
     config_fini(&c);
 }
 
+/* Of the words of a command line, those that are neither an option nor the value of one. */
+static void operands_are_told_from_the_values_of_options(void **state)
+{
+    static const struct {
+        const char *argv[6];
+        const char *operand; /* the first, which is taken out */
+        int left;
+    } rows[] = {
+        {{"doctor", "PEER", "--data-dir", "D"}, "PEER", 3},
+        {{"doctor", "--data-dir", "D", "PEER"}, "PEER", 3},
+        {{"doctor", "--data-dir=D", "PEER", "--open"}, "PEER", 3},
+        {{"doctor", "--open", "PEER"}, "PEER", 2},    /* a flag has no value */
+        {{"doctor", "--no-mdns", "PEER"}, "PEER", 2}, /* nor has one that is off */
+        {{"doctor", "--unheard-of", "PEER"}, "PEER", 2},
+        {{"doctor", "--data-dir", "D"}, NULL, 3},
+        {{"doctor", "--data-dir"},
+         NULL,
+         2}, /* its value is missing: said when the options are read */
+        {{"doctor", "-h"}, NULL, 2},
+        {{"doctor", "--schedule-start", "08:00", "PEER", "SECOND"}, "PEER", 4},
+        {{"doctor"}, NULL, 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *argv[7] = {0};
+        int argc = 0;
+        for (; argc < 6 && rows[i].argv[argc]; argc++)
+            argv[argc] = (char *)rows[i].argv[argc];
+        const char *got = config_take_operand(&argc, argv);
+        if (rows[i].operand)
+            assert_string_equal(got, rows[i].operand);
+        else
+            assert_null(got);
+        assert_int_equal(argc, rows[i].left);
+        assert_null(argv[argc]);
+        assert_string_equal(argv[0], "doctor");
+    }
+}
+
 static void values_must_fit_each_other(void **state)
 {
     struct config c;
@@ -205,6 +243,7 @@ int main(void)
         cmocka_unit_test(llamanets_environment_means_nothing_unasked),
         cmocka_unit_test(mistakes_in_the_file_are_named_with_their_line),
         cmocka_unit_test(mistakes_in_flags_are_named),
+        cmocka_unit_test(operands_are_told_from_the_values_of_options),
         cmocka_unit_test(values_must_fit_each_other),
         cmocka_unit_test(any_damaged_file_is_answered),
     };
