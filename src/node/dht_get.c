@@ -37,11 +37,12 @@ struct run {
     struct feeds_waiter waiter;
     struct timer deadline;
     struct task look;
-    bool is_incomplete;
+    bool knew_somebody; /* there was somebody to ask */
+    const char *why;    /* the answer is not complete; NULL: it is */
     struct found found[FOUND_MAX];
     size_t count;
     struct node_record record;
-    bool has_record, wants_node;
+    bool has_record;
 };
 
 static void run_free(struct run *r)
@@ -117,7 +118,9 @@ static void put_peer(struct run *r, struct json_writer *w, const struct found *f
     json_key(w, "addresses");
     json_put_raw(w, buf_len(&f->addrs) ? buf_view(&f->addrs) : BYTES_LIT("[]"));
     json_member_str(w, "state", is_own ? "this node" : is_connected ? "connected" : "not reached");
-    if (!is_own && !is_connected && *f->why)
+    if (feeds_is_other(&n->feeds, &f->peer))
+        json_member_str(w, "why", "it is no Conduit node");
+    else if (!is_own && !is_connected && *f->why)
         json_member_str(w, "why", f->why);
     if (is_connected) {
         json_member_str(w, "agent", v.record ? v.record->agent : "");
@@ -147,7 +150,9 @@ static void finish(struct run *r)
     struct json_writer w = json_write(&b);
     json_open_object(&w);
     json_member_str(&w, "key", r->key);
-    json_member_bool(&w, "complete", !r->is_incomplete);
+    json_member_bool(&w, "complete", !r->why);
+    if (r->why)
+        json_member_str(&w, "why", r->why);
     json_key(&w, "peers");
     json_open_array(&w);
     for (size_t i = 0; i < r->count; i++)
@@ -186,7 +191,7 @@ static void look_soon(struct run *r)
 static void on_deadline(struct timer *t)
 {
     struct run *r = CONTAINER_OF(t, struct run, deadline);
-    r->is_incomplete = true;
+    r->why = "timeout";
     finish(r);
 }
 
@@ -197,6 +202,15 @@ static void on_news(struct feeds_waiter *w, const struct peer_id *peer)
         if (peer_id_eq(&r->found[i].peer, peer) && !r->found[i].is_connecting)
             r->found[i].is_over = true;
     look_soon(r);
+}
+
+static bool wants(struct feeds_waiter *w, const struct peer_id *peer)
+{
+    const struct run *r = CONTAINER_OF(w, struct run, waiter);
+    for (size_t i = 0; i < r->count; i++)
+        if (peer_id_eq(&r->found[i].peer, peer))
+            return true;
+    return false;
 }
 
 /* Connected: its offers and load come with the feed, unless it is no Conduit node. */
@@ -254,7 +268,10 @@ static void on_asked(void *ctx, int err)
 {
     struct run *r = ctx;
     r->query = NULL;
-    r->is_incomplete |= err == E_TIMEOUT || err == E_UNAVAILABLE;
+    if (err == E_TIMEOUT)
+        r->why = "timeout";
+    else if (err == E_UNAVAILABLE)
+        r->why = r->knew_somebody ? "nobody_answered" : "nobody_to_ask";
     look_soon(r);
 }
 
@@ -301,7 +318,6 @@ static void ask_node(struct run *r, const struct peer_id *id)
     struct dht *d = r->n->kad.dht;
     char key[LIMIT_DHT_KEY + 1];
     int n = dht_record_key("node", id, key);
-    r->wants_node = true;
     if (peer_id_eq(id, &r->n->key.id))
         add_self(r);
     else
@@ -353,11 +369,13 @@ void dht_get_serve(void *node, struct http_exchange *x, const struct http_head *
     list_append(&n->dht_gets, &r->link);
     n->dht_get_count++;
     r->waiter.news = on_news;
+    r->waiter.wants = wants;
     feeds_wait(&n->feeds, &r->waiter);
     timer_init(&r->deadline, on_deadline);
     timer_after(n->sched, &r->deadline, TOTAL_US);
     task_init(&r->look, on_look);
     http_exchange_listen(x, &events, r);
+    r->knew_somebody = dht_stats(n->kad.dht).table_peers > 0;
     if (is_node)
         ask_node(r, &id);
     else

@@ -5,7 +5,8 @@
  *   node:PEER-ID                           find the peer, and its signed record
  *
  * The DHT only says who. What is shown comes from the peers themselves: their offers are signed, load, speed and
- * uptime are events on their own connections. Whoever could not be reached is shown as such.
+ * uptime are events on their own connections. Whoever could not be reached is shown as such. "complete":false has a
+ * "why": timeout, nobody_to_ask (no other node is known), nobody_answered.
  *
  * GET /conduit/v1/dht/status: the table, and what is kept and announced. */
 #ifndef CONDUIT_NODE_DHT_GET_H

@@ -3,6 +3,7 @@
 #include "node/dht_report.h"
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "node/report.h"
 #include "node/report_impl.h"
 #include "node/text_table.h"
@@ -79,6 +80,20 @@ static void add_record(const struct json *record, struct buf *out)
     text_table_fini(&t);
 }
 
+static void add_why(const struct json *root, struct buf *out)
+{
+    static const struct {
+        const char *why, *sentence;
+    } all[] = {
+        {"nobody_to_ask", "this node knows no other that is there now, so that nobody could be asked"},
+        {"nobody_answered", "not complete: none of the nodes that were asked answers"},
+        {"timeout", "not complete: not everybody answered in time"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (json_is_str(json_get(root, "why"), all[i].why))
+            (void)buf_printf(out, "%s\n", all[i].sentence);
+}
+
 int report_dht_get(struct bytes text, struct buf *out)
 {
     struct json_doc *doc = report_document(text, "peers");
@@ -99,8 +114,7 @@ int report_dht_get(struct bytes text, struct buf *out)
     if (json_count(peers) == 0)
         (void)buf_append_str(out, "nobody\n");
     add_record(json_get(root, "record"), out);
-    if (!json_bool(json_get(root, "complete"), true))
-        (void)buf_append_str(out, "not complete: not everybody answered in time\n");
+    add_why(root, out);
     json_free(doc);
     return 0;
 }

@@ -332,11 +332,16 @@ static bool has_room(struct feeds *f, bool is_wanted)
     return true;
 }
 
+/* Has identified itself as a node, whose offers can be asked for. */
+static bool is_node(const struct known_peer *peer)
+{
+    return strncmp(peer->version, "/conduit/", 9) == 0 &&
+           known_peer_has_protocol(peer, HTTP_PROTOCOL);
+}
+
 static void follow(struct feeds *f, const struct known_peer *peer, bool is_wanted)
 {
-    if (strncmp(peer->version, "/conduit/", 9) != 0 ||
-        !known_peer_has_protocol(peer, HTTP_PROTOCOL) ||
-        (f->must_wait && f->must_wait(f->ctx, &peer->id)) ||
+    if (!is_node(peer) || (f->must_wait && f->must_wait(f->ctx, &peer->id)) ||
         map_get(&f->by_peer, peer_id_bytes(&peer->id)) || !has_room(f, is_wanted))
         return;
     struct feed *w = MEM_NEW(struct feed);
@@ -379,7 +384,10 @@ static void on_identified(struct p2p_watch *watch, const struct known_peer *peer
         move(w);
         return;
     }
-    follow(f, peer, is_searched(f, &peer->id));
+    if (is_node(peer))
+        follow(f, peer, is_searched(f, &peer->id));
+    else
+        tell(f, &peer->id); /* nothing will come */
 }
 
 static void drop(struct feeds *f, const struct peer_id *peer)
@@ -510,7 +518,13 @@ void feeds_refresh(struct feeds *f, const struct peer_id *peer)
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer)
 {
     const struct feed *w = map_get(&f->by_peer, peer_id_bytes(peer));
-    return w && w->is_known;
+    return w ? w->is_known : feeds_is_other(f, peer);
+}
+
+bool feeds_is_other(const struct feeds *f, const struct peer_id *peer)
+{
+    const struct known_peer *k = p2p_host_record(f->host, peer);
+    return k && k->is_identified && !is_node(k) && p2p_host_is_connected(f->host, peer);
 }
 
 bool feeds_are_known(const struct feeds *f)

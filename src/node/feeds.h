@@ -33,7 +33,8 @@ struct feeds {
     void *ctx;
 };
 
-/* Somebody who waits for news: called after each snapshot and each change, and when a feed fails. */
+/* Somebody who waits for news: called after each snapshot and each change, when a feed fails, and when a peer turns
+ * out to be no Conduit node. */
 struct feeds_waiter {
     struct list link;
     void (*news)(struct feeds_waiter *w, const struct peer_id *peer);
@@ -53,8 +54,10 @@ void feeds_review(struct feeds *f, const struct peer_id *peer);
 void feeds_want(struct feeds *f, const struct peer_id *peer);
 /* What it offers us may have changed, since it knows us now: its feed is opened, or opened anew. */
 void feeds_refresh(struct feeds *f, const struct peer_id *peer);
-/* Its first snapshot has come (or will never: the feed has failed since). */
+/* Its first snapshot has come, or never will: the feed has failed since, or it is no Conduit node. */
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer);
+/* It is connected, and says of itself that it is something else than a Conduit node. */
+bool feeds_is_other(const struct feeds *f, const struct peer_id *peer);
 /* That of all of them. */
 bool feeds_are_known(const struct feeds *f);
 

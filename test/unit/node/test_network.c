@@ -249,8 +249,9 @@ static void load_is_pushed_when_it_changes_and_every_ten_seconds(void **state)
 
 /* --- what the DHT knows --- */
 
-/* Over the control socket there: the answer has all these parts. */
-static void look_up(struct net *n, struct machine *at, const char *key, const char *const *parts)
+/* Over the control socket there: the answer has all these parts. How long it took. */
+static uint64_t look_up(struct net *n, struct machine *at, const char *key,
+                        const char *const *parts)
 {
     struct client c = {.loop = at->loop, .dial.done = client_dialled};
     struct net_addr to = {.kind = NET_UNIX};
@@ -261,12 +262,14 @@ static void look_up(struct net *n, struct machine *at, const char *key, const ch
                      "GET /conduit/v1/dht/%s HTTP/1.1\r\nHost: localhost\r\n"
                      "Connection: close\r\n\r\n",
                      key);
+    c.asked_us = sched_now(loop_sched(c.loop));
     loop_dial(c.loop, &c.dial, &to, NULL, 5 * S);
     client_wait(&n->w, &c, 20 * S);
     for (; *parts; parts++)
         if (!client_has(&c, *parts))
             fail_msg("%s: no %s in %.*s", key, *parts, BYTES_FMT(buf_view(&c.in)));
     client_fini(&c);
+    return c.over_us - c.asked_us;
 }
 #define PARTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -282,7 +285,7 @@ static void what_stands_behind_a_key(void **state)
     struct machine *at[] = {n.consumer, n.boot, n.provider};
     for (size_t i = 0; i < 3; i++)
         for (size_t j = 0; j < 3; j++)
-            look_up(&n, at[j], keys[i],
+            (void)look_up(&n, at[j], keys[i],
                     PARTS("200 OK", peer, "\"model\":\"m\"", "\"load\":0",
                           "\"slots\":", "\"uptime_s\":", "\"last_seen_ms\":", "\"complete\":true"));
     look_up(&n, n.consumer, node,
@@ -299,6 +302,106 @@ static void what_stands_behind_a_key(void **state)
     look_up(&n, n.consumer, "get?key=model:m",
             PARTS("200 OK", peer, "\"offers\":[]", "\"not reached\""));
     look_up(&n, n.consumer, node, PARTS("\"models\":[\"m\"]"));
+    world_fini(&n.w);
+}
+
+/* A node that is alone says so, at once; that others did not answer would be another thing. */
+static void alone_there_is_nobody_to_ask(void **state)
+{
+    struct net n = {0};
+    world_init(&n.w, 9);
+    struct machine *m = machine_up(&n.w, NULL, "m=echo:");
+    run_for(&n.w, 5 * S);
+    uint64_t us = look_up(&n, m, "get?key=all_nodes",
+                          PARTS("200 OK", node_peer(m->node), "\"this node\"", "\"complete\":false",
+                                "\"why\":\"nobody_to_ask\""));
+    assert_in_range(us, 0, S);
+    (void)look_up(&n, m, "get?key=model:nonesuch",
+                  PARTS("200 OK", "\"peers\":[]", "\"why\":\"nobody_to_ask\""));
+    world_fini(&n.w);
+}
+
+/* A libp2p node of another kind that speaks our Kademlia. */
+struct other {
+    struct key_pair key;
+    struct p2p_host *host;
+    struct kad_port kad;
+    struct p2p_connect connect;
+    char peer[PEER_ID_TEXT];
+};
+
+static void other_connected(struct p2p_connect *c, int err, const struct peer_id *peer,
+                            const char *why)
+{
+    assert_int_equal(err, 0);
+}
+
+static void other_up(struct net *n, struct other *o, const char *provides)
+{
+    struct machine *m = &n->w.m[n->w.count++];
+    struct rng *rng;
+    uint8_t key[DHT_KEY_TEXT];
+    struct multiaddr boot;
+    snprintf(m->dir, sizeof m->dir, "/tmp/conduit-world-XXXXXX");
+    assert_non_null(mkdtemp(m->dir));
+    config_init(&m->cfg);
+    plug_in(&n->w, m);
+    rng = loop_rng(m->loop);
+    key_pair_generate(&o->key, rng);
+    peer_id_text(&o->key.id, o->peer, sizeof o->peer);
+    struct p2p_host_cfg cfg = p2p_host_cfg_default(&o->key);
+    cfg.agent = "other/1";
+    cfg.protocol_version = "/other/1.0.0";
+    o->host = p2p_host_new(&cfg, m->loop);
+    assert_int_equal(kad_port_init(&o->kad, o->host, loop_sched(m->loop), rng), 0);
+    assert_int_equal(p2p_host_listen(o->host, "/ip4/0.0.0.0/tcp/8000"), 0);
+    assert_int_equal(multiaddr_parse(bytes_str(BOOT), &boot), 0);
+    struct bytes addr = multiaddr_bytes(&boot);
+    o->connect = (struct p2p_connect){.peer = &n->boot->node->key.id,
+                                      .addrs = &addr,
+                                      .addr_count = 1,
+                                      .timeout_us = 5 * S,
+                                      .done = other_connected};
+    p2p_host_connect(o->host, &o->connect);
+    run_for(&n->w, S);
+    dht_key_text(bytes_str(provides), key);
+    assert_int_equal(dht_provide(o->kad.dht, bytes_of(key, sizeof key)), 0);
+    run_for(&n->w, S);
+}
+
+static void other_down(struct other *o)
+{
+    kad_port_fini(&o->kad);
+    p2p_host_free(o->host);
+}
+
+/* Such a provider has no offers, and is not waited for: neither by who looks, nor by a request for its model. */
+static void who_is_no_conduit_node_is_not_waited_for(void **state)
+{
+    struct net n = {0};
+    struct other o;
+    char peer[128];
+    struct client c;
+    static const char ask[] = "{\"model\":\"x\",\"messages\":[]}";
+    world_init(&n.w, 10);
+    n.boot = machine_up(&n.w, NULL, NULL);
+    run_for(&n.w, S);
+    other_up(&n, &o, "model:x");
+    n.consumer = machine_up(&n.w, BOOT, NULL);
+    run_for(&n.w, 5 * S);
+    p2p_host_disconnect(n.consumer->node->host, &o.key.id); /* the table had it; it is met anew */
+    run_for(&n.w, S);
+    snprintf(peer, sizeof peer, "\"peer\":\"%s\"", o.peer);
+    uint64_t us = look_up(&n, n.consumer, "get?key=model:x",
+                          PARTS("200 OK", peer, "\"offers\":[]", "\"complete\":true",
+                                "\"agent\":\"other/1\"", "\"why\":\"it is no Conduit node\""));
+    assert_in_range(us, 0, S);
+    client_ask(&c, n.consumer, "POST", "/v1/chat/completions", ask);
+    client_wait(&n.w, &c, 20 * S);
+    assert_true(client_has(&c, "model_not_found"));
+    assert_in_range(c.over_us - c.asked_us, 0, S);
+    client_fini(&c);
+    other_down(&o);
     world_fini(&n.w);
 }
 
@@ -327,6 +430,8 @@ int main(void)
         cmocka_unit_test(a_new_provider_is_seen_within_a_second),
         cmocka_unit_test(load_is_pushed_when_it_changes_and_every_ten_seconds),
         cmocka_unit_test(what_stands_behind_a_key),
+        cmocka_unit_test(alone_there_is_nobody_to_ask),
+        cmocka_unit_test(who_is_no_conduit_node_is_not_waited_for),
         cmocka_unit_test(who_stops_in_order_is_withdrawn),
     };
     return cmocka_run_group_tests_name("network", tests, NULL, NULL);

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* Tables, and the documents of a node as text; also with fields missing, strange, or hostile. */
+#include "node/dht_report.h"
 #include "node/report.h"
 #include "node/text_table.h"
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/mem.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -147,6 +150,34 @@ static void status(void **state)
         "echo\n");
 }
 
+static void dht_get(void **state)
+{
+    assert_report(
+        report_dht_get,
+        "{\"key\":\"all_nodes\",\"complete\":true,\"peers\":[{\"peer\":\"12D3\",\"addresses\":"
+        "[\"/a\"],\"state\":\"connected\",\"why\":\"it is no Conduit node\",\"offers\":[]}]}",
+        "NODE  ADDRESS  MODEL  LOAD  TOKENS/S  UPTIME  LAST SEEN  STATE\n"
+        "12D3  /a                                                 connected: it is no "
+        "Conduit node\n");
+    static const struct {
+        const char *why, *sentence;
+    } all[] = {
+        {"nobody_to_ask", "knows no other"},
+        {"nobody_answered", "none of the nodes that were asked"},
+        {"timeout", "in time"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        char doc[128];
+        struct buf out;
+        buf_init(&out, 0);
+        snprintf(doc, sizeof doc, "{\"complete\":false,\"why\":\"%s\",\"peers\":[]}", all[i].why);
+        assert_int_equal(report_dht_get(bytes_str(doc), &out), 0);
+        char *text = buf_take_str(&out);
+        assert_non_null(strstr(text, all[i].sentence));
+        free(text);
+    }
+}
+
 static void limits(void **state)
 {
     assert_report(
@@ -214,6 +245,7 @@ int main(void)
         cmocka_unit_test(models),
         cmocka_unit_test(peers),
         cmocka_unit_test(status),
+        cmocka_unit_test(dht_get),
         cmocka_unit_test(limits),
         cmocka_unit_test(numbers_that_lie_are_no_harm),
         cmocka_unit_test(other_documents_are_refused),
