@@ -299,6 +299,17 @@ int api_complain(const struct api *a, const struct api_response *r)
 
 /* --- documents --- */
 
+void api_print_json(struct bytes json)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    chat_text_json(bytes_trim(json), &b);
+    (void)buf_append_byte(&b, '\n');
+    fwrite(buf_view(&b).p, 1, buf_len(&b), stdout);
+    fflush(stdout);
+    buf_fini(&b);
+}
+
 static int show(const struct api *a, struct bytes json, bool raw,
                 int (*report)(struct bytes json, struct buf *out))
 {
@@ -308,9 +319,7 @@ static int show(const struct api *a, struct bytes json, bool raw,
     if (err != 0) {
         rc = api_failf(a->command, "%s did not answer as a conduit node does", a->where);
     } else if (raw) {
-        fwrite(json.p, 1, json.n, stdout);
-        if (json.n == 0 || json.p[json.n - 1] != '\n')
-            putchar('\n');
+        api_print_json(json);
     } else {
         fwrite(buf_view(&b).p, 1, buf_len(&b), stdout);
     }

@@ -61,6 +61,9 @@ int api_complain(const struct api *a, const struct api_response *r);
 int api_fail(const char *command, struct bytes sentence);
 int api_failf(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* A document on stdout, for --json: as the node gave it, but what could drive a terminal is escaped. */
+void api_print_json(struct bytes json);
+
 /* A command that shows one document of the node. */
 struct api_page {
     const char *help, *path;

@@ -117,11 +117,11 @@ static int print(const struct doctor_report *report, bool json, bool in_order)
     buf_init(&b, 0);
     if (json) {
         (void)doctor_report_json(report, &b);
-        (void)buf_append_byte(&b, '\n');
+        api_print_json(buf_view(&b));
     } else {
         doctor_report_print(report, in_order, &b);
+        fwrite(buf_view(&b).p, 1, buf_view(&b).n, stdout);
     }
-    fwrite(buf_view(&b).p, 1, buf_view(&b).n, stdout);
     buf_fini(&b);
     return report->has_failed ? EXIT_FAILED : EXIT_OK;
 }

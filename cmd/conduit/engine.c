@@ -46,7 +46,7 @@ static void print_engine(const char *path, enum find_source source, unsigned bui
     json_member_u64(&w, "build", build);
     json_member_str(&w, "version", line);
     json_close_object(&w);
-    printf("%.*s\n", BYTES_FMT(buf_view(&b)));
+    api_print_json(buf_view(&b));
     buf_fini(&b);
 }
 

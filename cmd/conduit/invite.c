@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/json.h"
+#include "node/chat_text.h"
 #include "node/text_table.h"
 
 #include <stdio.h>
@@ -62,13 +63,6 @@ static struct json_doc *document(const struct api_response *r)
     struct json_doc *doc = NULL;
     (void)json_parse(buf_view(&r->body), LIMIT_CLI_DOCUMENT, &doc, NULL);
     return doc;
-}
-
-static void print_raw(const struct api_response *r)
-{
-    struct bytes b = buf_view(&r->body);
-    fwrite(b.p, 1, b.n, stdout);
-    putchar('\n');
 }
 
 /* --- made --- */
@@ -141,42 +135,62 @@ static int put_wish(struct json_writer *w, const struct wish *v)
     return rc;
 }
 
-static void say_limit(const struct json *root, const char *key, const char *words)
+static void say_limit(struct buf *out, const struct json *root, const char *key, const char *words)
 {
     uint64_t v = 0;
     if (json_u64(json_get(root, key), &v) && v)
-        fprintf(stderr, ", %llu %s", (unsigned long long)v, words);
+        (void)buf_printf(out, ", %llu %s", (unsigned long long)v, words);
+}
+
+static void put_models(struct buf *out, const struct json *models)
+{
+    size_t before = buf_len(out);
+    for (struct json_iter it = json_iter(models); json_next(&it);)
+        (void)buf_printf(out, "%s%.*s", buf_len(out) > before ? ", " : "",
+                         BYTES_FMT(json_str(it.value)));
+    if (buf_len(out) == before)
+        (void)buf_append_str(out, "all shared models");
 }
 
 static void say_made(const struct json *root)
 {
     struct bytes name = json_get_str(root, "name"), hours = json_get_str(root, "hours");
-    struct buf models;
-    buf_init(&models, LIMIT_CLI_CELL);
-    for (struct json_iter it = json_iter(json_get(root, "models")); json_next(&it);)
-        (void)buf_printf(&models, "%s%.*s", buf_len(&models) ? ", " : "",
-                         BYTES_FMT(json_str(it.value)));
-    if (!buf_len(&models))
-        (void)buf_append_str(&models, "all shared models");
-    fprintf(stderr, "for %.*s, until %.*s: %.*s", BYTES_FMT(name.n ? name : BYTES_LIT("one guest")),
-            BYTES_FMT(json_get_str(root, "expires")), BYTES_FMT(buf_view(&models)));
-    say_limit(root, "requests_per_day", "requests a day");
-    say_limit(root, "tokens_per_day", "tokens a day");
-    say_limit(root, "concurrent", "at once");
+    struct buf said, plain;
+    buf_init(&said, 0);
+    buf_init(&plain, 0);
+    (void)buf_printf(&said,
+                     "for %.*s, until %.*s: ", BYTES_FMT(name.n ? name : BYTES_LIT("one guest")),
+                     BYTES_FMT(json_get_str(root, "expires")));
+    put_models(&said, json_get(root, "models"));
+    say_limit(&said, root, "requests_per_day", "requests a day");
+    say_limit(&said, root, "tokens_per_day", "tokens a day");
+    say_limit(&said, root, "concurrent", "at once");
     if (hours.n)
-        fprintf(stderr, ", %.*s", BYTES_FMT(hours));
-    fputs(
-        ".\nGive it to nobody else: whoever shows it first is the guest. There: conduit up --join "
-        "INVITE\n",
-        stderr);
+        (void)buf_printf(&said, ", %.*s", BYTES_FMT(hours));
+    (void)buf_append_str(&said, ".\nGive it to nobody else: whoever shows it first is the guest. "
+                                "There: conduit up --join INVITE\n");
     if (json_bool(json_get(root, "has_network_key"), false))
-        fputs("It holds the key of your private network.\n", stderr);
+        (void)buf_append_str(&said, "It holds the key of your private network.\n");
     if (!json_bool(json_get(root, "is_invite_only"), true))
-        fputs(
-            "Note: this node serves others without an invite too; its limits bind guests of a node "
-            "started with --invite-only.\n",
-            stderr);
-    buf_fini(&models);
+        (void)buf_append_str(&said,
+                             "Note: this node serves others without an invite too; its limits "
+                             "bind guests of a node started with --invite-only.\n");
+    chat_text_plain(buf_view(&said), &plain);
+    fprintf(stderr, "%.*s", BYTES_FMT(buf_view(&plain)));
+    buf_fini(&said);
+    buf_fini(&plain);
+}
+
+static void print_invite(struct bytes text)
+{
+    struct buf plain;
+    buf_init(&plain, 0);
+    chat_text_plain(text, &plain);
+    printf("%.*s\n", BYTES_FMT(buf_view(&plain)));
+    fflush(stdout);
+    if (plain.base)
+        mem_wipe(plain.base, plain.cap);
+    buf_fini(&plain);
 }
 
 static int make(const struct common *c, const struct wish *wish)
@@ -189,11 +203,10 @@ static int make(const struct common *c, const struct wish *wish)
     if (rc == 0) {
         rc = call(c, "POST", "/conduit/v1/invites", buf_view(&body), &r);
         if (rc == 0 && c->json) {
-            print_raw(&r);
+            api_print_json(buf_view(&r.body));
         } else if (rc == 0) {
             struct json_doc *doc = document(&r);
-            printf("%.*s\n", BYTES_FMT(json_get_str(json_root(doc), "invite")));
-            fflush(stdout);
+            print_invite(json_get_str(json_root(doc), "invite"));
             say_made(json_root(doc));
             json_free(doc);
         }
@@ -221,7 +234,7 @@ static int list(const struct common *c)
     struct api_response r;
     int rc = call(c, "GET", "/conduit/v1/invites", (struct bytes){0}, &r);
     if (rc == 0 && c->json) {
-        print_raw(&r);
+        api_print_json(buf_view(&r.body));
     } else if (rc == 0) {
         struct json_doc *doc = document(&r);
         struct text_table t;
@@ -259,7 +272,7 @@ static int revoke(const struct common *c, const char *what)
     json_close_object(&w);
     int rc = call(c, "POST", "/conduit/v1/invites/revoke", buf_view(&body), &r);
     if (rc == 0 && c->json)
-        print_raw(&r);
+        api_print_json(buf_view(&r.body));
     else if (rc == 0)
         printf("revoked; what its guest runs now may end, nothing more is served\n");
     api_response_fini(&r);

@@ -170,8 +170,7 @@ static void print_json(const struct talk_answer *a)
     json_key(&w, "usage");
     json_put_raw(&w, usage.n > 0 ? usage : BYTES_LIT("null"));
     json_close_object(&w);
-    printf("%.*s\n", BYTES_FMT(buf_view(&b)));
-    fflush(stdout);
+    api_print_json(buf_view(&b));
     buf_fini(&b);
 }
 

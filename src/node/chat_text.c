@@ -211,3 +211,20 @@ void chat_text_plain(struct bytes text, struct buf *out)
         p += n ? n : 1;
     }
 }
+
+void chat_text_json(struct bytes json, struct buf *out)
+{
+    const uint8_t *p = json.p, *end = json.p + json.n;
+    while (p < end) {
+        size_t n = utf8_char(p, end);
+        if (n == 0)
+            (void)buf_append_str(out, "\xef\xbf\xbd");
+        else if (is_shown(p, n))
+            (void)buf_append(out, p, n);
+        else if (*p == '\r') /* between values: in a string it is escaped already */
+            (void)buf_append_byte(out, ' ');
+        else
+            (void)buf_printf(out, "\\u%04x", p[n - 1]); /* of C1 the second byte is the character */
+        p += n ? n : 1;
+    }
+}

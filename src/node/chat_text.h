@@ -44,5 +44,7 @@ int chat_message_append(struct buf *messages, const char *role, struct bytes con
 /* Text without what could drive a terminal: escape, the other C0 controls but newline and tab, DEL,
  * C1; bytes that are not UTF-8 become U+FFFD. Whole characters only in one call. */
 void chat_text_plain(struct bytes text, struct buf *out);
+/* A JSON document with the same in it, but written without any of that: in strings they are escaped. */
+void chat_text_json(struct bytes json, struct buf *out);
 
 #endif

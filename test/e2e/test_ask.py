@@ -200,6 +200,8 @@ def a_model_cannot_drive_the_terminal():
     assert t.wait() == 0 and shown.startswith("a]0;ownedb31mc\u202fd\r\n"), shown
     assert not set(shown) & set("\x1b\x07\x9b"), shown
     assert cli("ask", "--api", api, "q").stdout == EVIL + "\n", "a pipe gets it as it is"
+    said = cli("ask", "--api", api, "--json", "q").stdout  # JSON is the same to who reads it, wherever it goes
+    assert json.loads(said)["text"] == EVIL and not set(said) & set("\x1b\x07\x9b"), said
     server.shutdown()
 
 

@@ -262,6 +262,35 @@ static void a_model_cannot_drive_the_terminal(void **state)
     buf_fini(&b);
 }
 
+/* The same document for whoever parses it, and nothing in it for a terminal. */
+static void a_document_cannot_drive_the_terminal(void **state)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"{\"a\": [1, true],\n\t\"b\\u001b\":\"\\\"\"}",
+         "{\"a\": [1, true],\n\t\"b\\u001b\":\"\\\"\"}"},
+        {"{}\r\n", "{} \n"},
+        {"\"a\xc2\x9b"
+         "31m\xc2\x80\xc2\x9f\xc2\xa0\"",
+         "\"a\\u009b31m\\u0080\\u009f\xc2\xa0\""},
+        {"\"\x7f\"", "\"\\u007f\""},
+        {"\"\x1b[2J\x07\"", "\"\\u001b[2J\\u0007\""}, /* which no parser takes */
+        {"\"\x9b"
+         "31m\"",
+         "\"\xef\xbf\xbd"
+         "31m\""},
+        {"\"\xf0\x9f\x98\x80 \xc3\xa9\"", "\"\xf0\x9f\x98\x80 \xc3\xa9\""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf b;
+        buf_init(&b, 0);
+        chat_text_json(bytes_str(cases[i].in), &b);
+        assert_text(&b, cases[i].out);
+        buf_fini(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +305,7 @@ int main(void)
         cmocka_unit_test(a_long_error_is_cut),
         cmocka_unit_test(messages_are_joined_and_escaped),
         cmocka_unit_test(a_model_cannot_drive_the_terminal),
+        cmocka_unit_test(a_document_cannot_drive_the_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
