@@ -91,7 +91,10 @@ struct dht_query {
     struct buf request;
     struct timer deadline;
     struct task step;
-    struct map seen; /* providers told already */
+    struct map seen;               /* providers told already */
+    int told[LIMIT_DHT_PATHS + 1]; /* how many of them by each source; [0]: our own */
+    int source;                    /* that tells now */
+    unsigned answers;
     int wanted, found;
     uint8_t hops;  /* of the answer that told last: questions one after another */
     int early_err; /* found out before the first question */

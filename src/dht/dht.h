@@ -119,6 +119,9 @@ typedef void (*dht_on_done)(void *ctx, int err);
  * ourselves come first. key: 1..LIMIT_DHT_KEY bytes, else E_INVALID by `done`. */
 struct dht_query *dht_find_providers(struct dht *d, struct bytes key, int wanted,
                                      dht_on_peer on_provider, dht_on_done done, void *ctx);
+/* Inside on_provider: which of the lookup's sources tells of it, from 1 to LIMIT_DHT_PATHS; 0: our own records. A source
+ * is a disjoint path; where there is but one path, every fourth answer. What one liar says comes from one source. */
+int dht_query_source(const struct dht_query *q);
 /* The addresses of one peer: on_peer at most once. done: E_NOT_FOUND when nobody knows. */
 struct dht_query *dht_find_peer(struct dht *d, const struct peer_id *id, dht_on_peer on_peer,
                                 dht_on_done done, void *ctx);

@@ -101,14 +101,23 @@ struct dht_candidate *dht_lookup_add(struct dht_lookup *l, const struct dht_peer
 
 /* Those that must have answered before all is done, nearest first: the beta nearest, and the region. */
 struct needed {
+    bool is_all;        /* there are few: each */
     int answered, near; /* of those passed; asked or answered in the nearest quarter */
 };
+
+static struct needed needed_of(const struct dht_lookup *l)
+{
+    int alive = 0;
+    for (int i = 0; l->asks_all_of_few && i < l->count && alive < DHT_K; i++)
+        alive += l->sorted[i]->state != DHT_FAILED;
+    return (struct needed){.is_all = l->asks_all_of_few && alive < DHT_K};
+}
 
 /* 1: needed, 0: one of a crowd, passed over; -1: neither it nor whoever is farther. */
 static int is_needed(const struct dht_lookup *l, const struct dht_candidate *c,
                      const struct needed *n)
 {
-    if (n->answered < l->beta)
+    if (n->is_all || n->answered < l->beta)
         return 1;
     if (!l->has_region || n->answered >= LIMIT_DHT_REGION ||
         dht_key_cmp(&c->distance, &l->radius) > 0)
@@ -124,7 +133,7 @@ static void pass(const struct dht_lookup *l, const struct dht_candidate *c, stru
 
 struct dht_candidate *dht_lookup_next(struct dht_lookup *l)
 {
-    struct needed n = {0};
+    struct needed n = needed_of(l);
     if (l->in_flight >= l->alpha || dht_lookup_is_done(l))
         return NULL;
     for (int i = 0; i < l->count; i++) {
@@ -213,7 +222,7 @@ bool dht_lookup_is_inside(const struct dht_lookup *l, const struct dht_key *key)
 
 bool dht_lookup_is_done(const struct dht_lookup *l)
 {
-    struct needed n = {0};
+    struct needed n = needed_of(l);
     for (int i = 0, need; i < l->count && (need = is_needed(l, l->sorted[i], &n)) >= 0; i++) {
         const struct dht_candidate *c = l->sorted[i];
         bool is_out = c->state == DHT_FAILED || c->state == DHT_ELSEWHERE ||

@@ -16,6 +16,9 @@
  * and half as many asked, however many there are. More than fifteen are a crowd: they may be all that the peers
  * around here tell of, and the caller then brings candidates from beside the key (query.c).
  *
+ * Where fewer than k are heard of at all, a read asks each of them: in a network that has just begun, who keeps a
+ * record depends on who was there first.
+ *
  * Several lookups of one target may be disjoint paths: whom one of them asks is ELSEWHERE for the others, and
  * each hears only from those it asked itself. The caller sees to that. */
 #ifndef CONDUIT_DHT_LOOKUP_H
@@ -56,7 +59,8 @@ struct dht_lookup {
     int max; /* candidates kept in mind */
     bool has_region;
     struct dht_key radius, quarter;
-    bool waits_for_slow; /* storing: the true nearest matter more than time */
+    bool waits_for_slow;  /* storing: the true nearest matter more than time */
+    bool asks_all_of_few; /* of fewer than k that may be alive: a read in a small network */
 };
 
 void dht_lookup_init(struct dht_lookup *l, struct bytes target, const struct peer_id *self,

@@ -105,19 +105,34 @@ void dht_query_finish(struct dht_query *q, int err)
         done(ctx, err);
 }
 
-/* A provider, or the peer that was looked for. False: the query is gone. */
-static bool tell(struct dht_query *q, const struct dht_peer *peer)
+/* A provider, or the peer that was looked for; each source may name its share. False: the query is gone. */
+static bool tell(struct dht_query *q, int source, const struct dht_peer *peer)
 {
     struct bytes id = peer_id_bytes(&peer->id);
     if (peer_id_eq(&peer->id, &q->d->cfg.self) || map_get(&q->seen, id) ||
-        map_count(&q->seen) >= LIMIT_DHT_CANDIDATES)
+        q->told[source] >= LIMIT_DHT_CANDIDATES / LIMIT_DHT_PATHS)
         return true;
     map_put(&q->seen, id, q);
     q->found++;
+    q->told[source]++;
+    q->source = source;
     enter(q);
     if (q->on_peer)
         q->on_peer(q->ctx, peer);
     return leave(q);
+}
+
+int dht_query_source(const struct dht_query *q)
+{
+    return q->source;
+}
+
+/* Of this answer. */
+static int source_of(struct dht_query *q, const struct dht_lookup *path)
+{
+    unsigned nth = q->path_count > 1 ? (unsigned)(path - q->paths) : q->answers;
+    q->answers++;
+    return 1 + (int)(nth % LIMIT_DHT_PATHS);
 }
 
 static bool has_enough(const struct dht_query *q)
@@ -178,7 +193,7 @@ static bool take_reply(struct dht_query *q, struct dht_lookup *path, struct dht_
                        const struct dht_message *m, const struct net_addr *from)
 {
     struct dht_message_peer p;
-    int left = LIMIT_DHT_PROVIDERS;
+    int left = LIMIT_DHT_PROVIDERS, source = source_of(q, path);
     struct bytes value;
     q->hops = (uint8_t)(c->hops + 1);
     if (q->type == DHT_GET_VALUE && dht_message_value(m, &value) == 0)
@@ -186,13 +201,13 @@ static bool take_reply(struct dht_query *q, struct dht_lookup *path, struct dht_
     if (q->type == DHT_GET_PROVIDERS)
         for (struct bytes rest = m->whole;
              left-- && next_named(q, DHT_PROVIDERS, &rest, from, &p) && !has_enough(q);)
-            if (!tell(q, &p.peer))
+            if (!tell(q, source, &p.peer))
                 return false;
     left = LIMIT_DHT_BUCKET;
     for (struct bytes rest = m->whole; left-- && next_named(q, DHT_CLOSER, &rest, from, &p);) {
         bool is_target = q->wants_peer && p.peer.addr_count &&
                          bytes_eq(peer_id_bytes(&p.peer.id), bytes_of(q->key, q->key_len));
-        if (is_target && !tell(q, &p.peer))
+        if (is_target && !tell(q, source, &p.peer))
             return false;
         add_candidate(q, path, &p.peer, c->hops + 1);
     }
@@ -403,6 +418,7 @@ static void path_init(struct dht_query *q, int p, bool is_store)
 {
     dht_lookup_init(&q->paths[p], bytes_of(q->key, q->key_len), &q->d->cfg.self,
                     is_store ? DHT_K : DHT_BETA_READ, is_store);
+    q->paths[p].asks_all_of_few = !is_store;
     struct dht_key radius;
     if (dht_table_radius(&q->d->table, &radius))
         dht_lookup_set_region(&q->paths[p], &radius);
@@ -435,7 +451,7 @@ static bool take_own(struct dht_query *q)
     for (int i = 0; i < n && !has_enough(q); i++) {
         struct dht_peer peer = {records[i]->id, addrs, 0};
         peer.addr_count = dht_provider_addrs(records[i], now, addrs);
-        if (!tell(q, &peer))
+        if (!tell(q, 0, &peer))
             return false;
         n = dht_providers_get(&d->providers, key, now, records); /* the user may have changed it */
     }
@@ -450,7 +466,7 @@ static bool take_own(struct dht_query *q)
     for (int i = 0; i < n; i++) {
         struct dht_peer peer = dht_contact_peer(near[i], addrs);
         if (q->wants_peer && bytes_eq(peer_id_bytes(&peer.id), key))
-            return tell(q, &peer);
+            return tell(q, 0, &peer);
         add_candidate(q, &q->paths[i % q->path_count], &peer, 0);
     }
     if (n == 0)
@@ -542,7 +558,7 @@ struct dht_query *dht_query_refresh(struct dht *d, struct bytes key,
 {
     struct dht_query *q = query_new(d, DHT_FIND_NODE, key, false);
     q->has_probed = q->is_probe = true;
-    q->paths[0].has_region = false;
+    q->paths[0].has_region = q->paths[0].asks_all_of_few = false;
     q->nearest = nearest;
     return q;
 }

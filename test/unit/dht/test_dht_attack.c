@@ -66,6 +66,74 @@ static void what_a_liar_says_stays_on_its_path(void **state)
     world_free(w);
 }
 
+static int made_up;
+
+/* Each time others, and as many as are read of one answer. */
+static int names_made_up_providers(struct node *n, const struct dht_message *m, struct buf *reply)
+{
+    dht_message_begin(reply, (enum dht_type)m->type, m->key);
+    for (int i = 0; i < LIMIT_DHT_PROVIDERS; i++) {
+        struct dht_peer p;
+        uint8_t id[34] = {0x12, 0x20, 0xfd, (uint8_t)(made_up >> 8), (uint8_t)made_up};
+        fake_peer(0, &p);
+        peer_id_decode(bytes_of(id, sizeof id), &p.id);
+        dht_message_add(reply, DHT_PROVIDERS, &p, LIMIT_DHT_REPLY);
+        made_up++;
+    }
+    return 0;
+}
+
+struct named {
+    struct peer_id wanted;
+    int sources[LIMIT_DHT_PATHS + 1], found_on;
+    struct dht_query *q;
+};
+
+static void on_named(void *ctx, const struct dht_peer *p)
+{
+    struct named *t = ctx;
+    int source = dht_query_source(t->q);
+    assert_in_range(source, 0, LIMIT_DHT_PATHS);
+    t->sources[source]++;
+    if (peer_id_eq(&p->id, &t->wanted))
+        t->found_on = source;
+}
+
+/* Of four paths only `at` has no liar on it, and there the last one asked has the record. */
+static void flood(struct bytes key, int at)
+{
+    struct world *w = world_new(18, 3);
+    struct node *asker = &w->nodes[0], *provider = &w->nodes[17];
+    struct dht_contact *near[DHT_K];
+    struct named t = {.wanted = provider->id, .found_on = -1};
+    struct dht_key target = dht_key_of(key);
+    struct dht_peer p = peer_of(provider);
+    w->fixed_rtt_us = 40000;
+    for (int i = 1; i < 17; i++)
+        meet(asker, &w->nodes[i]);
+    run_for(w, 5 * US_PER_S);
+    assert_int_equal(dht_table_nearest(&asker->d->table, &target, NULL, near, DHT_K), 16);
+    for (int i = 0; i < 16; i++) {
+        struct node *n = map_get(&w->by_id, peer_id_bytes(&near[i]->id));
+        if (i % LIMIT_DHT_PATHS != at)
+            n->lie = names_made_up_providers;
+        else if (i >= 12)
+            dht_providers_add(&n->d->providers, key, &p, w->s.now_us);
+    }
+    t.q = dht_find_providers(asker->d, key, 0, on_named, NULL, &t);
+    run_for(w, 10 * US_PER_S);
+    assert_int_equal(t.found_on, 1 + at);
+    for (int i = 1; i <= LIMIT_DHT_PATHS; i++)
+        assert_in_range(t.sources[i], 1, LIMIT_DHT_CANDIDATES / LIMIT_DHT_PATHS);
+    world_free(w);
+}
+
+static void each_path_names_its_share(void **state)
+{
+    for (int at = 0; at < LIMIT_DHT_PATHS; at++)
+        flood(BYTES_LIT("k"), at);
+}
+
 static void few_peers_make_few_paths(void **state)
 {
     static const struct {
@@ -200,6 +268,51 @@ static void probes_are_few_and_end_with_their_lookup(void **state)
     world_free(w);
 }
 
+/* --- small networks --- */
+
+enum { FEW = 12, SMALL_KEYS = 20 };
+
+static struct node *farthest(struct world *w, struct bytes key)
+{
+    struct dht_key target = dht_key_of(key), most = {0};
+    struct node *found = NULL;
+    for (int i = 1; i < w->n; i++) {
+        struct dht_key k = dht_key_of(peer_id_bytes(&w->nodes[i].id));
+        struct dht_key distance = dht_key_distance(&k, &target);
+        if (!found || dht_key_cmp(&distance, &most) > 0) {
+            most = distance;
+            found = &w->nodes[i];
+        }
+    }
+    return found;
+}
+
+/* Fewer than k: everybody is asked, so that it does not matter who of them was there to keep the record. */
+static void what_one_of_few_keeps_is_found(void **state)
+{
+    struct world *w = world_new(FEW, 8);
+    w->fixed_rtt_us = 40000; /* nobody is slow: a read would go on without him */
+    for (int i = 0; i < FEW; i++)
+        for (int j = 0; j < i; j++)
+            meet(&w->nodes[i], &w->nodes[j]);
+    run_for(w, 10 * US_PER_S);
+    for (int i = 0; i < SMALL_KEYS; i++) {
+        char text[16];
+        struct told t = {0};
+        struct dht_peer provider = peer_of(&w->nodes[1]);
+        snprintf(text, sizeof text, "key %d", i);
+        struct node *keeper = farthest(w, bytes_str(text));
+        dht_providers_add(&keeper->d->providers, bytes_str(text), &provider, w->s.now_us);
+        uint64_t sent = dht_stats(w->nodes[0].d).rpcs_sent;
+        dht_find_providers(w->nodes[0].d, bytes_str(text), 0, on_peer, on_done, &t);
+        run_for(w, 5 * US_PER_S);
+        assert_int_equal(t.done, 1);
+        assert_int_equal(t.peers, 1);
+        assert_in_range(dht_stats(w->nodes[0].d).rpcs_sent - sent, FEW - 1, FEW + 1);
+    }
+    world_free(w);
+}
+
 /* Ten thousand names from one net: three places in the table. */
 static void a_net_full_of_names_gets_three_places(void **state)
 {
@@ -300,9 +413,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_liar_says_stays_on_its_path),
+        cmocka_unit_test(each_path_names_its_share),
         cmocka_unit_test(few_peers_make_few_paths),
         cmocka_unit_test(names_nearest_to_a_key_do_not_hide_it),
         cmocka_unit_test(probes_are_few_and_end_with_their_lookup),
+        cmocka_unit_test(what_one_of_few_keeps_is_found),
         cmocka_unit_test(a_net_full_of_names_gets_three_places),
         cmocka_unit_test(nothing_forged_is_kept),
         cmocka_unit_test(a_flood_leaves_room_for_who_keeps_announcing),
