@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/trace.h"
+#include "dht/addrs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +15,29 @@
 #define AGAIN_US   (20 * US_PER_MS)
 #define BROWSE_US  (2 * US_PER_S) /* the first time unasked; then twice as long, up to: */
 #define BROWSE_MAX (5 * 60 * US_PER_S)
-enum { FOUND_MAX = 16, MISSING_MAX = 256 };
+enum {
+    TRIED_MAX = 16, /* connections made at a time, and feeds opened at most */
+    NAMED_MAX = LIMIT_DHT_CANDIDATES,
+    SOURCES = LIMIT_DHT_PATHS + 1,
+    SOURCE_MAX = TRIED_MAX / LIMIT_DHT_PATHS,
+    MISSING_MAX = 256,
+};
 
+/* Somebody whom the DHT names as a provider: it may not exist, or offer something else. Few are dialled at a time, and
+ * fewer are followed; whoever was of no use makes room for the next.
+ *
+ *   NAMED --> CONNECTING --> CONNECTED --its feed may have a place--> LISTENING --> OVER
+ *                   \---- not reached, or followed already ----------------------> */
+enum found_state { NAMED, CONNECTING, CONNECTED, LISTENING, OVER };
 struct found {
+    struct list link;
     struct discover_search *s;
     struct peer_id peer;
+    struct dht_addrs addrs; /* while NAMED */
+    int source;             /* of the lookup, that told of it */
+    enum found_state state;
+    bool has_listened;
     struct p2p_connect connect;
-    bool is_connecting, is_heard;
 };
 
 struct discover_search {
@@ -39,17 +56,26 @@ struct discover_search {
     struct feeds_waiter waiter;
     struct timer deadline, again;
     struct task task;
-    struct found found[FOUND_MAX];
+    struct list found; /* in the order they were named */
     size_t found_count;
+    unsigned dialled[SOURCES], dialling[SOURCES]; /* of those that each told of; so far, now */
 };
+
+static void found_free(struct found *f)
+{
+    if (f->state == CONNECTING)
+        p2p_connect_cancel(&f->connect);
+    dht_addrs_fini(&f->addrs);
+    list_remove(&f->link);
+    free(f);
+}
 
 static void search_free(struct discover_search *s)
 {
     if (s->query)
         dht_cancel(s->d->dht, s->query);
-    for (size_t i = 0; i < s->found_count; i++)
-        if (s->found[i].is_connecting)
-            p2p_connect_cancel(&s->found[i].connect);
+    LIST_FOREACH_SAFE (&s->found, it)
+        found_free(LIST_ENTRY(it, struct found, link));
     feeds_unwait(&s->waiter);
     timer_clear(s->d->sched, &s->deadline);
     timer_clear(s->d->sched, &s->again);
@@ -84,11 +110,11 @@ static bool is_known(const struct discover_search *s)
 
 /* Not what was only remembered, or whoever asks every second would never search again; nor while somebody
  * has it and could not be reached: he may be, at another address, in a moment. */
-static bool may_remember(const struct discover_search *s)
+static bool may_remember(struct discover_search *s)
 {
     bool yes = !s->is_remembered;
-    for (size_t i = 0; i < s->found_count; i++)
-        yes &= feeds_is_known(s->d->feeds, &s->found[i].peer);
+    LIST_FOREACH (&s->found, it)
+        yes &= feeds_is_known(s->d->feeds, &LIST_ENTRY(it, struct found, link)->peer);
     return yes;
 }
 
@@ -128,6 +154,94 @@ static bool is_early(const struct discover *d)
     return is_joining || is_somebody_new(d);
 }
 
+/* --- those who were named --- */
+
+static void on_connected(struct p2p_connect *r, int err, const struct peer_id *peer,
+                         const char *why);
+
+static size_t count_in(struct discover_search *s, enum found_state state)
+{
+    size_t n = 0;
+    LIST_FOREACH (&s->found, it)
+        n += LIST_ENTRY(it, struct found, link)->state == state;
+    return n;
+}
+
+/* The next to dial. The sources of the lookup take turns, and while it goes on each has its share of the dials: who
+ * lies is one of them, and however many peers he names that do not answer, those whom the others tell of do not
+ * wait for them. */
+static struct found *next_named(struct discover_search *s)
+{
+    struct found *next = NULL;
+    LIST_FOREACH (&s->found, it) {
+        struct found *f = LIST_ENTRY(it, struct found, link);
+        bool may =
+            f->state == NAMED && (s->is_asked || !f->source || s->dialling[f->source] < SOURCE_MAX);
+        if (may && (!next || s->dialled[f->source] < s->dialled[next->source]))
+            next = f;
+    }
+    return next;
+}
+
+static void dial(struct found *f)
+{
+    struct discover *d = f->s->d;
+    struct bytes addrs[LIMIT_DHT_ADDRS];
+    size_t n = (size_t)dht_addrs_get(&f->addrs, addrs);
+    f->s->dialled[f->source]++;
+    f->s->dialling[f->source]++;
+    f->state = CONNECTING;
+    p2p_host_learn(d->host, &f->peer, addrs, n, PEER_ADDR_TTL_HEARD);
+    f->connect = (struct p2p_connect){
+        .peer = &f->peer,
+        .addrs = addrs,
+        .addr_count = n,
+        .timeout_us = 5 * US_PER_S,
+        .done = on_connected,
+    };
+    p2p_host_connect(d->host, &f->connect);
+    dht_addrs_fini(&f->addrs);
+}
+
+static void dial_more(struct discover_search *s)
+{
+    struct found *f;
+    for (size_t n = count_in(s, CONNECTING); n < TRIED_MAX && (f = next_named(s)); n++)
+        dial(f);
+}
+
+/* No search may fill all places that feeds have. */
+static size_t listened_max(const struct discover *d)
+{
+    size_t n = 1 + d->feeds->max / 4;
+    return n < TRIED_MAX ? n : TRIED_MAX;
+}
+
+/* Who turned out to offer something else keeps its place, since its feed keeps one. */
+static bool has_place(const struct found *f)
+{
+    return f->state == LISTENING ||
+           (f->has_listened && map_get(&f->s->d->offers->peers, peer_id_bytes(&f->peer)));
+}
+
+static void listen_more(struct discover_search *s)
+{
+    size_t used = 0;
+    LIST_FOREACH (&s->found, it)
+        used += has_place(LIST_ENTRY(it, struct found, link));
+    LIST_FOREACH (&s->found, it) {
+        struct found *f = LIST_ENTRY(it, struct found, link);
+        if (f->state != CONNECTED || used == listened_max(s->d))
+            continue;
+        f->state = LISTENING;
+        f->has_listened = true;
+        feeds_want(s->d->feeds, &f->peer);
+        used++;
+    }
+}
+
+/* --- what became of it --- */
+
 /* Is there anything left to wait for? */
 static void look(struct discover_search *s)
 {
@@ -136,12 +250,14 @@ static void look(struct discover_search *s)
         finish(s, true);
         return;
     }
-    for (size_t i = 0; i < s->found_count; i++)
-        waiting |= s->found[i].is_connecting || !s->found[i].is_heard;
+    dial_more(s);
+    listen_more(s);
+    waiting |= count_in(s, CONNECTING) || count_in(s, LISTENING);
     if (!waiting && is_early(s->d))
         timer_set(s->d->sched, &s->again, sched_now(s->d->sched) + AGAIN_US);
     else if (!waiting)
-        finish(s, s->is_complete && s->d->has_joined(s->d->ctx));
+        finish(s, s->is_complete && !count_in(s, NAMED) && !count_in(s, CONNECTED) &&
+                      s->d->has_joined(s->d->ctx));
 }
 
 static void look_soon(struct discover_search *s)
@@ -154,67 +270,59 @@ static void on_task(struct task *t)
     look(CONTAINER_OF(t, struct discover_search, task));
 }
 
+static struct found *found_of(struct discover_search *s, const struct peer_id *peer)
+{
+    LIST_FOREACH (&s->found, it) {
+        struct found *f = LIST_ENTRY(it, struct found, link);
+        if (peer_id_eq(&f->peer, peer))
+            return f;
+    }
+    return NULL;
+}
+
 static void on_news(struct feeds_waiter *w, const struct peer_id *peer)
 {
     struct discover_search *s = CONTAINER_OF(w, struct discover_search, waiter);
-    for (size_t i = 0; i < s->found_count; i++)
-        if (peer_id_eq(&s->found[i].peer, peer) && !s->found[i].is_connecting)
-            s->found[i].is_heard = true;
+    struct found *f = found_of(s, peer);
+    if (f && (f->state == CONNECTED || f->state == LISTENING))
+        f->state = OVER;
     look_soon(s);
 }
 
 static bool wants(struct feeds_waiter *w, const struct peer_id *peer)
 {
-    struct discover_search *s = CONTAINER_OF(w, struct discover_search, waiter);
-    for (size_t i = 0; i < s->found_count; i++)
-        if (peer_id_eq(&s->found[i].peer, peer))
-            return true;
-    return false;
+    const struct found *f = found_of(CONTAINER_OF(w, struct discover_search, waiter), peer);
+    return f && f->state == LISTENING;
 }
 
 static void on_connected(struct p2p_connect *r, int err, const struct peer_id *peer,
                          const char *why)
 {
     struct found *f = CONTAINER_OF(r, struct found, connect);
-    f->is_connecting = false;
+    f->s->dialling[f->source]--;
     /* Connected: its offers come with the feed. Failed: nothing will come. */
-    f->is_heard = err != 0 || feeds_is_known(f->s->d->feeds, &f->peer);
-    if (!f->is_heard)
-        feeds_want(f->s->d->feeds, &f->peer);
+    f->state = err || feeds_is_known(f->s->d->feeds, &f->peer) ? OVER : CONNECTED;
     look_soon(f->s);
-}
-
-/* No search may fill all places that feeds have. */
-static size_t found_max(const struct discover *d)
-{
-    size_t n = 1 + d->feeds->max / 4;
-    return n < FOUND_MAX ? n : FOUND_MAX;
 }
 
 static void on_provider(void *ctx, const struct dht_peer *peer)
 {
     struct discover_search *s = ctx;
     struct discover *d = s->d;
-    if (s->found_count == found_max(d) || peer_id_eq(&peer->id, p2p_host_id(d->host)))
+    if (s->found_count == NAMED_MAX || peer_id_eq(&peer->id, p2p_host_id(d->host)) ||
+        found_of(s, &peer->id))
         return;
     d->told(d->ctx, &peer->id);
-    struct found *f = &s->found[s->found_count++];
+    struct found *f = MEM_NEW(struct found);
     f->s = s;
     f->peer = peer->id;
-    if (feeds_is_known(d->feeds, &peer->id)) {
-        f->is_heard = true;
-        return;
-    }
-    p2p_host_learn(d->host, &peer->id, peer->addrs, (size_t)peer->addr_count, PEER_ADDR_TTL_HEARD);
-    f->is_connecting = true;
-    f->connect = (struct p2p_connect){
-        .peer = &f->peer,
-        .addrs = peer->addrs,
-        .addr_count = (size_t)peer->addr_count,
-        .timeout_us = 5 * US_PER_S,
-        .done = on_connected,
-    };
-    p2p_host_connect(d->host, &f->connect);
+    f->source = dht_query_source(s->query);
+    dht_addrs_set(&f->addrs, peer->addrs, peer->addr_count);
+    list_append(&s->found, &f->link);
+    s->found_count++;
+    if (feeds_is_known(d->feeds, &peer->id))
+        f->state = OVER;
+    dial_more(s);
 }
 
 static void ask(struct discover_search *s);
@@ -271,8 +379,9 @@ static void ask(struct discover_search *s)
     else
         snprintf(text, sizeof text, "model:%.*s", BYTES_FMT(name));
     dht_key_text(bytes_str(text), key);
-    s->query = dht_find_providers(s->d->dht, bytes_of(key, sizeof key), (int)found_max(s->d),
-                                  on_provider, on_asked, s);
+    /* All of them: how many are needed until one is good is not known beforehand. */
+    s->query =
+        dht_find_providers(s->d->dht, bytes_of(key, sizeof key), 0, on_provider, on_asked, s);
 }
 
 struct discover_search *discover_start(struct discover *d, struct bytes model, uint64_t timeout_us,
@@ -282,6 +391,7 @@ struct discover_search *discover_start(struct discover *d, struct bytes model, u
     *s = (struct discover_search){
         .d = d, .done = done, .ctx = ctx, .waiter = {.news = on_news, .wants = wants}};
     snprintf(s->model, sizeof s->model, "%.*s", BYTES_FMT(model));
+    list_init(&s->found);
     list_append(&d->searches, &s->link);
     feeds_wait(d->feeds, &s->waiter);
     timer_init(&s->deadline, on_deadline);

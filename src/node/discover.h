@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Who has a model that the catalogue does not know: asks the DHT for providers, connects to them, and waits for
- * their offers. Ends when an offer of that model is known, when everybody found has been heard, or at the
- * deadline. What was not found is not searched for again for a few seconds.
+ * their offers. Ends when an offer of that model is known, when everybody found has been tried, or at the
+ * deadline: who is named may not exist, so that no number of them is enough until one has it. What was not found is not searched for again for a few seconds.
  *
  * Providers are also looked for unasked, as long as no Conduit node is connected at all: among libp2p nodes of other
  * kinds, which keep our records, nobody else would tell of them. */
