@@ -147,12 +147,17 @@
 #define LIMIT_AUTONAT_AT_ONCE    60        /* questions being read or answered, of all peers … */
 #define LIMIT_AUTONAT_PEER_ONCE  4         /* … of one peer … */
 #define LIMIT_AUTONAT_PEER_DIALS 2         /* … and those of them that are dialled for; as go */
-#define LIMIT_AUTONAT_RATE       0.5       /* questions a second dialled for, of all peers … */
-#define LIMIT_AUTONAT_BURST      30        /* … and so many at once */
-#define LIMIT_AUTONAT_PEER_RATE  0.05      /* … of one peer: 3 a minute; as rust and go */
+#define LIMIT_AUTONAT_RATE       1.0       /* questions a second dialled for, of all peers; as go … */
+#define LIMIT_AUTONAT_BURST      60        /* … and so many at once */
+#define LIMIT_AUTONAT_GROUP_RATE 0.15      /* … of one IP group, whatever it calls itself … */
+#define LIMIT_AUTONAT_GROUP_BURST 10
+#define LIMIT_AUTONAT_PEER_RATE  0.05 /* … of one peer: 3 a minute; as rust and go */
 #define LIMIT_AUTONAT_PEER_BURST 6    /* … and so many at once: two answers, three addresses */
-#define LIMIT_AUTONAT_RATED      1024 /* peers whose rate is remembered */
+#define LIMIT_AUTONAT_FAR_RATE   0.2  /* … of all peers, at another IP than the asker's; as go */
+#define LIMIT_AUTONAT_FAR_BURST  12
+#define LIMIT_AUTONAT_RATED      1024 /* peers, and groups, whose rate is remembered */
 #define LIMIT_AUTONAT_DATA_MIN   30000 /* bytes asked of who wants another address than its own … */
+#define LIMIT_AUTONAT_DATA_CHUNK 100 /* of them in one message, at least; as go */
 #define LIMIT_AUTONAT_DATA_MAX   100000 /* … dialled: a dial costs us less, so nothing is amplified */
 
 /* --- dht --- */

@@ -8,9 +8,10 @@
  * Only peers that see us from outside are asked: a neighbour on the LAN knows nothing of the world.
  * A node with a public address and nobody to ask stays UNKNOWN, which counts as a server.
  *
- * As a server: version 1 is dialled back only at the address we see it at; version 2 at another one
- * only after it has sent more than the dial costs. Loopback and private addresses are dialled only for
- * who comes from one itself. A node that knows to be PRIVATE does not serve. */
+ * As a server: version 1 is dialled back only at the IP we see it at; version 2 at another one only after
+ * it has sent more than the dial costs, and there at no port below 1024 but 80 and 443. Loopback and
+ * private addresses are dialled only for who comes from one itself. A peer, an IP group, and all together
+ * have rates. A node that knows to be PRIVATE does not serve. */
 #ifndef CONDUIT_P2P_AUTONAT_HOST_H
 #define CONDUIT_P2P_AUTONAT_HOST_H
 

@@ -39,7 +39,7 @@ struct autonat_host {
     bool is_serving;
     struct list served; /* autonat_served.link */
     size_t served_count;
-    struct rates rates, peer_rates;
+    struct rates rates, far_rates, group_rates, peer_rates;
 };
 
 /* autonat_client.c */

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 /* Dialling back who asks whether it can be dialled; see autonat_host.h.
  *
- *   asked -> room? -> read -> address chosen -> not too often? -> [v2, another IP: WANTS_DATA]
+ *   asked -> room? -> read -> address chosen -> not too often? -> [v2, another IP: WANTS_DATA, WAITING]
  *         -> DIALLING (a connection of its own, from a new port)
  *              v1: opened -> OK;  all failed -> DIAL_ERROR
  *              v2: opened -> SENDING the nonce on it -> answered -> OK / DIAL_BACK_ERROR
  *         -> the answer, and the end
  *
  * What a stranger could want with this: have others dialled in our name. So: version 1 dials only the IP
- * that the question came from; version 2 any public one, for 30 to 100 kB; private and loopback
- * addresses are dialled only for who has such an address itself. A question over a relay has no
- * address, and is refused.
+ * that the question came from; version 2 any public one, for 30 to 100 kB, at a moment not of the asker's
+ * choice, twelve times a minute for all askers together, and of the ports that belong to other services only
+ * those behind which people hide a node too. Private and loopback addresses are dialled only for who has
+ * such an address itself. A question over a relay has no address, and is refused.
  *
  * A refusal is an answer. rust-libp2p asks again at once, and for ever, where a stream is reset; so only
  * who leaves no room for questions that are still to be read is. */
@@ -24,8 +25,16 @@
 #define QUESTION_US (5 * US_PER_S)  /* until it has been asked */
 #define DATA_US     (15 * US_PER_S) /* until the data has come */
 #define BACK_US     (5 * US_PER_S)  /* the nonce and its answer */
+#define FAR_WAIT_US (3 * US_PER_S)  /* at most, before another IP is dialled; as go */
 
-enum served_state { SERVED_ASKED, SERVED_WANTS_DATA, SERVED_DIALLING, SERVED_SENDING };
+enum { PORT_USER = 1024, PORT_HTTP = 80, PORT_HTTPS = 443 };
+enum served_state {
+    SERVED_ASKED,
+    SERVED_WANTS_DATA,
+    SERVED_WAITING,
+    SERVED_DIALLING,
+    SERVED_SENDING
+};
 
 struct autonat_served {
     struct autonat_host *ah;
@@ -40,6 +49,7 @@ struct autonat_served {
     size_t at_count, at_next;
     uint32_t addr_index;
     uint64_t nonce, data_left;
+    struct timer wait;
     struct host_dialback *dialback;
     struct conn_open open; /* the dial-back's stream */
     bool is_opening, has_back;
@@ -54,6 +64,7 @@ static void served_free(struct autonat_served *v)
         conn_open_cancel(&v->open);
     if (v->has_back)
         framed_close(&v->back);
+    timer_clear(v->ah->h->sched, &v->wait);
     framed_close(&v->io);
     list_remove(&v->link);
     v->ah->served_count--;
@@ -180,7 +191,8 @@ static bool same_ip(const struct net_addr *a, const struct net_addr *b)
     return a->kind == b->kind && memcmp(a->ip, b->ip, a->kind == NET_IP4 ? 4 : 16) == 0;
 }
 
-/* As near as who asks: the world for the world, the LAN for the LAN, ourselves for ourselves. */
+/* As near as who asks: the world for the world, the LAN for the LAN, ourselves for ourselves. At its own IP
+ * it may listen where it likes; elsewhere mail, names and logins are not for us to knock at. */
 static bool is_fair(const struct net_addr *at, const struct net_addr *from)
 {
     if (at->port == 0 || net_addr_is_any(at) || (from->kind != NET_IP4 && from->kind != NET_IP6))
@@ -189,7 +201,8 @@ static bool is_fair(const struct net_addr *at, const struct net_addr *from)
         return net_addr_is_loopback(from);
     if (net_addr_is_private(at))
         return net_addr_is_private(from) && same_ip(at, from);
-    return true;
+    return same_ip(at, from) || at->port >= PORT_USER || at->port == PORT_HTTP ||
+           at->port == PORT_HTTPS;
 }
 
 /* --- how often --- */
@@ -209,8 +222,12 @@ static bool may_be_dialled(struct autonat_served *v)
 {
     struct autonat_host *ah = v->ah;
     uint64_t now = sched_now(ah->h->sched);
+    uint8_t group[8];
+    struct bytes key = bytes_of(group, net_addr_group(&v->from, group));
     if (count_of(ah, &v->peer, SERVED_WANTS_DATA) >= LIMIT_AUTONAT_PEER_DIALS ||
         !rates_take(&ah->peer_rates, peer_id_bytes(&v->peer), now) ||
+        (!net_addr_is_loopback(&v->from) && !rates_take(&ah->group_rates, key, now)) ||
+        (!same_ip(&v->at[0], &v->from) && !rates_take(&ah->far_rates, BYTES_LIT("all"), now)) ||
         !rates_take(&ah->rates, BYTES_LIT("all"), now))
         return false;
     ah->counts.served++;
@@ -285,12 +302,20 @@ static bool on_v2(struct autonat_served *v, const struct autonat_v2 *m)
 
 static bool on_data(struct autonat_served *v, const struct autonat_v2 *m)
 {
-    if (m->data.n == 0) /* it would never be enough */
-        return false;
+    if (m->data.n < LIMIT_AUTONAT_DATA_CHUNK && m->data.n < v->data_left)
+        return false; /* many small messages cost us more than them; none at all would never be enough */
     v->data_left -= m->data.n < v->data_left ? m->data.n : v->data_left;
-    if (v->data_left == 0)
-        dial(v);
+    if (v->data_left == 0) {
+        v->state = SERVED_WAITING;
+        framed_allow(&v->io, FAR_WAIT_US + DATA_US);
+        timer_after(v->ah->h->sched, &v->wait, rng_below(v->ah->h->rng, FAR_WAIT_US));
+    }
     return true;
+}
+
+static void waited(struct timer *t)
+{
+    dial(CONTAINER_OF(t, struct autonat_served, wait));
 }
 
 static bool on_message(struct framed *f, struct bytes message)
@@ -313,7 +338,7 @@ static bool on_message(struct framed *f, struct bytes message)
 static void on_ended(struct framed *f, int err)
 {
     struct autonat_served *v = CONTAINER_OF(f, struct autonat_served, io);
-    if (err == E_EOF && v->state >= SERVED_DIALLING) {
+    if (err == E_EOF && v->state >= SERVED_WAITING) {
         stream_want_read(v->io.s, false);
         framed_allow(f, v->ah->cfg.dial_us * LIMIT_AUTONAT_DIALS + 2 * BACK_US);
         return;
@@ -339,6 +364,7 @@ static void asked(struct autonat_host *ah, struct stream *s, const struct peer_i
     v->ah = ah;
     v->is_v2 = is_v2;
     v->peer = *peer;
+    timer_init(&v->wait, waited);
     if (!p2p_stream_is_relayed(s)) /* else it is the relay's */
         v->from = s->remote;
     list_append(&ah->served, &v->link);
@@ -382,6 +408,9 @@ void autonat_server_init(struct autonat_host *ah)
     struct rng *rng = ah->h->rng;
     list_init(&ah->served);
     rates_init(&ah->rates, LIMIT_AUTONAT_RATE, LIMIT_AUTONAT_BURST, 1, rng_u64(rng));
+    rates_init(&ah->far_rates, LIMIT_AUTONAT_FAR_RATE, LIMIT_AUTONAT_FAR_BURST, 1, rng_u64(rng));
+    rates_init(&ah->group_rates, LIMIT_AUTONAT_GROUP_RATE, LIMIT_AUTONAT_GROUP_BURST,
+               LIMIT_AUTONAT_RATED, rng_u64(rng));
     rates_init(&ah->peer_rates, LIMIT_AUTONAT_PEER_RATE, LIMIT_AUTONAT_PEER_BURST,
                LIMIT_AUTONAT_RATED, rng_u64(rng));
     autonat_server_reach(ah, p2p_host_reach(ah->h));
@@ -393,5 +422,7 @@ void autonat_server_fini(struct autonat_host *ah)
     while (!list_is_empty(&ah->served))
         served_free(LIST_ENTRY(ah->served.next, struct autonat_served, link));
     rates_fini(&ah->rates);
+    rates_fini(&ah->far_rates);
+    rates_fini(&ah->group_rates);
     rates_fini(&ah->peer_rates);
 }

@@ -289,6 +289,17 @@ static void scene_server(struct scene *s, uint64_t seed)
     connect_to(s, 1);
 }
 
+/* Another peer on the machine of the i-th. */
+static void scene_beside(struct scene *s, int i)
+{
+    struct machine *m = &s->h.m[s->h.count++];
+    m->loop = s->h.m[i].loop;
+    key_pair_generate(&m->key, &s->h.rng);
+    struct p2p_host_cfg cfg = p2p_host_cfg_default(&m->key);
+    m->host = p2p_host_new(&cfg, m->loop);
+    assert_non_null(m->host);
+}
+
 static struct bytes addr_of(struct multiaddr *m, const char *text)
 {
     assert_int_equal(multiaddr_parse(bytes_str(text), m), 0);
@@ -351,6 +362,25 @@ static void empty_data_is_no_data(void **state)
     scene_fini(&s);
 }
 
+static void data_in_crumbs_is_no_data(void **state)
+{
+    struct scene s;
+    struct raw_ask r;
+    struct multiaddr m;
+    scene_server(&s, 45);
+    struct autonat_v2 q = {.kind = AUTONAT_DIAL_REQUEST,
+                           .addrs = {addr_of(&m, "/ip4/9.9.9.9/tcp/8000")},
+                           .addr_count = 1};
+    for (int i = 0; i < 2; i++) {
+        raw_start(&r, &s, NULL, &q);
+        r.chunk = i ? LIMIT_AUTONAT_DATA_CHUNK : LIMIT_AUTONAT_DATA_CHUNK - 1;
+        hosts_run(&s.h, 5 * US_PER_S);
+        assert_int_equal(r.ended, i ? E_EOF : E_RESET);
+        raw_fini(&r);
+    }
+    scene_fini(&s);
+}
+
 static void only_fair_addresses_are_dialled(void **state)
 {
     struct scene s;
@@ -375,6 +405,136 @@ static void only_fair_addresses_are_dialled(void **state)
     raw_start(&r, &s, &q1, NULL);
     hosts_run(&s.h, US_PER_S);
     assert_int_equal(r.v1.status, AUTONAT_V1_REFUSED);
+    raw_fini(&r);
+    scene_fini(&s);
+}
+
+/* Elsewhere we dial nobody's mail or name server, whoever pays for it; at its own IP it may listen where
+ * it likes. */
+static void elsewhere_only_likely_ports_are_dialled(void **state)
+{
+    static const struct {
+        const char *addr;
+        uint32_t status;
+        bool costs_data;
+    } rows[] = {
+        {"/ip4/9.9.9.9/tcp/25", AUTONAT_V2_DIAL_REFUSED, false},
+        {"/ip4/9.9.9.9/tcp/53", AUTONAT_V2_DIAL_REFUSED, false},
+        {"/ip4/9.9.9.9/tcp/1023", AUTONAT_V2_DIAL_REFUSED, false},
+        {"/ip4/9.9.9.9/tcp/80", AUTONAT_V2_OK, true},
+        {"/ip4/9.9.9.9/tcp/443", AUTONAT_V2_OK, true},
+        {"/ip4/9.9.9.9/tcp/1024", AUTONAT_V2_OK, true},
+        {"/ip4/203.0.113.5/tcp/25", AUTONAT_V2_OK, false},
+    };
+    struct scene s;
+    scene_server(&s, 41);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct raw_ask r;
+        struct multiaddr m;
+        struct autonat_v2 q = {
+            .kind = AUTONAT_DIAL_REQUEST, .addrs = {addr_of(&m, rows[i].addr)}, .addr_count = 1};
+        raw_start(&r, &s, NULL, &q);
+        hosts_run(&s.h, 10 * US_PER_S);
+        assert_int_equal(r.v2.kind, AUTONAT_DIAL_ANSWER);
+        assert_int_equal(r.v2.status, rows[i].status);
+        assert_int_equal(r.data_asked != 0, rows[i].costs_data);
+        raw_fini(&r);
+    }
+    scene_fini(&s);
+}
+
+/* Many who ask many at once would have the same place dialled at the same moment. */
+static void a_dial_elsewhere_waits_a_while(void **state)
+{
+    uint64_t first = UINT64_MAX, last = 0;
+    for (uint64_t i = 0; i < 12; i++) {
+        struct scene s;
+        struct raw_ask r;
+        struct multiaddr m;
+        struct loop_virtual_link slow = {.delay_us = US_PER_S};
+        scene_server(&s, 420 + i);
+        scene_add(&s, "/ip4/0.0.0.0/tcp/8000", NULL);
+        loop_virtual_set_link(s.h.world, s.h.m[2].loop, s.h.m[1].loop, &slow);
+        struct autonat_v2 q = {.kind = AUTONAT_DIAL_REQUEST,
+                               .addrs = {addr_of(&m, "/ip4/192.0.2.1/tcp/8000")},
+                               .addr_count = 1};
+        raw_start(&r, &s, NULL, &q);
+        uint64_t start = loop_virtual_now(s.h.world);
+        while (list_is_empty(&s.h.m[1].host->dialbacks) &&
+               loop_virtual_now(s.h.world) < start + 10 * US_PER_S)
+            hosts_run(&s.h, 1000);
+        uint64_t took = loop_virtual_now(s.h.world) - start;
+        first = took < first ? took : first;
+        last = took > last ? took : last;
+        raw_fini(&r);
+        scene_fini(&s);
+    }
+    assert_true(last < 4 * US_PER_S);
+    assert_true(last > first + US_PER_S);
+}
+
+static int ask_often(struct scene *s, int i, int times, const char *addr)
+{
+    int served = 0;
+    for (int k = 0; k < times; k++) {
+        struct raw_ask r;
+        struct multiaddr m;
+        struct autonat_v1 q = {.kind = AUTONAT_DIAL, .addrs = {addr_of(&m, addr)}, .addr_count = 1};
+        raw_ask(&r, &s->h.m[i], &s->h.m[1], &q, NULL);
+        hosts_run(&s->h, US_PER_S / 10);
+        assert_int_equal(r.answers, 1);
+        served += r.v1.status != AUTONAT_V1_REFUSED;
+        raw_fini(&r);
+    }
+    return served;
+}
+
+/* However many peers it calls itself, one place has its share and leaves theirs to the others. */
+static void one_place_has_its_share_of_the_rate(void **state)
+{
+    struct scene s;
+    int served = 0;
+    scene_server(&s, 43);
+    for (int i = 2; i < 5; i++)
+        scene_beside(&s, 0);
+    scene_add(&s, "/ip4/0.0.0.0/tcp/8000", NULL);
+    for (int i = 2; i < s.h.count; i++) {
+        struct asked a;
+        ask_connect(&a, &s.h.m[i], &s.h.m[1].key.id, &s.h.m[1].addr_view, 1);
+        hosts_run(&s.h, US_PER_S / 10);
+        assert_int_equal(a.err, 0);
+    }
+    for (int i = 0; i < 5; i++)
+        if (i != 1)
+            served += ask_often(&s, i, LIMIT_AUTONAT_PEER_BURST, "/ip4/203.0.113.5/tcp/9");
+    assert_true(served >= LIMIT_AUTONAT_GROUP_BURST && served <= LIMIT_AUTONAT_GROUP_BURST + 1);
+    assert_int_equal(ask_often(&s, 5, 2, "/ip4/203.0.113.6/tcp/9"), 2);
+    scene_fini(&s);
+}
+
+/* Data paid for or not: elsewhere is dialled so often and no more; who asks about itself does not feel it. */
+static void dials_elsewhere_have_a_rate_of_their_own(void **state)
+{
+    struct scene s;
+    struct multiaddr m;
+    struct raw_ask r;
+    int taken = 0;
+    scene_server(&s, 44);
+    while (rates_take(&s.ah[1]->far_rates, BYTES_LIT("all"), loop_virtual_now(s.h.world)))
+        taken++;
+    assert_int_equal(taken, LIMIT_AUTONAT_FAR_BURST);
+    struct autonat_v2 q = {.kind = AUTONAT_DIAL_REQUEST,
+                           .addrs = {addr_of(&m, "/ip4/9.9.9.9/tcp/8000")},
+                           .addr_count = 1};
+    raw_start(&r, &s, NULL, &q);
+    hosts_run(&s.h, US_PER_S);
+    assert_int_equal(r.v2.status, AUTONAT_V2_REJECTED);
+    assert_int_equal(r.data_asked, 0);
+    raw_fini(&r);
+    q.addrs[0] = addr_of(&m, "/ip4/203.0.113.5/tcp/9");
+    raw_start(&r, &s, NULL, &q);
+    hosts_run(&s.h, US_PER_S);
+    assert_int_equal(r.v2.status, AUTONAT_V2_OK);
     raw_fini(&r);
     scene_fini(&s);
 }
@@ -679,7 +839,12 @@ int main(void)
         cmocka_unit_test(freed_in_the_middle_nothing_is_left),
         cmocka_unit_test(another_ip_costs_data_first),
         cmocka_unit_test(empty_data_is_no_data),
+        cmocka_unit_test(data_in_crumbs_is_no_data),
         cmocka_unit_test(only_fair_addresses_are_dialled),
+        cmocka_unit_test(elsewhere_only_likely_ports_are_dialled),
+        cmocka_unit_test(a_dial_elsewhere_waits_a_while),
+        cmocka_unit_test(one_place_has_its_share_of_the_rate),
+        cmocka_unit_test(dials_elsewhere_have_a_rate_of_their_own),
         cmocka_unit_test(version_1_about_somebody_else_is_a_bad_request),
         cmocka_unit_test(one_peer_may_not_ask_for_ever),
         cmocka_unit_test(who_asks_on_while_it_is_dialled_is_told_to_wait),
