@@ -141,6 +141,11 @@ size_t loop_interfaces(struct loop *l, struct net_addr *out, size_t max)
     return l->ops->interfaces(l, out, max);
 }
 
+uint64_t loop_suspended_us(struct loop *l)
+{
+    return l->ops->suspended_us(l);
+}
+
 size_t loop_interface_list(struct loop *l, struct loop_interface *out, size_t max)
 {
     return l->ops->interface_list(l, out, max);

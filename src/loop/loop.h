@@ -121,6 +121,10 @@ struct loop_interface {
 };
 size_t loop_interface_list(struct loop *l, struct loop_interface *out, size_t max);
 
+/* How long it was suspended since it started, where the loop's clock stands still meanwhile; 0 where it runs on, or
+ * nobody tells. Unlike the clock on the wall this is nothing that people set. */
+uint64_t loop_suspended_us(struct loop *l);
+
 /* --- datagrams (mDNS; hole punching over QUIC) --- */
 struct loop_udp; /* opaque */
 struct loop_udp_options {
@@ -177,6 +181,8 @@ void loop_virtual_set_side(struct loop_virtual *w, struct loop *l, unsigned side
 /* The machine's clock on the wall goes wrong by so much, and from now on by so many millionths. */
 void loop_virtual_set_clock(struct loop_virtual *w, struct loop *l, int64_t offset_ms,
                             int32_t drift_ppm);
+/* The machine was suspended for so long; its other clocks are as before. */
+void loop_virtual_suspended(struct loop *l, uint64_t us);
 /* A NAT with its address, and the machines behind it, whose own addresses are theirs alone in the world. */
 enum loop_virtual_nat_kind { LOOP_NAT_FULL_CONE, LOOP_NAT_RESTRICTED, LOOP_NAT_SYMMETRIC };
 struct loop_virtual_nat; /* freed with the world */

@@ -37,6 +37,7 @@ struct loop_ops {
     void (*udp_close)(struct loop_udp *u);
     size_t (*interfaces)(struct loop *l, struct net_addr *out, size_t max);
     size_t (*interface_list)(struct loop *l, struct loop_interface *out, size_t max);
+    uint64_t (*suspended_us)(struct loop *l);
 };
 
 struct loop {

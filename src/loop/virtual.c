@@ -272,6 +272,11 @@ void loop_virtual_set_clock(struct loop_virtual *w, struct loop *l, int64_t offs
     set_now(m);
 }
 
+void loop_virtual_suspended(struct loop *l, uint64_t us)
+{
+    virtual_of(l)->suspended_us += us;
+}
+
 static size_t length(const struct list *l)
 {
     size_t n = 0;
@@ -323,6 +328,11 @@ static void virtual_stop(struct loop *l)
     virtual_of(l)->is_stopped = true;
 }
 
+static uint64_t suspended_us(struct loop *l)
+{
+    return virtual_of(l)->suspended_us;
+}
+
 const struct loop_ops virtual_ops = {
     .run = virtual_run,
     .stop = virtual_stop,
@@ -344,5 +354,6 @@ const struct loop_ops virtual_ops = {
     .udp_send = virtual_udp_send,
     .udp_close = virtual_udp_close,
     .interfaces = virtual_interfaces,
+    .suspended_us = suspended_us,
     .interface_list = virtual_interface_list,
 };

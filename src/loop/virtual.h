@@ -49,6 +49,7 @@ struct virtual_machine {
     unsigned side;                /* of a partition */
     int64_t wall_offset_ms;       /* its clock on the wall, as against the world's */
     int32_t drift_ppm;
+    uint64_t suspended_us;
     uint64_t drift_since_us;
     uint64_t busy_until_us[2]; /* its access link under a model: out, in */
     uint16_t next_port;
@@ -92,7 +93,7 @@ struct virtual_stream {
     int broken;
     bool is_open;   /* the handshake is over at this end */
     bool is_orphan; /* one end has another address now: nothing passes, nobody is told */
-    bool is_given; /* to a user: a dialler or an acceptor has it */
+    bool is_given;  /* to a user: a dialler or an acceptor has it */
     bool is_ended, is_eof_read, is_finished, is_told, is_closed, is_in_callback;
 };
 

@@ -37,22 +37,20 @@ static bool is_same(const struct netwatch *w, const struct netwatch_ip *addrs, s
 }
 
 unsigned netwatch_step(struct netwatch *w, const struct net_addr *addrs, size_t count,
-                       uint64_t now_us, uint64_t wall_ms)
+                       uint64_t now_us, uint64_t suspended_us)
 {
     struct netwatch_ip now[NETWATCH_ADDRS];
     size_t n = collect(addrs, count, now);
     unsigned news = NETWATCH_SAME;
-    uint64_t passed_ms = (now_us - w->now_us) / 1000;
     if (w->is_started && !is_same(w, now, n))
         news |= NETWATCH_MOVED;
     if (w->is_started &&
-        (now_us > w->due_us + SLEPT_US || wall_ms > w->wall_ms + passed_ms + SLEPT_US / 1000))
+        (now_us > w->due_us + SLEPT_US || suspended_us > w->suspended_us + SLEPT_US))
         news |= NETWATCH_WOKE;
     memcpy(w->addrs, now, n * sizeof *now);
     w->count = n;
     w->is_started = true;
-    w->now_us = now_us;
-    w->wall_ms = wall_ms;
+    w->suspended_us = suspended_us;
     w->due_us = now_us + NETWATCH_EVERY_US;
     return news;
 }

@@ -54,7 +54,7 @@ static void look(struct netwatch_node *w)
     struct net_addr addrs[NETWATCH_ADDRS];
     size_t count = loop_interfaces(n->loop, addrs, NETWATCH_ADDRS);
     unsigned news =
-        netwatch_step(&w->watch, addrs, count, sched_now(n->sched), sched_wall_ms(n->sched));
+        netwatch_step(&w->watch, addrs, count, sched_now(n->sched), loop_suspended_us(n->loop));
     if (news == NETWATCH_SAME)
         return;
     w->moves++;

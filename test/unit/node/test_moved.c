@@ -139,10 +139,34 @@ static void the_dialled_side_moves_and_is_served_again(void **state)
     loop_virtual_free(v);
 }
 
+/* A clock that is set, by hand or by a server of time, is no sleep; a suspended machine is. */
+static void only_a_suspended_machine_slept(void **state)
+{
+    struct loop_virtual *v = loop_virtual_new(3);
+    struct machine boot = {0}, m = {0};
+    up(v, &boot, "10.0.0.2", NULL, NULL);
+    up(v, &m, "10.0.0.3", NULL, "/ip4/10.0.0.2/tcp/8000");
+    run(v, 10 * S);
+    loop_virtual_set_clock(v, m.loop, 3600000, 0);
+    run(v, 5 * S);
+    loop_virtual_set_clock(v, m.loop, -3600000, 0);
+    run(v, 5 * S);
+    assert_int_equal(m.node->netwatch.moves, 0);
+    loop_virtual_suspended(m.loop, 30 * S);
+    run(v, 5 * S);
+    assert_int_equal(m.node->netwatch.moves, 1);
+    assert_true(p2p_host_is_connected(m.node->host, &boot.node->key.id));
+    down(&m);
+    down(&boot);
+    run(v, S);
+    loop_virtual_free(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_dialling_side_moves),
+        cmocka_unit_test(only_a_suspended_machine_slept),
         cmocka_unit_test(the_dialled_side_moves_and_is_served_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
