@@ -214,6 +214,12 @@
 #define LIMIT_INVITES          1024      /* that a node has given out, not yet expired */
 #define LIMIT_INVITE_BOOK      (4 * MIB) /* the file of them */
 
+#define LIMIT_INVITE_SHOW_RATE_IP  0.5  /* invites shown a second by one IP group (not loopback) … */
+#define LIMIT_INVITE_SHOW_BURST_IP 20   /* … and so many at once */
+#define LIMIT_INVITE_SHOW_RATE     5    /* … by all who are no guests yet … */
+#define LIMIT_INVITE_SHOW_BURST    50   /* … and so many at once */
+#define LIMIT_INVITE_SHOW_RATED    4096 /* IP groups remembered for that */
+
 /* --- engine --- */
 #define LIMIT_GGUF_TENSORS   65536      /* the largest mixtures of experts have some thousands */
 #define LIMIT_GGUF_PAIRS     4096       /* metadata of a GGUF; real files have about 50 */

@@ -18,7 +18,7 @@ static const char file_name[] = "invites.cbor";
 #define SAVE_US       (2 * US_PER_S)
 #define EXPIRES_S     (UINT64_C(7) * 86400)    /* unless said otherwise */
 #define EXPIRES_MAX_S (UINT64_C(3650) * 86400) /* ten years */
-enum { DEFAULT_PORT = 8000, BODY_MAX = 16384, OWN_ADDRS = 3 };
+enum { SHOW_AGAIN_S = 10, DEFAULT_PORT = 8000, BODY_MAX = 16384, OWN_ADDRS = 3 };
 
 /* --- the file --- */
 
@@ -88,6 +88,9 @@ int invites_init(struct invites *v, struct sched *sched, struct rng *rng, const 
     timer_init(&v->save, on_save);
     timer_init(&v->minute, on_minute);
     timer_after(sched, &v->minute, 60 * US_PER_S);
+    rates_init(&v->shows_ip, LIMIT_INVITE_SHOW_RATE_IP, LIMIT_INVITE_SHOW_BURST_IP,
+               LIMIT_INVITE_SHOW_RATED, rng_u64(rng));
+    rates_init(&v->shows, LIMIT_INVITE_SHOW_RATE, LIMIT_INVITE_SHOW_BURST, 1, rng_u64(rng));
     int err = datadir_read(dir, file_name, LIMIT_INVITE_BOOK, &p, &n);
     if (err == E_NOT_FOUND)
         err = 0;
@@ -109,6 +112,8 @@ void invites_fini(struct invites *v)
         (void)save(v);
     timer_clear(v->sched, &v->save);
     timer_clear(v->sched, &v->minute);
+    rates_fini(&v->shows_ip);
+    rates_fini(&v->shows);
     invite_book_fini(&v->book);
 }
 
@@ -439,6 +444,17 @@ static void accept_guest(struct node *n, struct http_exchange *x, struct invite_
     reply(x, &b);
 }
 
+bool invites_may_show(struct invites *v, const struct net_addr *from, bool is_guest)
+{
+    uint8_t group[8];
+    uint64_t now = sched_now(v->sched);
+    bool ok = net_addr_is_loopback(from) ||
+              rates_take(&v->shows_ip, bytes_of(group, net_addr_group(from, group)), now);
+    ok = ok && (is_guest || rates_take(&v->shows, BYTES_LIT("all"), now));
+    v->shows_refused += !ok;
+    return ok;
+}
+
 void invites_serve_show(void *node, struct http_exchange *x, const struct http_head *head,
                         const struct router_match *match, struct bytes body)
 {
@@ -451,9 +467,14 @@ void invites_serve_show(void *node, struct http_exchange *x, const struct http_h
     struct json_doc *doc = NULL;
     char short_id[16];
     memcpy(peer.b, who->id, who->id_len);
-    (void)json_parse(body, BODY_MAX, &doc, NULL);
     uint64_t before = n->invites.book.bindings;
     const struct invite_entry *was = invite_book_of(&n->invites.book, peer_id_bytes(&peer), now.s);
+    if (!invites_may_show(&n->invites, http_exchange_remote(x), was != NULL)) {
+        http_exchange_error(x, 429, "invite_too_often", SHOW_AGAIN_S,
+                            "invites are shown to this node more often than it looks at them");
+        return;
+    }
+    (void)json_parse(body, BODY_MAX, &doc, NULL);
     int err = invite_book_show(&n->invites.book, &n->key.id, json_get_str(json_root(doc), "invite"),
                                &peer, &now, &e, &why);
     bool is_new = !err && n->invites.book.bindings != before;

@@ -7,6 +7,7 @@
 #ifndef CONDUIT_NODE_INVITES_H
 #define CONDUIT_NODE_INVITES_H
 
+#include "base/rates.h"
 #include "base/sched.h"
 #include "gateway/gateway.h"
 #include "guard/invite_book.h"
@@ -20,6 +21,8 @@ struct invites {
     struct invite_book book;
     bool is_dirty;
     struct timer save, minute;
+    struct rates shows_ip, shows; /* of one IP group; of all strangers */
+    uint64_t shows_refused;
     /* A guest's invite has expired; may be NULL. */
     void (*ended)(void *ctx, const struct peer_id *guest);
     void *ctx;
@@ -31,6 +34,9 @@ int invites_init(struct invites *v, struct sched *sched, struct rng *rng, const 
 void invites_fini(struct invites *v); /* writes what is not written */
 /* The time as invites count it. */
 struct invite_now invites_now(const struct invites *v);
+
+/* May a peer there show one now, guest or not yet? Each try costs a signature's verification; counted. */
+bool invites_may_show(struct invites *v, const struct net_addr *from, bool is_guest);
 
 /* Its guest's standing has changed: what it sees of our offers changes now; what it may, with its next request. */
 void invites_standing_changed(void *node, const struct peer_id *peer);

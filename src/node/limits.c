@@ -46,6 +46,7 @@ size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
             n->cfg->requests_per_minute ? n->cfg->requests_per_minute : RESOURCE_NO_LIMIT,
             g->refused);
     r = add(r, "guard", "invites", n->invites.book.count, LIMIT_INVITES, 0);
+    r = add(r, "guard", "invites_shown_per_s", 0, LIMIT_INVITE_SHOW_RATE, n->invites.shows_refused);
     r = add(r, "guard", "peers_with_a_rate", map_count(&n->guard.by_peer), LIMIT_GUARD_PEERS, 0);
     r = add_relay(r, n);
     return (size_t)(r - out);

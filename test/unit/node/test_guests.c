@@ -347,6 +347,105 @@ static void an_issuer_that_trickles_is_asked_again(void **state)
     world_fini(&w);
 }
 
+/* One POST /conduit/v1/invite over p2p: 429 and others by status. */
+struct showing {
+    struct p2p_open open;
+    struct node *at;
+    struct bytes body;
+    int *refused, *rated;
+    int status;
+};
+
+static void showing_head(void *ctx, const struct http_head *head)
+{
+    ((struct showing *)ctx)->status = head->status;
+}
+
+static void showing_body(void *ctx, struct bytes piece)
+{
+}
+
+static void showing_done(void *ctx, const struct http_call_result *r)
+{
+    struct showing *v = ctx;
+    assert_int_equal(r->err, 0);
+    *v->rated += v->status == 429;
+    *v->refused += v->status == 400 || v->status == 403;
+    free(v);
+}
+
+static void showing_opened(struct p2p_open *r, int err, struct stream *s)
+{
+    static const struct http_call_events events = {
+        .head = showing_head, .body = showing_body, .done = showing_done};
+    struct showing *v = CONTAINER_OF(r, struct showing, open);
+    const struct http_request req = {.method = "POST",
+                                     .target = BYTES_LIT("/conduit/v1/invite"),
+                                     .host = BYTES_LIT("x"),
+                                     .body = &v->body,
+                                     .body_count = 1,
+                                     .has_body = true,
+                                     .must_close = true};
+    assert_int_equal(err, 0);
+    assert_non_null(http_call_open(v->at->client, s, &req, &events, v, &err));
+}
+
+/* So many at once, of the machine's own making; how many were refused, and how many of them by the rate. */
+static void show_many(struct world *w, int i, int count, int *refused, int *rated)
+{
+    *refused = *rated = 0;
+    for (int k = 0; k < count; k++) {
+        struct showing *v = MEM_NEW(struct showing);
+        v->at = w->m[i].node;
+        v->body = BYTES_LIT("{\"invite\":\"conduit1:AAAA\"}");
+        v->refused = refused;
+        v->rated = rated;
+        v->open = (struct p2p_open){
+            .peer = w->m[0].node->key.id, .protocol = HTTP_PROTOCOL, .done = showing_opened};
+        p2p_host_open(w->m[i].node->host, &v->open);
+    }
+    run_for(w, 2 * S);
+    assert_int_equal(*refused + *rated, count);
+}
+
+/* A signature is checked for each: so many a second of one IP group, and of all who are no guests. Guests are not
+ * kept out by strangers who try. */
+static void whoever_tries_invites_all_day_is_slowed(void **state)
+{
+    struct world w;
+    int refused, rated;
+    world_up(&w, 14, closed);
+    char *text = invite_from(&w.m[0], "ann", NULL);
+    struct machine *ann = up(&w, (const char *const[]){"join", text, NULL});
+    ask(&w, 1, "HTTP/1.1 200");
+    up(&w, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    run_for(&w, 2 * S);
+    show_many(&w, 2, 100, &refused, &rated);
+    assert_in_range(refused, LIMIT_INVITE_SHOW_BURST_IP, LIMIT_INVITE_SHOW_BURST_IP + 2);
+    assert_int_equal(w.m[0].node->invites.shows_refused, rated);
+    run_for(&w, 60 * S);
+    show_many(&w, 2, 100, &refused, &rated); /* patience helps */
+    assert_in_range(refused, LIMIT_INVITE_SHOW_BURST_IP, LIMIT_INVITE_SHOW_BURST_IP + 2);
+    /* from many addresses: as many as may in all */
+    struct invites *in = &w.m[0].node->invites;
+    struct net_addr from = {.kind = NET_IP4, .ip = {20}};
+    int taken = 0;
+    run_for(&w, 60 * S);
+    for (int i = 0; i < 200; i++) {
+        from.ip[3] = (uint8_t)i;
+        taken += invites_may_show(in, &from, false);
+    }
+    assert_int_equal(taken, LIMIT_INVITE_SHOW_BURST);
+    from.ip[3] = 250;
+    assert_false(invites_may_show(in, &from, false));
+    from.ip[3] = 251;
+    assert_true(invites_may_show(in, &from, true)); /* a guest */
+    assert_int_equal(ann->node->guest.invites[0].state, GUEST_SHOWN);
+    ask(&w, 1, "HTTP/1.1 200");
+    free(text);
+    world_fini(&w);
+}
+
 /* --- the owner's lists --- */
 
 /* Into `why` when `file` is given as deny_peer; "": it was taken. */
@@ -404,6 +503,7 @@ int main(void)
         cmocka_unit_test(who_is_denied_is_in_no_table),
         cmocka_unit_test(the_list_of_peers_says_who_is_not_served),
         cmocka_unit_test(an_issuer_that_trickles_is_asked_again),
+        cmocka_unit_test(whoever_tries_invites_all_day_is_slowed),
         cmocka_unit_test(a_list_that_cannot_be_read_whole_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
