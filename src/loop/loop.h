@@ -130,9 +130,9 @@ struct loop_udp; /* opaque */
 struct loop_udp_options {
     struct net_addr at;
     bool reuse; /* SO_REUSEADDR + SO_REUSEPORT */
-    /* A multicast group, joined on one interface: what it hears is that interface's alone (the kernel's
-     * part of it; unicast comes from anywhere), and what it sends to the group leaves there, also to
-     * other sockets of this machine. NULL: none. Both borrowed for the call. */
+    /* A multicast group, joined on one interface: what it hears was sent to the group and came in there,
+     * nothing else; what it sends to the group leaves there, also to other sockets of this machine. NULL:
+     * none. Both borrowed for the call. */
     const struct net_addr *group;
     const struct loop_interface *on;
     void (*received)(void *ctx, const struct net_addr *from, struct bytes datagram);

@@ -11,10 +11,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DATAGRAM_MAX = 65536, DATAGRAMS_PER_TURN = 32 };
+enum { DATAGRAM_MAX = 65536, DATAGRAMS_PER_TURN = 32, CONTROL_MAX = 256 };
 
 struct udp {
     struct loop_udp base;
+    struct net_addr group; /* joined, on the interface `on`; NET_NONE: none */
+    uint32_t on;
     uv_poll_t poll;
     int fd;
     bool is_closed;
@@ -35,6 +37,27 @@ static void discard_udp(uv_handle_t *h)
 
 static const struct uvm_kind udp_kind = {discard_udp};
 
+/* A socket that joined a group hears what was sent to the group and came in by its interface: that came from
+ * this segment, since routers do not pass it on. What was sent to the port may come from anywhere. */
+static bool is_for_us(const struct udp *u, struct msghdr *m)
+{
+    if (u->group.kind == NET_NONE)
+        return true;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        struct in_pktinfo v4;
+        struct in6_pktinfo v6;
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            memcpy(&v4, CMSG_DATA(c), sizeof v4);
+            return (uint32_t)v4.ipi_ifindex == u->on && memcmp(&v4.ipi_addr, u->group.ip, 4) == 0;
+        }
+        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            memcpy(&v6, CMSG_DATA(c), sizeof v6);
+            return v6.ipi6_ifindex == u->on && memcmp(&v6.ipi6_addr, u->group.ip, 16) == 0;
+        }
+    }
+    return false;
+}
+
 static void udp_event(uv_poll_t *poll, int status, int events)
 {
     struct udp *u = CONTAINER_OF(poll, struct udp, poll);
@@ -42,13 +65,22 @@ static void udp_event(uv_poll_t *poll, int status, int events)
     uvm_woke(poll->loop->data);
     for (int i = 0; i < DATAGRAMS_PER_TURN && !u->is_closed; i++) {
         struct sockaddr_storage sa;
-        socklen_t len = sizeof sa;
-        ssize_t n = recvfrom(u->fd, datagram, sizeof datagram, 0, (struct sockaddr *)&sa, &len);
+        _Alignas(struct cmsghdr) uint8_t control[CONTROL_MAX];
+        struct iovec all = {datagram, sizeof datagram};
+        struct msghdr m = {.msg_name = &sa,
+                           .msg_namelen = sizeof sa,
+                           .msg_iov = &all,
+                           .msg_iovlen = 1,
+                           .msg_control = control,
+                           .msg_controllen = sizeof control};
+        ssize_t n = recvmsg(u->fd, &m, 0);
         if (n < 0 && (errno == ECONNREFUSED || errno == EINTR))
             continue; /* an ICMP answer to something we sent */
         if (n < 0)
             break;
-        struct net_addr from = sockaddr_to_net((struct sockaddr *)&sa, len);
+        if (!is_for_us(u, &m))
+            continue;
+        struct net_addr from = sockaddr_to_net((struct sockaddr *)&sa, m.msg_namelen);
         u->base.opts.received(u->base.opts.ctx, &from, bytes_of(datagram, (size_t)n));
     }
     if (status < 0 && !u->is_closed) /* libuv stops after an error; the socket goes on */
@@ -68,7 +100,8 @@ static int join4(int fd, const struct net_addr *group, const struct loop_interfa
     if (setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, sizeof m) != 0 ||
         setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &m, sizeof m) != 0 ||
         setsockopt(fd, IPPROTO_IP, IP_MULTICAST_TTL, &ttl, sizeof ttl) != 0 ||
-        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, &one, sizeof one) != 0)
+        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, &one, sizeof one) != 0 ||
+        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one) != 0)
         return err_from_errno(errno);
     return 0;
 }
@@ -85,7 +118,8 @@ static int join6(int fd, const struct net_addr *group, const struct loop_interfa
     if (setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &m, sizeof m) != 0 ||
         setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index) != 0 ||
         setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) != 0 ||
-        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &one, sizeof one) != 0)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &one, sizeof one) != 0 ||
+        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one) != 0)
         return err_from_errno(errno);
     return 0;
 }
@@ -97,6 +131,8 @@ static int udp_join(struct udp *u)
         return 0;
     if (!o->on || o->group->kind != o->at.kind)
         return E_INVALID;
+    u->group = *o->group;
+    u->on = o->on->index;
     return o->at.kind == NET_IP4 ? join4(u->fd, o->group, o->on) : join6(u->fd, o->group, o->on);
 }
 

@@ -150,7 +150,7 @@ static bool has_joined(const struct udp *u, const struct net_addr *group)
     return u->group.kind == group->kind && memcmp(u->group.ip, group->ip, sizeof group->ip) == 0;
 }
 
-/* `group`: only to those who joined it; NULL: to the port. `seen`: from where, for the receiver. */
+/* `group`: only to those who joined it; NULL: to the port, of those who joined none. `seen`: from where, for the receiver. */
 static void deliver(struct udp *from, struct virtual_machine *there, uint16_t port,
                     const struct net_addr *group, const struct net_addr *seen,
                     struct bytes datagram)
@@ -160,7 +160,8 @@ static void deliver(struct udp *from, struct virtual_machine *there, uint16_t po
         struct udp *u = LIST_ENTRY(it, struct udp, of_machine);
         uint64_t at = virtual_arrival(here, there, datagram.n);
         if (u->base.addr.port != port || at == SCHED_NEVER || there->death != ALIVE ||
-            (group && !has_joined(u, group)) || virtual_is_lost(here, there))
+            (group ? !has_joined(u, group) : u->group.kind != NET_NONE) ||
+            virtual_is_lost(here, there))
             continue;
         virtual_count(here, there, PACKET_DATAGRAM, datagram.n, at);
         struct datagram *g = mem_new(sizeof *g + datagram.n);

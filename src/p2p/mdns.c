@@ -254,8 +254,9 @@ static void heard_query(struct mdns *m, struct mdns_link *l, struct dns_reader *
     }
 }
 
-/* Our sockets take what is sent to our address from anywhere; of that only a LAN's is mDNS (RFC 6762 §11): from
- * an address that no packet of the internet has, or one of the /24 or /64 that we are in. */
+/* Our sockets give us only what was sent to the group, out of this link (loop.h): that is the LAN's (RFC 6762
+ * §11). Should a router pass it on all the same: not from an address of the internet, unless it is in the /24 or
+ * /64 that we are in. */
 static bool is_from_here(const struct mdns_link *l, const struct net_addr *from)
 {
     if (net_addr_is_loopback(from) || net_addr_is_private(from))
