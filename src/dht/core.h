@@ -15,6 +15,7 @@
 #include "dht/message.h"
 #include "dht/past.h"
 #include "dht/providers.h"
+#include "dht/refresh.h"
 #include "dht/table.h"
 #include "dht/values.h"
 
@@ -34,6 +35,7 @@ struct dht {
     struct dht_past past;
     struct dht_pace whole;  /* what a request takes, dialling included */
     struct dht_pace answer; /* … and once it is sent */
+    struct dht_refresh ranges;
     struct timer refresh, check;
     bool is_refreshing; /* a lookup of ourselves is under way */
     uint64_t rpcs_sent, rpcs_failed, served, refused;

@@ -12,12 +12,12 @@
 #define REFRESH_US   (10 * 60 * US_PER_S)
 #define REPUBLISH_US (15 * 60 * US_PER_S)
 #define CHECK_US     (60 * US_PER_S)
+#define QUIET_US     (5 * CHECK_US) /* heard of since: no sign of life is needed */
 #define LONELY_US    (30 * US_PER_S)
 
 enum {
-    CHECKED_BUCKETS = 2,    /* nearest to us, asked for signs of life every minute */
-    REFRESHED_BUCKETS = 10, /* farthest; nearer ones are covered by the lookup of ourselves */
-};
+    CHECKED = 2
+}; /* peers asked for a sign of life every minute: those unheard of for longest */
 
 static void on_refresh(struct timer *t);
 static void on_check(struct timer *t);
@@ -38,6 +38,7 @@ struct dht *dht_new(const struct dht_cfg *cfg)
     rates_init(&d->ip_rates, LIMIT_DHT_RATE_IP, LIMIT_DHT_RATE_IP, LIMIT_DHT_RATED,
                rng_u64(cfg->rng));
     dht_past_init(&d->past);
+    dht_refresh_init(&d->ranges, d->cfg.refresh_us);
     list_init(&d->asks);
     list_init(&d->queries);
     timer_init(&d->refresh, on_refresh);
@@ -93,7 +94,7 @@ static void on_checked(struct dht_ask *a, int err, struct bytes reply)
 /* When to look again for somebody. */
 static void arm_refresh(struct dht *d)
 {
-    uint64_t us = d->table.count ? d->cfg.refresh_us : LONELY_US;
+    uint64_t us = d->table.count ? dht_refresh_step_us(&d->ranges) : LONELY_US;
     if (d->cfg.refresh_us != SCHED_NEVER)
         timer_after(d->cfg.sched, &d->refresh, rng_jitter(d->cfg.rng, us, 0.1));
 }
@@ -135,21 +136,29 @@ static void check_contact(struct dht *d, struct dht_contact *c)
     buf_fini(&request);
 }
 
-/* The oldest of the buckets nearest to us: they matter most, and lookups meet them least. */
-static void on_check(struct timer *t)
+/* Of the buckets' oldest, the one unheard of for longest; NULL: all have been heard of lately. */
+static struct dht_contact *quietest(struct dht *d, uint64_t now)
 {
-    struct dht *d = CONTAINER_OF(t, struct dht, check);
-    uint64_t now = sched_now(d->cfg.sched);
-    int left = CHECKED_BUCKETS;
-    for (int i = dht_table_deepest(&d->table); i >= 0 && left; i--) {
+    struct dht_contact *found = NULL;
+    for (int i = dht_table_deepest(&d->table); i >= 0; i--) {
         struct dht_bucket *b = &d->table.buckets[i];
         if (!b->count)
             continue;
         struct dht_contact *c = LIST_ENTRY(b->contacts.next, struct dht_contact, link);
-        if (!c->is_checked && now - c->seen_us >= CHECK_US)
-            check_contact(d, c);
-        left--;
+        if (!c->is_checked && now - c->seen_us >= QUIET_US &&
+            (!found || c->seen_us < found->seen_us))
+            found = c;
     }
+    return found;
+}
+
+static void on_check(struct timer *t)
+{
+    struct dht *d = CONTAINER_OF(t, struct dht, check);
+    uint64_t now = sched_now(d->cfg.sched);
+    struct dht_contact *c;
+    for (int left = CHECKED; left && (c = quietest(d, now)); left--)
+        check_contact(d, c);
     dht_providers_expire(&d->providers, now);
     dht_values_expire(&d->values, sched_wall_ms(d->cfg.sched));
     timer_after(d->cfg.sched, t, rng_jitter(d->cfg.rng, CHECK_US, 0.1));
@@ -213,17 +222,30 @@ static void on_refreshed(struct dht_query *q, int err)
 {
 }
 
-static void on_self_found(struct dht_query *q, int err)
+static void refresh_buckets(struct dht *d)
 {
-    struct dht *d = q->d;
     int deepest = dht_table_deepest(&d->table);
-    d->is_refreshing = false;
-    TRACE(DHT, DEBUG, "bootstrap: %zu peers in the table", d->table.count);
-    for (int i = 0; i <= deepest && i < REFRESHED_BUCKETS; i++) {
+    for (int i = 0; i <= deepest && i < DHT_REFRESHED; i++) {
         uint8_t key[DHT_KEY_TEXT];
+        if (!dht_refresh_take_bucket(&d->ranges, &d->table, i, sched_now(d->cfg.sched)))
+            continue;
         key_in_bucket(d, i, key);
         dht_query_refresh(d, bytes_of(key, sizeof key), on_refreshed);
     }
+}
+
+static void on_self_found(struct dht_query *q, int err)
+{
+    struct dht *d = q->d;
+    d->is_refreshing = false;
+    TRACE(DHT, DEBUG, "bootstrap: %zu peers in the table", d->table.count);
+    refresh_buckets(d);
+}
+
+static void look_for_ourselves(struct dht *d)
+{
+    d->is_refreshing = true;
+    dht_query_nearest(d, peer_id_bytes(&d->cfg.self), on_self_found, NULL);
 }
 
 void dht_bootstrap(struct dht *d)
@@ -233,14 +255,22 @@ void dht_bootstrap(struct dht *d)
         port->lonely(port->ctx); /* the first who is seen begins this anew */
     if (d->is_refreshing)
         return;
-    d->is_refreshing = true;
-    dht_query_nearest(d, peer_id_bytes(&d->cfg.self), on_self_found, NULL);
+    dht_refresh_anew(&d->ranges);
+    (void)dht_refresh_take_self(&d->ranges, sched_now(d->cfg.sched));
+    look_for_ourselves(d);
     arm_refresh(d);
 }
 
 static void on_refresh(struct timer *t)
 {
-    dht_bootstrap(CONTAINER_OF(t, struct dht, refresh));
+    struct dht *d = CONTAINER_OF(t, struct dht, refresh);
+    if (d->table.count == 0)
+        dht_bootstrap(d);
+    else if (!d->is_refreshing && dht_refresh_take_self(&d->ranges, sched_now(d->cfg.sched)))
+        look_for_ourselves(d);
+    else if (!d->is_refreshing)
+        refresh_buckets(d);
+    arm_refresh(d);
 }
 
 /* --- looking in --- */

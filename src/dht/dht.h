@@ -103,8 +103,8 @@ void dht_peer_seen(struct dht *d, const struct dht_peer *peer);
 void dht_peer_gone(struct dht *d, const struct peer_id *id, bool is_server);
 /* Somebody who once was a server: asked when there is nobody else. At most LIMIT_DHT_PAST, the last ones. */
 void dht_remember(struct dht *d, const struct dht_peer *peer);
-/* Fills the table: a lookup of ourselves, then of each bucket's range. Also by itself, every
- * refresh_us, and every half minute while the table is empty: those that fell silent are asked then,
+/* Fills the table: a lookup of ourselves, then of those buckets' ranges that need it (refresh.h). Also by itself, at
+ * least every refresh_us, and every half minute while the table is empty: those that fell silent are asked then,
  * since the silence may have been ours. Returns at once. */
 void dht_bootstrap(struct dht *d);
 
