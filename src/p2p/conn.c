@@ -88,6 +88,15 @@ static void timer_fired(struct timer *t)
     arm(c);
 }
 
+void conn_rest(struct conn *c, bool is_resting)
+{
+    if (c->keepalive.is_resting == is_resting)
+        return;
+    keepalive_rest(&c->keepalive, is_resting);
+    if (c->state == CONN_OPEN)
+        arm(c);
+}
+
 void conn_doubt(struct conn *c)
 {
     if (c->state != CONN_OPEN)
@@ -142,7 +151,7 @@ static void become_open(struct conn *c)
         patience.busy_dead_us *= 4;
     }
     if (!c->is_dialer) /* who was dialled hears the dialler's pings, and need not send its own */
-        patience.idle_ping_us += LISTENER_LATER_US;
+        patience.idle_ping_us += LISTENER_LATER_US, patience.rest_ping_us += LISTENER_LATER_US;
     keepalive_init(&c->keepalive, &patience, c->since_us);
     arm(c);
     c->env->on->opened(c->env->ctx, c);
@@ -153,6 +162,7 @@ void conn_set_known(struct conn *c, bool is_conduit)
     const struct conn_cfg *cfg = &c->env->cfg;
     if (c->state != CONN_OPEN)
         return;
+    c->is_conduit = is_conduit;
     if (is_conduit) {
         c->yamux.cfg.max_inbound = cfg->max_inbound_peer;
         c->yamux.cfg.max_outbound = cfg->max_inbound_peer;
@@ -215,11 +225,9 @@ static int feed_muxer(struct conn *c, struct bytes *in)
 
 static int after_secured(struct conn *c)
 {
-    int err = noise_take_ciphers(&c->upgrade->noise, &c->io.seal, &c->io.open);
-    if (err)
-        return err;
+    noise_take_ciphers(&c->upgrade->noise, &c->io.seal, &c->io.open);
     c->io.has_ciphers = true;
-    err = take_identity(c);
+    int err = take_identity(c);
     if (err)
         return err;
     struct bytes nothing = {0};
@@ -385,6 +393,8 @@ static int flush(struct conn *c)
         struct bytes batch = {0};
         bool may_seal = c->has_yamux && buf_len(&c->io.out) < NOISE_BATCH_BYTES;
         if (may_seal && yamux_has_output(&c->yamux)) {
+            if (keepalive_rides(&c->keepalive, sched_now(c->env->sched)))
+                yamux_ping(&c->yamux);
             size_t n = yamux_drain(&c->yamux, out + NOISE_LENGTH, NOISE_BATCH);
             int size = n ? noise_seal(&c->io.seal, out, n) : 0;
             if (size < 0)

@@ -82,6 +82,7 @@ struct conn {
     bool is_goaway;      /* the peer takes no more streams */
     bool is_accepted;    /* counted as pending until it is secured or gone */
     bool is_relayed;     /* over a circuit; `remote` is the relay's */
+    bool is_conduit;     /* it said so */
     bool is_limited;     /* the relay will cut it: bytes or time */
     bool is_punched;     /* relayed: a direct connection was tried for it */
     bool is_from_port;   /* dialled from the listening port: what the peer sees is our mapping */
@@ -124,6 +125,8 @@ void conn_free(struct conn *c);
 /* The peer turned out to be a Conduit node, or something else: streams are bounded accordingly. */
 void conn_set_known(struct conn *c, bool is_conduit);
 uint64_t conn_rtt_us(const struct conn *c); /* 0 unknown */
+/* Nobody has needed it for a while, and it is kept: fewer pings. The next stream ends that. */
+void conn_rest(struct conn *c, bool is_resting);
 /* It may have died without a word (sleep, another address): asked at once, closed when silent. */
 void conn_doubt(struct conn *c);
 

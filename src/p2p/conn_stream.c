@@ -137,7 +137,7 @@ static int cs_finish(struct stream *s)
     if (cs->is_finished)
         return 0;
     cs->is_finished = true;
-    if (cs->phase == CS_LAZY) {
+    if (cs->phase == CS_LAZY && !cs->conn->is_conduit) {
         cs->holds_fin = true;
     } else {
         yamux_finish(&cs->y);
@@ -315,6 +315,7 @@ struct conn_stream *conn_stream_new(struct conn *c, bool is_inbound,
     timer_init(&cs->deadline, deadline_passed);
     list_append(&c->streams, &cs->link);
     list_init(&cs->due);
+    conn_rest(c, false);
     return cs;
 }
 

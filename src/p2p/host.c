@@ -15,6 +15,9 @@
 #include <stdlib.h>
 
 #define TEND_EVERY_US (5 * US_PER_S)
+#define SPARE_US      (120 * US_PER_S) /* one that nobody needs is closed when unused for so long */
+#define STRANGE_US    (120 * US_PER_S) /* a connection so new does not rest yet */
+#define REST_US       (30 * US_PER_S)  /* … and later, when unused for so long */
 
 struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key)
 {
@@ -28,7 +31,7 @@ struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key)
         .max_peers = LIMIT_PEERS,
         .limits = resource_limits_default(),
         .stream_budget = LIMIT_HOST_STREAMS,
-        .idle_us = 120 * US_PER_S,
+        .idle_us = 15 * 60 * US_PER_S,
     };
 }
 
@@ -93,32 +96,42 @@ static void trim(struct p2p_host *h)
     }
 }
 
-static bool is_useless(struct p2p_host *h, const struct host_peer *p, const struct conn *c)
+/* A connection costs less to keep than to make again: unused, it rests, and is closed much later; unless it holds a
+ * relay's place, or there is a better one. Who was dialled waits twice as long: the other may have its reasons to
+ * hold it, as whoever joined through us. */
+static uint64_t close_after(const struct p2p_host *h, struct host_peer *p, const struct conn *c)
 {
-    if (c->state != CONN_OPEN || c->stream_count || !list_is_empty(&c->waiting) ||
-        !list_is_empty(&c->lingering))
-        return false;
-    if (c->is_goaway)
-        return true;
-    return h->cfg.idle_us && !p->protections && sched_now(h->sched) >= c->used_us + h->cfg.idle_us;
+    bool is_spare = c->is_relayed || c != host_peer_conn(p);
+    uint64_t us = c->is_dialer ? h->cfg.idle_us : 2 * h->cfg.idle_us;
+    return is_spare && us > SPARE_US ? SPARE_US : us;
 }
 
-static void close_idle(struct p2p_host *h)
+static void tend_idle(struct p2p_host *h, struct host_peer *p, struct conn *c)
+{
+    uint64_t now = sched_now(h->sched), close_us = close_after(h, p, c);
+    if (c->state != CONN_OPEN || c->stream_count || !list_is_empty(&c->waiting) ||
+        !list_is_empty(&c->lingering))
+        return;
+    if (c->is_goaway || (close_us && !p->protections && now >= c->used_us + close_us))
+        conn_close(c, E_CLOSED, "nothing to do on it");
+    else
+        conn_rest(c, !p->protections && now >= c->since_us + STRANGE_US &&
+                         now >= c->used_us + REST_US);
+}
+
+static void tend_conns(struct p2p_host *h)
 {
     LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
-        LIST_FOREACH (&p->conns, ct) {
-            struct conn *c = LIST_ENTRY(ct, struct conn, by_owner);
-            if (is_useless(h, p, c))
-                conn_close(c, E_CLOSED, "nothing to do on it");
-        }
+        LIST_FOREACH (&p->conns, ct)
+            tend_idle(h, p, LIST_ENTRY(ct, struct conn, by_owner));
     }
 }
 
 static void tend(struct timer *t)
 {
     struct p2p_host *h = CONTAINER_OF(t, struct p2p_host, tend_timer);
-    close_idle(h);
+    tend_conns(h);
     trim(h);
     host_identify_tend(h);
     host_tend(h);
@@ -383,10 +396,13 @@ void p2p_host_disconnect(struct p2p_host *h, const struct peer_id *peer)
 void p2p_host_protect(struct p2p_host *h, const struct peer_id *peer, bool protect)
 {
     struct host_peer *p = host_peer_make(h, peer);
-    if (protect)
+    if (protect) {
         p->protections++;
-    else if (p->protections)
+        LIST_FOREACH (&p->conns, it)
+            conn_rest(LIST_ENTRY(it, struct conn, by_owner), false);
+    } else if (p->protections) {
         p->protections--;
+    }
     host_peer_put(p);
 }
 

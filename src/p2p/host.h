@@ -43,7 +43,8 @@ struct p2p_host_cfg {
     size_t max_peers;              /* in the address book */
     struct resource_limits limits; /* of the ledger; what connmgr has a figure for follows that */
     uint64_t stream_budget;        /* bytes all connections' streams may hold together */
-    uint64_t idle_us;              /* a connection without streams is closed after; 0: never */
+    uint64_t
+        idle_us; /* a connection without streams is closed after, or twice that when accepted; 0: never */
 };
 /* The defaults of limits.h. */
 struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key);

@@ -3,7 +3,8 @@
  * something of ours changes. See identify.h for the message.
  *
  *   connection opened -> /ipfs/id/1.0.0 (lazy: everybody has it) -> read to the end -> learned
- *   five minutes on   -> the same again: rust does not push addresses that changed
+ *   five minutes on   -> the same again, unless nobody needs the connection: rust does not push addresses that
+ *                        changed; a Conduit node does, and is asked every 25
  *   ours changed      -> 100 ms of quiet -> /ipfs/id/push/1.0.0 to every peer that takes it
  *
  * Addresses are told twice, plainly and in a record we sign, where both fit; of what a peer tells, a
@@ -26,6 +27,7 @@
 #define READ_TIMEOUT_US (10 * US_PER_S)
 #define PUSH_QUIET_US   (100 * US_PER_MS)
 #define ASK_EVERY_US    (5 * 60 * US_PER_S) /* as rust */
+#define PUSHES_US       (20 * 60 * US_PER_S) /* so much later a Conduit node, which tells by itself */
 
 enum { IN_MAX = LIMIT_IDENTIFY_PARTS * (LIMIT_IDENTIFY_IN + 2), READ_CHUNK = 4096 };
 
@@ -387,7 +389,8 @@ void host_identify_tend(struct p2p_host *h)
     LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
         struct conn *c = host_peer_conn(p);
-        if (c && sched_now(h->sched) >= p->ask_us)
+        uint64_t at_us = p->ask_us + (p->is_conduit ? PUSHES_US : 0);
+        if (c && !c->keepalive.is_resting && sched_now(h->sched) >= at_us)
             host_identify_start(h, c);
     }
 }

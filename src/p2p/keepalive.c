@@ -9,10 +9,12 @@ enum { SLEPT_US = 200 * 1000 }; /* a step so late means that we were not running
 struct keepalive_cfg keepalive_cfg_default(void)
 {
     return (struct keepalive_cfg){
-        .idle_ping_us = 10 * US_PER_S,
+        .idle_ping_us = 11 * US_PER_S,
         .idle_dead_us = 14500 * US_PER_MS,
         .busy_ping_us = 250 * US_PER_MS,
         .busy_dead_us = 900 * US_PER_MS,
+        .rest_ping_us = 60 * US_PER_S,
+        .rest_dead_us = 75 * US_PER_S,
         .doubt_dead_us = 3 * US_PER_S,
     };
 }
@@ -41,9 +43,16 @@ void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us)
     k->is_busy = is_busy;
 }
 
+void keepalive_rest(struct keepalive *k, bool is_resting)
+{
+    k->is_resting = is_resting;
+}
+
 static uint64_t ping_after(const struct keepalive *k)
 {
-    uint64_t us = k->is_busy ? k->cfg.busy_ping_us : k->cfg.idle_ping_us;
+    uint64_t us = k->is_busy      ? k->cfg.busy_ping_us
+                  : k->is_resting ? k->cfg.rest_ping_us
+                                  : k->cfg.idle_ping_us;
     return k->is_doubted ? 0 : us;
 }
 
@@ -51,6 +60,7 @@ static uint64_t dead_after(const struct keepalive *k)
 {
     uint64_t base = k->is_busy      ? k->cfg.busy_dead_us
                     : k->is_doubted ? k->cfg.doubt_dead_us
+                    : k->is_resting ? k->cfg.rest_dead_us
                                     : k->cfg.idle_dead_us;
     uint64_t slow = ping_after(k) + 6 * k->rtt_us;
     return base > slow ? base : slow;
@@ -68,6 +78,14 @@ enum keepalive_act keepalive_step(struct keepalive *k, uint64_t now_us)
         return KEEPALIVE_WAIT;
     k->is_asked = true;
     return KEEPALIVE_PING;
+}
+
+bool keepalive_rides(struct keepalive *k, uint64_t now_us)
+{
+    if (k->is_asked || 4 * (now_us - k->since_us) < 3 * ping_after(k))
+        return false;
+    k->is_asked = true;
+    return true;
 }
 
 uint64_t keepalive_deadline(struct keepalive *k)

@@ -271,13 +271,11 @@ int noise_feed(struct noise *n, struct bytes in, size_t *used, struct buf *out)
     return n->state == NOISE_READY ? NOISE_DONE : E_CLOSED;
 }
 
-int noise_take_ciphers(struct noise *n, struct noise_cipher *send, struct noise_cipher *recv)
+void noise_take_ciphers(struct noise *n, struct noise_cipher *send, struct noise_cipher *recv)
 {
     assert(n->state == NOISE_READY);
-    int err = noise_cipher_init(send, true, n->send_key);
-    if (!err && (err = noise_cipher_init(recv, false, n->recv_key)) != 0)
-        noise_cipher_fini(send);
+    noise_cipher_init(send, true, n->send_key);
+    noise_cipher_init(recv, false, n->recv_key);
     mem_wipe(n->send_key, sizeof n->send_key);
     mem_wipe(n->recv_key, sizeof n->recv_key);
-    return err;
 }

@@ -81,7 +81,7 @@ int noise_start(struct noise *n, struct buf *out);
  * at once after NOISE_DONE, the responder too. */
 int noise_feed(struct noise *n, struct bytes in, size_t *used, struct buf *out);
 
-/* After NOISE_DONE, once: the two transport ciphers; the keys here are wiped. 0 or E_NO_MEMORY. */
-int noise_take_ciphers(struct noise *n, struct noise_cipher *send, struct noise_cipher *recv);
+/* After NOISE_DONE, once: the two transport ciphers; the keys here are wiped. */
+void noise_take_ciphers(struct noise *n, struct noise_cipher *send, struct noise_cipher *recv);
 
 #endif

@@ -6,20 +6,14 @@
 #include "base/mem.h"
 
 #include <openssl/evp.h>
+#include <sodium.h>
 
-int noise_cipher_init(struct noise_cipher *c, bool is_sealing, const uint8_t key[static 32])
+enum { SHORT = 192, NONCE = 12 }; /* bytes of plaintext up to which libsodium is the faster one */
+
+void noise_cipher_init(struct noise_cipher *c, bool is_sealing, const uint8_t key[static 32])
 {
-    static const uint8_t zero[12];
-    *c = (struct noise_cipher){.is_sealing = is_sealing};
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    if (!ctx)
-        return E_NO_MEMORY;
-    if (EVP_CipherInit_ex(ctx, EVP_chacha20_poly1305(), NULL, key, zero, is_sealing) != 1) {
-        EVP_CIPHER_CTX_free(ctx);
-        return E_NO_MEMORY;
-    }
-    c->ctx = ctx;
-    return 0;
+    *c = (struct noise_cipher){.is_sealing = is_sealing, .has_key = true};
+    memcpy(c->key, key, sizeof c->key);
 }
 
 void noise_cipher_fini(struct noise_cipher *c)
@@ -29,30 +23,69 @@ void noise_cipher_fini(struct noise_cipher *c)
 }
 
 /* The nonce of the next message; the last value is never used (Noise spec, 5.1). */
-static int set_nonce(struct noise_cipher *c)
+static int next_nonce(struct noise_cipher *c, uint8_t nonce[static NONCE])
 {
-    uint8_t nonce[12] = {0};
     if (c->counter == UINT64_MAX)
         return E_LIMIT;
+    memset(nonce, 0, NONCE);
     for (int i = 0; i < 8; i++)
         nonce[4 + i] = (uint8_t)(c->counter >> 8 * i);
     c->counter++;
-    return EVP_CipherInit_ex(c->ctx, NULL, NULL, NULL, nonce, -1) == 1 ? 0 : E_BUG;
+    return 0;
+}
+
+/* Long frames: the context, with this nonce. */
+static int prepare(struct noise_cipher *c, const uint8_t nonce[static NONCE])
+{
+    bool is_new = !c->ctx;
+    if (is_new && !(c->ctx = EVP_CIPHER_CTX_new()))
+        return E_NO_MEMORY;
+    if (EVP_CipherInit_ex(c->ctx, is_new ? EVP_chacha20_poly1305() : NULL, NULL,
+                          is_new ? c->key : NULL, nonce, c->is_sealing) == 1)
+        return 0;
+    EVP_CIPHER_CTX_free(c->ctx);
+    c->ctx = NULL;
+    return E_NO_MEMORY;
+}
+
+static int seal_long(struct noise_cipher *c, const uint8_t *nonce, uint8_t *p, size_t n)
+{
+    int done = 0, rest = 0;
+    int err = prepare(c, nonce);
+    if (err)
+        return err;
+    bool is_good = EVP_EncryptUpdate(c->ctx, p, &done, p, (int)n) == 1 &&
+                   EVP_EncryptFinal_ex(c->ctx, p + done, &rest) == 1 &&
+                   EVP_CIPHER_CTX_ctrl(c->ctx, EVP_CTRL_AEAD_GET_TAG, NOISE_TAG, p + n) == 1;
+    return is_good ? 0 : E_BUG;
+}
+
+static int open_long(struct noise_cipher *c, const uint8_t *nonce, uint8_t *p, size_t n)
+{
+    int done = 0, rest = 0;
+    int err = prepare(c, nonce);
+    if (err)
+        return err;
+    bool is_good = EVP_CIPHER_CTX_ctrl(c->ctx, EVP_CTRL_AEAD_SET_TAG, NOISE_TAG, p + n) == 1 &&
+                   EVP_DecryptUpdate(c->ctx, p, &done, p, (int)n) == 1 &&
+                   EVP_DecryptFinal_ex(c->ctx, p + done, &rest) == 1;
+    return is_good ? 0 : E_AUTH;
 }
 
 int noise_seal(struct noise_cipher *c, uint8_t *frame, size_t n)
 {
-    uint8_t *p = frame + NOISE_LENGTH;
-    int done = 0, rest = 0;
-    if (!c->ctx || !c->is_sealing || n > NOISE_FRAME - NOISE_TAG)
+    uint8_t *p = frame + NOISE_LENGTH, nonce[NONCE];
+    unsigned long long tag_n;
+    if (!c->has_key || !c->is_sealing || n > NOISE_FRAME - NOISE_TAG)
         return E_INVALID;
-    int err = set_nonce(c);
+    int err = next_nonce(c, nonce);
+    if (!err && n > SHORT)
+        err = seal_long(c, nonce, p, n);
+    else if (!err)
+        crypto_aead_chacha20poly1305_ietf_encrypt_detached(p, p + n, &tag_n, p, n, NULL, 0, NULL,
+                                                           nonce, c->key);
     if (err)
         return err;
-    if ((n && EVP_EncryptUpdate(c->ctx, p, &done, p, (int)n) != 1) ||
-        EVP_EncryptFinal_ex(c->ctx, p + done, &rest) != 1 ||
-        EVP_CIPHER_CTX_ctrl(c->ctx, EVP_CTRL_AEAD_GET_TAG, NOISE_TAG, p + n) != 1)
-        return E_BUG;
     frame[0] = (uint8_t)((n + NOISE_TAG) >> 8);
     frame[1] = (uint8_t)(n + NOISE_TAG);
     return (int)(NOISE_LENGTH + n + NOISE_TAG);
@@ -68,18 +101,16 @@ int noise_frame_size(struct bytes in)
 
 int noise_open(struct noise_cipher *c, uint8_t *frame, size_t size)
 {
-    uint8_t *p = frame + NOISE_LENGTH;
-    int done = 0, rest = 0;
-    if (!c->ctx || c->is_sealing || size < NOISE_LENGTH + NOISE_TAG ||
+    uint8_t *p = frame + NOISE_LENGTH, nonce[NONCE];
+    if (!c->has_key || c->is_sealing || size < NOISE_LENGTH + NOISE_TAG ||
         size > NOISE_LENGTH + NOISE_FRAME)
         return E_INVALID;
     size_t n = size - NOISE_LENGTH - NOISE_TAG;
-    int err = set_nonce(c);
-    if (err)
-        return err;
-    if (EVP_CIPHER_CTX_ctrl(c->ctx, EVP_CTRL_AEAD_SET_TAG, NOISE_TAG, p + n) != 1 ||
-        (n && EVP_DecryptUpdate(c->ctx, p, &done, p, (int)n) != 1) ||
-        EVP_DecryptFinal_ex(c->ctx, p + done, &rest) != 1)
-        return E_AUTH;
-    return (int)n;
+    int err = next_nonce(c, nonce);
+    if (!err && n > SHORT)
+        err = open_long(c, nonce, p, n);
+    else if (!err && crypto_aead_chacha20poly1305_ietf_decrypt_detached(p, NULL, p, n, p + n, NULL,
+                                                                        0, nonce, c->key) != 0)
+        err = E_AUTH;
+    return err ? err : (int)n;
 }

@@ -182,11 +182,18 @@ static size_t drain_credit(struct yamux *y, uint8_t *out, size_t room)
     return at;
 }
 
+/* The path is measured once, when it is first used, and then while so much passes that windows should follow it. */
+static bool wants_measure(const struct yamux *y)
+{
+    bool is_bulk = !list_is_empty(&y->credit_due) || !list_is_empty(&y->ready_bulk);
+    return (is_bulk || (y->rtt_us == 0 && !list_is_empty(&y->ready_small))) &&
+           sched_now(y->cfg.clock) >= y->ping_due_us;
+}
+
 size_t yamux_drain(struct yamux *y, uint8_t *out, size_t room)
 {
     assert(room >= YAMUX_DRAIN_MIN);
-    /* The path is measured while it is in use, never to keep it awake. */
-    if (yamux_has_output(y) && sched_now(y->cfg.clock) >= y->ping_due_us)
+    if (wants_measure(y))
         yamux_ping(y);
     size_t at = drain_control(y, out, room);
     if (y->is_dead)

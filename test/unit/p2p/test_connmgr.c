@@ -157,8 +157,13 @@ static void silence_is_noticed_in_time(void **state)
     uint64_t ping, dead;
     keepalive_init(&k, &cfg, 0);
     run_silent(&k, 0, &ping, &dead);
-    assert_int_equal(ping, 10 * US_PER_S);
+    assert_int_equal(ping, 11 * US_PER_S);
     assert_true(dead < 15 * US_PER_S);
+    keepalive_init(&k, &cfg, 0);
+    keepalive_rest(&k, true);
+    run_silent(&k, 0, &ping, &dead);
+    assert_int_equal(ping, 60 * US_PER_S);
+    assert_int_equal(dead, 75 * US_PER_S);
     keepalive_init(&k, &cfg, 0);
     keepalive_busy(&k, true, 100 * US_PER_S);
     run_silent(&k, 100 * US_PER_S, &ping, &dead);
@@ -203,7 +208,36 @@ static void doubt_asks_at_once_and_waits_three_seconds(void **state)
     keepalive_doubt(&k, 5 * US_PER_S);
     keepalive_heard(&k, 6 * US_PER_S); /* it lives: the old patience again */
     run_silent(&k, 6 * US_PER_S, &ping, &dead);
-    assert_int_equal(ping, 16 * US_PER_S);
+    assert_int_equal(ping, 17 * US_PER_S);
+}
+
+/* A rest ends with the next request: its patience is the short one, and old silence is not held against the peer. */
+static void a_request_ends_the_rest(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    uint64_t ping, dead;
+    keepalive_init(&k, &cfg, 0);
+    keepalive_rest(&k, true);
+    keepalive_busy(&k, true, 50 * US_PER_S);
+    run_silent(&k, 50 * US_PER_S, &ping, &dead);
+    assert_int_equal(ping, 50 * US_PER_S + 250 * US_PER_MS);
+    assert_true(dead < 51 * US_PER_S);
+}
+
+/* What is sent anyway takes the question along, once it would soon be asked. */
+static void a_question_rides_along(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    keepalive_init(&k, &cfg, 0);
+    assert_false(keepalive_rides(&k, 8 * US_PER_S));
+    assert_true(keepalive_rides(&k, 9 * US_PER_S));
+    assert_false(keepalive_rides(&k, 10 * US_PER_S)); /* it is on its way */
+    assert_int_equal(keepalive_deadline(&k), 14500 * US_PER_MS);
+    assert_int_equal(keepalive_step(&k, 14500 * US_PER_MS), KEEPALIVE_DEAD);
+    keepalive_heard(&k, 15 * US_PER_S);
+    assert_false(keepalive_rides(&k, 16 * US_PER_S));
 }
 
 static void hearing_anything_counts(void **state)
@@ -233,6 +267,8 @@ int main(void)
         cmocka_unit_test(a_slow_path_gets_more_patience),
         cmocka_unit_test(our_own_sleep_is_not_their_silence),
         cmocka_unit_test(doubt_asks_at_once_and_waits_three_seconds),
+        cmocka_unit_test(a_request_ends_the_rest),
+        cmocka_unit_test(a_question_rides_along),
         cmocka_unit_test(hearing_anything_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -304,11 +304,56 @@ static void idle_connections_are_closed_but_not_protected_ones(void **state)
     p2p_host_protect(h.m[0].host, &h.m[2].key.id, true);
     ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
     ask_connect(&b, &h.m[0], &h.m[2].key.id, &h.m[2].addr_view, 1);
-    hosts_run(&h, 100 * US_PER_S);
+    hosts_run(&h, 14 * 60 * US_PER_S);
     assert_true(p2p_host_is_connected(h.m[0].host, &h.m[1].key.id));
-    hosts_run(&h, 40 * US_PER_S);
+    hosts_run(&h, 80 * US_PER_S);
     assert_false(p2p_host_is_connected(h.m[0].host, &h.m[1].key.id));
     assert_true(p2p_host_is_connected(h.m[0].host, &h.m[2].key.id));
+    hosts_fini(&h);
+}
+
+/* Whoever was dialled leaves it to the dialler to say that the connection is of no use. */
+static void who_was_dialled_does_not_hang_up(void **state)
+{
+    struct hosts h;
+    struct asked a;
+    hosts_init(&h, 13, 2);
+    p2p_host_protect(h.m[0].host, &h.m[1].key.id, true);
+    ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    hosts_run(&h, 4 * 3600 * US_PER_S);
+    assert_true(p2p_host_is_connected(h.m[1].host, &h.m[0].key.id));
+    assert_int_equal(h.m[0].connected, 1);
+    p2p_host_protect(h.m[0].host, &h.m[1].key.id, false);
+    hosts_run(&h, 40 * 60 * US_PER_S);
+    assert_false(p2p_host_is_connected(h.m[1].host, &h.m[0].key.id));
+    hosts_fini(&h);
+}
+
+/* Unused, it rests: a ping a minute instead of five; a stream or protection wakes it. */
+static void unused_connections_rest(void **state)
+{
+    struct hosts h;
+    struct asked a;
+    hosts_init(&h, 13, 2);
+    ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    hosts_run(&h, 100 * US_PER_S);
+    struct conn *c = host_peer_conn(host_peer_get(h.m[0].host, &h.m[1].key.id));
+    assert_false(c->keepalive.is_resting);
+    hosts_run(&h, 40 * US_PER_S);
+    assert_true(c->keepalive.is_resting);
+    uint64_t frames = c->env->counts.frames_out;
+    hosts_run(&h, 300 * US_PER_S);
+    assert_in_range(c->env->counts.frames_out - frames, 4, 6);
+    ask_echo(&a, &h.m[0], &h.m[1], ECHO, 10);
+    hosts_run(&h, US_PER_S);
+    assert_true(a.client.is_complete);
+    assert_false(c->keepalive.is_resting);
+    hosts_run(&h, 60 * US_PER_S);
+    assert_true(c->keepalive.is_resting);
+    p2p_host_protect(h.m[0].host, &h.m[1].key.id, true);
+    assert_false(c->keepalive.is_resting);
+    hosts_run(&h, 60 * US_PER_S);
+    assert_false(c->keepalive.is_resting);
     hosts_fini(&h);
 }
 
@@ -576,6 +621,8 @@ int main(void)
         cmocka_unit_test(the_gate_keeps_peers_out),
         cmocka_unit_test(a_peer_that_is_not_admitted_is_not_dialled),
         cmocka_unit_test(idle_connections_are_closed_but_not_protected_ones),
+        cmocka_unit_test(who_was_dialled_does_not_hang_up),
+        cmocka_unit_test(unused_connections_rest),
         cmocka_unit_test(the_best_address_wins_and_dead_ones_cost_little),
         cmocka_unit_test(a_request_times_out_and_can_be_taken_back),
         cmocka_unit_test(connecting_to_oneself_is_a_mistake),

@@ -312,7 +312,10 @@ static void identify_is_asked_every_five_minutes(void **state)
 {
     struct hosts h;
     struct asked a;
-    hosts_init(&h, 9, 2);
+    struct p2p_host_cfg cfg = p2p_host_cfg_default(NULL);
+    hosts_init(&h, 9, 1);
+    cfg.protocol_version = "ipfs/0.1.0";
+    hosts_add(&h, &cfg);
     for (int i = 0; i < 2; i++)
         p2p_host_protect(h.m[i].host, &h.m[1 - i].key.id, true);
     ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
@@ -327,6 +330,28 @@ static void identify_is_asked_every_five_minutes(void **state)
     assert_int_equal(p2p_host_observed(h.m[0].host, 1, &addr), 0);
     assert_true(bytes_eq(addr, h.m[0].addr_view)); /* with our listener's port */
     assert_false(p2p_host_is_candidate(h.m[0].host, 0));
+    hosts_fini(&h);
+}
+
+/* It tells by itself. And on a connection that nobody needs nobody is asked. */
+static void a_conduit_node_is_asked_less_often(void **state)
+{
+    struct hosts h;
+    struct asked a[2];
+    struct p2p_host_cfg cfg = p2p_host_cfg_default(NULL);
+    hosts_init(&h, 9, 2);
+    cfg.protocol_version = "ipfs/0.1.0";
+    hosts_add(&h, &cfg);
+    p2p_host_protect(h.m[0].host, &h.m[1].key.id, true);
+    ask_connect(&a[0], &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    ask_connect(&a[1], &h.m[0], &h.m[2].key.id, &h.m[2].addr_view, 1);
+    hosts_run(&h, 60 * US_PER_S);
+    assert_int_equal(h.m[0].identified, 2);
+    hosts_run(&h, 600 * US_PER_S);
+    assert_true(p2p_host_is_connected(h.m[0].host, &h.m[2].key.id));
+    assert_int_equal(h.m[0].identified, 2);
+    hosts_run(&h, 1400 * US_PER_S);
+    assert_int_equal(h.m[0].identified, 3);
     hosts_fini(&h);
 }
 
@@ -573,6 +598,7 @@ int main(void)
         cmocka_unit_test(conduit_nodes_give_each_other_more),
         cmocka_unit_test(so_many_pushes_under_way),
         cmocka_unit_test(identify_is_asked_every_five_minutes),
+        cmocka_unit_test(a_conduit_node_is_asked_less_often),
         cmocka_unit_test(pushes_have_a_rate),
         cmocka_unit_test(signed_records_are_told_and_taken),
         cmocka_unit_test(cve_2023_40583_records_of_others),

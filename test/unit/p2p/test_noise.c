@@ -94,7 +94,7 @@ static void handshake_in_any_pieces(void **state)
         for (int i = 0; i < 2; i++) {
             assert_true(peer_id_eq(&f->n[i].remote, &f->key[!i].id));
             assert_true(f->n[i].is_muxer_settled);
-            assert_int_equal(noise_take_ciphers(&f->n[i], &c[i][0], &c[i][1]), 0);
+            noise_take_ciphers(&f->n[i], &c[i][0], &c[i][1]);
         }
         for (int i = 0; i < 2; i++) {
             int size = noise_seal(&c[i][0], frame, 5);
