@@ -169,9 +169,14 @@ static void dial_free(struct dial *d)
     free(d);
 }
 
+/* Whoever cancelled it waits for the word, also when the machine is no more. */
 static void dial_discard(struct virtual_request *r)
 {
-    dial_free(CONTAINER_OF(r, struct dial, request));
+    struct dial *d = CONTAINER_OF(r, struct dial, request);
+    struct loop_dial *req = d->step == STEP_TOLD && d->err == E_CANCELLED ? d->req : NULL;
+    dial_free(d);
+    if (req)
+        req->done(req, E_CANCELLED, NULL);
 }
 
 static void dial_settled(struct dial *d, int err)

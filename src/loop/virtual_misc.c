@@ -21,8 +21,11 @@ struct work {
 static void work_discard(struct virtual_request *r)
 {
     struct work *w = CONTAINER_OF(r, struct work, request);
+    struct loop_work *req = w->is_cancelled ? w->req : NULL; /* who waits for the word */
     timer_clear(&w->m->base.sched, &w->due);
     free(w);
+    if (req)
+        req->done(req, E_CANCELLED);
 }
 
 static void work_due(struct timer *t)

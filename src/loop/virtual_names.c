@@ -71,9 +71,14 @@ static void query_free(struct query *q)
     free(q);
 }
 
+/* Whoever cancelled it waits for the word, also when the machine is no more. */
 static void query_discard(struct virtual_request *r)
 {
-    query_free(CONTAINER_OF(r, struct query, request));
+    struct query *q = CONTAINER_OF(r, struct query, request);
+    struct loop_resolve *req = q->err == E_CANCELLED ? q->req : NULL;
+    query_free(q);
+    if (req)
+        req->done(req, E_CANCELLED, NULL, 0, NULL, 0);
 }
 
 static void query_settled(struct query *q, int err)

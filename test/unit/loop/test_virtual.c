@@ -274,6 +274,53 @@ static void a_silent_crash_says_nothing(void **state)
     assert_int_equal(dial(n, n->b.ip, 80, 5 * US_PER_S), E_REFUSED);
 }
 
+static int ends;
+
+static void dial_ended(struct loop_dial *d, int err, struct stream *s)
+{
+    assert_int_equal(err, E_CANCELLED);
+    ends++;
+}
+
+static void resolve_ended(struct loop_resolve *r, int err, const struct net_addr *addrs,
+                          size_t addr_count, const struct bytes *texts, size_t text_count)
+{
+    assert_int_equal(err, E_CANCELLED);
+    ends++;
+}
+
+static void work_run(struct loop_work *w)
+{
+    fail();
+}
+
+static void work_ended(struct loop_work *w, int err)
+{
+    assert_int_equal(err, E_CANCELLED);
+    ends++;
+}
+
+/* Whoever cancelled a request on a machine that then died is told all the same, once. */
+static void what_was_cancelled_ends_with_the_machine(void **state)
+{
+    struct lan *n = *state;
+    struct host c = host_new(n->w.virtual, "10.0.0.3");
+    struct loop_dial d = {.done = dial_ended};
+    struct loop_resolve r = {.done = resolve_ended};
+    struct loop_work w = {.run = work_run, .done = work_ended};
+    loop_dial(c.loop, &d, &n->b.ip, NULL, 5 * US_PER_S);
+    loop_resolve(c.loop, &r, "example.org", LOOP_DNS_A, 5 * US_PER_S);
+    loop_work(c.loop, &w);
+    loop_virtual_crash(n->w.virtual, c.loop, false);
+    loop_dial_cancel(c.loop, &d);
+    loop_resolve_cancel(c.loop, &r);
+    loop_work_cancel(c.loop, &w);
+    world_run(&n->w, world_never, NULL, US_PER_S);
+    assert_int_equal(ends, 0); /* nothing runs on it */
+    loop_free(c.loop);
+    assert_int_equal(ends, 3);
+}
+
 static bool has_10(void *ctx)
 {
     return ((struct ear *)ctx)->got == 10;
@@ -534,6 +581,7 @@ int main(void)
         CASE(ports_and_paths_are_the_machines_own),
         CASE(a_crash_that_tells_resets),
         CASE(a_silent_crash_says_nothing),
+        CASE(what_was_cancelled_ends_with_the_machine),
         CASE(bytes_on_a_cut_path_arrive_after_it_heals),
         CASE(lingering_ends),
         CASE(bandwidth_takes_time),
