@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { LINGER_MS = 1000 }; /* for the end of the body, after the end of what it says */
+enum {
+    LINGER_MS = 1000, /* for the end of the body, after the end of what it says */
+    USUAL = 8192,     /* bytes of a document */
+};
 
 /* --- which node --- */
 
@@ -214,6 +217,7 @@ void api_call(const struct api *a, const struct api_request *req, struct api_res
 {
     *out = (struct api_response){0};
     buf_init(&out->body, LIMIT_CLI_DOCUMENT);
+    (void)buf_reserve(&out->body, USUAL, &(uint8_t *){0}); /* an invite lies in one piece */
     struct run r = {.req = req, .out = out, .loop = loop_uv_new()};
     struct http_net *net;
     char why[256];
@@ -234,7 +238,7 @@ void api_call(const struct api *a, const struct api_request *req, struct api_res
 
 void api_response_fini(struct api_response *r)
 {
-    buf_fini(&r->body);
+    buf_wipe(&r->body);
 }
 
 /* --- what went wrong --- */
@@ -303,11 +307,12 @@ void api_print_json(struct bytes json)
 {
     struct buf b;
     buf_init(&b, 0);
+    (void)buf_reserve(&b, json.n + 1, &(uint8_t *){0});
     chat_text_json(bytes_trim(json), &b);
     (void)buf_append_byte(&b, '\n');
     fwrite(buf_view(&b).p, 1, buf_len(&b), stdout);
     fflush(stdout);
-    buf_fini(&b);
+    buf_wipe(&b); /* it may be an invite */
 }
 
 static int show(const struct api *a, struct bytes json, bool raw,

@@ -51,13 +51,6 @@ static int call(const struct common *c, const char *method, const char *path, st
     return rc;
 }
 
-static void forget(struct api_response *r)
-{
-    if (r->body.base)
-        mem_wipe(r->body.base, r->body.cap);
-    api_response_fini(r);
-}
-
 static struct json_doc *document(const struct api_response *r)
 {
     struct json_doc *doc = NULL;
@@ -185,12 +178,11 @@ static void print_invite(struct bytes text)
 {
     struct buf plain;
     buf_init(&plain, 0);
+    (void)buf_reserve(&plain, text.n, &(uint8_t *){0}); /* one piece, to be wiped */
     chat_text_plain(text, &plain);
     printf("%.*s\n", BYTES_FMT(buf_view(&plain)));
     fflush(stdout);
-    if (plain.base)
-        mem_wipe(plain.base, plain.cap);
-    buf_fini(&plain);
+    buf_wipe(&plain);
 }
 
 static int make(const struct common *c, const struct wish *wish)
@@ -208,9 +200,9 @@ static int make(const struct common *c, const struct wish *wish)
             struct json_doc *doc = document(&r);
             print_invite(json_get_str(json_root(doc), "invite"));
             say_made(json_root(doc));
-            json_free(doc);
+            json_wipe(doc);
         }
-        forget(&r);
+        api_response_fini(&r);
     }
     buf_fini(&body);
     return rc;

@@ -21,6 +21,13 @@ void buf_fini(struct buf *b)
     *b = (struct buf){.limit = b->limit};
 }
 
+void buf_wipe(struct buf *b)
+{
+    if (b->base)
+        mem_wipe(b->base, b->cap);
+    buf_fini(b);
+}
+
 /* Moves what is readable to the front when that alone makes the room, else grows. */
 static int make_room(struct buf *b, size_t n)
 {

@@ -20,6 +20,8 @@ struct buf {
 
 void buf_init(struct buf *b, size_t limit);
 void buf_fini(struct buf *b); /* frees; the buffer may be used again */
+/* The same for secrets: wipes all its memory first. Growth leaves pieces behind, so reserve before appending. */
+void buf_wipe(struct buf *b);
 
 static inline size_t buf_len(const struct buf *b)
 {

@@ -80,6 +80,13 @@ void json_free(struct json_doc *d)
     free(d);
 }
 
+void json_wipe(struct json_doc *d)
+{
+    if (d && d->doc->str_pool) /* the text, which all strings lie in */
+        mem_wipe(d->doc->str_pool, d->doc->dat_read);
+    json_free(d);
+}
+
 const struct json *json_root(const struct json_doc *d)
 {
     return d ? out_of(yyjson_doc_get_root(d->doc)) : NULL;

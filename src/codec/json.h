@@ -38,6 +38,7 @@ struct json_error {
  * E_LIMIT over LIMIT_JSON_DEPTH, E_NO_MEMORY. The text may go away afterwards. */
 int json_parse(struct bytes text, size_t max, struct json_doc **out, struct json_error *why);
 void json_free(struct json_doc *d); /* NULL is fine */
+void json_wipe(struct json_doc *d); /* the same; a secret in it leaves nothing behind */
 const struct json *json_root(const struct json_doc *d);
 
 enum json_kind json_kind_of(const struct json *v);

@@ -298,13 +298,6 @@ static int with_domain(struct bytes payload, struct buf *out)
     return err ? err : buf_append_bytes(out, payload);
 }
 
-static void wipe(struct buf *b)
-{
-    if (b->base)
-        mem_wipe(b->base, b->cap);
-    buf_fini(b);
-}
-
 int invite_text(const struct invite *v, const struct key_pair *key, struct buf *out)
 {
     struct buf whole, message;
@@ -330,8 +323,8 @@ int invite_text(const struct invite *v, const struct key_pair *key, struct buf *
     err = err ? err : buf_append_str(out, prefix);
     err = err ? err : base_encode(BASE_64URL, buf_view(&whole), out);
     invite_fini(&again);
-    wipe(&whole);
-    wipe(&message);
+    buf_wipe(&whole);
+    buf_wipe(&message);
     return err;
 }
 
@@ -381,7 +374,7 @@ static int read_whole(struct bytes whole, struct invite *out, const char **why)
     err = err ? err
               : key_verify_message(bytes_of(key, sizeof key), buf_view(&message),
                                    bytes_of(payload.p + payload.n, KEY_SIG_SIZE), &signer);
-    wipe(&message);
+    buf_wipe(&message);
     return err ? E_AUTH : 0;
 }
 
@@ -404,8 +397,8 @@ int invite_read(struct bytes text, struct invite *out, const char **why)
     err = err ? err : without_space(text, &plain);
     err = err ? err : base_decode(BASE_64URL, bytes_skip(buf_view(&plain), PREFIX), &whole);
     err = err ? err : read_whole(buf_view(&whole), out, why);
-    wipe(&plain);
-    wipe(&whole);
+    buf_wipe(&plain);
+    buf_wipe(&whole);
     if (err)
         invite_fini(out);
     return err == E_AUTH || err == E_UNSUPPORTED || err == E_LIMIT ? err : err ? E_MALFORMED : 0;

@@ -7,7 +7,8 @@
  * The signature is over "conduit/invite/v1\0" ‖ payload and makes it a capability; the sum makes a slip of
  * the pen a slip of the pen: any single changed character is found by it with certainty, and is said to be
  * one. The text holds a secret (whoever shows it first is the guest; perhaps a network's key): it is never
- * traced, and wiped where it lies. */
+ * traced, and wiped where it lies: by invite_text and invite_read, by who makes, prints, reads and shows it. Not wiped
+ * are what a transport has queued and libyaml read ahead, the environment, and the copy of a guest that runs. */
 #ifndef CONDUIT_GUARD_INVITE_H
 #define CONDUIT_GUARD_INVITE_H
 

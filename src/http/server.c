@@ -445,6 +445,12 @@ void http_exchange_pause_body(struct http_exchange *x, bool pause)
         task_defer(c->srv->cfg.sched, &c->task);
 }
 
+void http_exchange_wipe_body(struct http_exchange *x)
+{
+    if (x->in_request && x->borrowed.n) /* in our own memory, whichever it is */
+        mem_wipe((uint8_t *)(uintptr_t)x->borrowed.p, x->borrowed.n);
+}
+
 int http_exchange_take_body(struct http_exchange *x, struct buf *out)
 {
     if (!x->in_request)

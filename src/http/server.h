@@ -93,6 +93,9 @@ void http_exchange_pause_body(struct http_exchange *x, bool pause);
 /* In request() only: the collected body becomes the caller's, moved when it can be, else copied. */
 int http_exchange_take_body(struct http_exchange *x, struct buf *out);
 
+/* In request() only: overwrites the body, which held a secret, where the server has it. */
+void http_exchange_wipe_body(struct http_exchange *x);
+
 /* --- answering --- */
 #define HTTP_LENGTH_UNKNOWN UINT64_MAX /* chunked; closed at the end for HTTP/1.0 */
 

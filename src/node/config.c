@@ -170,6 +170,8 @@ int config_set_row(struct config *c, const struct config_row *row, const char *v
     case OPT_GROUP:
         return E_BUG;
     case OPT_STR:
+        if (*(char **)field)
+            mem_wipe(*(char **)field, strlen(*(char **)field)); /* it may be a key */
         free(*(char **)field);
         *(char **)field = *value ? mem_strdup(value) : NULL;
         break;

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { FILE_MAX = 1 << 20, LIST_MAX = 1024 };
+enum { FILE_MAX = 1 << 20, FILE_USUAL = 1 << 16, LIST_MAX = 1024 };
 
 struct reader {
     yaml_parser_t parser;
@@ -37,10 +37,20 @@ static int fail(struct reader *r, size_t line, const char *fmt, ...)
     return E_INVALID;
 }
 
+/* Values may be secrets: a backend's key, an invite. */
+static void forget_event(struct reader *r)
+{
+    if (!r->has_event)
+        return;
+    if (r->event.type == YAML_SCALAR_EVENT)
+        mem_wipe(r->event.data.scalar.value, r->event.data.scalar.length);
+    yaml_event_delete(&r->event);
+    r->has_event = false;
+}
+
 static int next(struct reader *r)
 {
-    if (r->has_event)
-        yaml_event_delete(&r->event);
+    forget_event(r);
     r->has_event = yaml_parser_parse(&r->parser, &r->event);
     if (r->has_event)
         return 0;
@@ -174,8 +184,7 @@ int config_read_yaml(struct config *c, struct bytes text, const char *name,
         return E_NO_MEMORY;
     yaml_parser_set_input_string(&r.parser, text.p, text.n);
     int err = read_document(&r);
-    if (r.has_event)
-        yaml_event_delete(&r.event);
+    forget_event(&r);
     yaml_parser_delete(&r.parser);
     return err;
 }
@@ -189,9 +198,11 @@ int config_read_file(struct config *c, const char *path, char why[static CONFIG_
         snprintf(why, CONFIG_WHY, "%s: %s", path, strerror(errno));
         return E_INVALID;
     }
+    setvbuf(f, NULL, _IONBF, 0);
     buf_init(&text, FILE_MAX);
+    (void)buf_reserve(&text, FILE_USUAL, &(uint8_t *){0}); /* one piece, to be wiped */
+    char chunk[4096];
     for (;;) {
-        char chunk[4096];
         size_t n = fread(chunk, 1, sizeof chunk, f);
         if (n == 0)
             break;
@@ -203,6 +214,7 @@ int config_read_file(struct config *c, const char *path, char why[static CONFIG_
     fclose(f);
     if (!err)
         err = config_read_yaml(c, buf_view(&text), path, why);
-    buf_fini(&text);
+    buf_wipe(&text);
+    mem_wipe(chunk, sizeof chunk);
     return err ? E_INVALID : 0;
 }

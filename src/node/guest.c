@@ -33,6 +33,7 @@ static char *text_of(const char *word)
     FILE *f = fopen(word, "r");
     if (!f)
         return NULL;
+    setvbuf(f, NULL, _IONBF, 0); /* no copy in a buffer of stdio's */
     char *text = mem_new(LIMIT_INVITE_TEXT + 2);
     size_t n = fread(text, 1, LIMIT_INVITE_TEXT + 1, f);
     text[n] = 0;

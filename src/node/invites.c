@@ -330,8 +330,7 @@ static void tell_made(struct node *n, struct http_exchange *x, const struct invi
     json_member_bool(&w, "is_invite_only", n->access.is_closed || n->access.has_allow);
     json_close_object(&w);
     http_exchange_reply(x, 200, "application/json", NULL, 0, buf_view(&b));
-    mem_wipe(b.base, b.cap);
-    buf_fini(&b);
+    buf_wipe(&b);
 }
 
 void invites_serve_make(void *node, struct http_exchange *x, const struct http_head *head,
@@ -343,6 +342,7 @@ void invites_serve_make(void *node, struct http_exchange *x, const struct http_h
     struct buf text;
     char why[CONFIG_WHY] = "the body is not a JSON object", id[INVITE_ID_TEXT];
     buf_init(&text, 0);
+    (void)buf_reserve(&text, LIMIT_INVITE_TEXT, &(uint8_t *){0});
     int err = json_parse(body, BODY_MAX, &doc, NULL);
     if (!err && json_kind_of(json_root(doc)) != JSON_OBJECT)
         err = E_INVALID;
@@ -354,9 +354,7 @@ void invites_serve_make(void *node, struct http_exchange *x, const struct http_h
         TRACE(NODE, INFO, "invite %.8s '%s' -> made", invite_id_text(v.id, id), v.name);
         tell_made(n, x, &v, &text);
     }
-    if (text.base)
-        mem_wipe(text.base, text.cap);
-    buf_fini(&text);
+    buf_wipe(&text);
     json_free(doc);
     invite_fini(&v);
 }
@@ -478,7 +476,8 @@ void invites_serve_show(void *node, struct http_exchange *x, const struct http_h
     int err = invite_book_show(&n->invites.book, &n->key.id, json_get_str(json_root(doc), "invite"),
                                &peer, &now, &e, &why);
     bool is_new = !err && n->invites.book.bindings != before;
-    json_free(doc);
+    json_wipe(doc);
+    http_exchange_wipe_body(x);
     if (is_new && save(&n->invites)) /* a binding that a restart forgets is none */
         err = guard_refuse(&why, 503, "invite_not_kept", 60,
                            "this node cannot write down that the invite is yours now");

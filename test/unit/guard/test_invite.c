@@ -12,9 +12,12 @@
 #include "codec/multibase.h"
 #include "guard/invite.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static struct key_pair key_of(uint8_t n)
 {
@@ -425,6 +428,97 @@ static void models_are_named_as_offers_are(void **state)
     assert_false(invite_allows_model(&t, &o));
 }
 
+/* --- what stays in memory --- */
+
+enum { NEEDLE = 16, MASK = 0x5a, CHUNK = 1 << 20 };
+
+/* Sixteen bytes that are looked for, never written down as they are. */
+struct needle {
+    uint8_t masked[NEEDLE];
+};
+
+static struct needle needle_of(const void *p)
+{
+    struct needle n;
+    for (int i = 0; i < NEEDLE; i++)
+        n.masked[i] = ((const uint8_t *)p)[i] ^ MASK;
+    return n;
+}
+
+static int count_in(const uint8_t *p, size_t n, const struct needle *what)
+{
+    int found = 0;
+    for (size_t i = 0; i + NEEDLE <= n; i++) {
+        int k = 0;
+        while (k < NEEDLE && (p[i + (size_t)k] ^ MASK) == what->masked[k])
+            k++;
+        found += k == NEEDLE;
+    }
+    return found;
+}
+
+/* In all of this process's writable memory but the stack; freed memory is still there, and the sanitizer keeps it
+ * unused for long. -1: it cannot be looked at here. */
+static int count_in_memory(const struct needle *what)
+{
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int mem = open("/proc/self/mem", O_RDONLY), found = 0;
+    uint8_t *chunk = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!maps || mem < 0)
+        found = -1;
+    while (found >= 0 && fgets(line, sizeof line, maps)) {
+        unsigned long from, to;
+        char rights[5];
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3 || strncmp(rights, "rw", 2) != 0 ||
+            strstr(line, "[stack]") || to - from > (1ul << 28))
+            continue;
+        for (unsigned long at = from, n; at < to; at += n - NEEDLE + 1) {
+            n = to - at < CHUNK ? to - at : CHUNK;
+            if (n < NEEDLE)
+                break;
+            bool is_ours = at < (uintptr_t)chunk + CHUNK && at + n > (uintptr_t)chunk;
+            ssize_t got = is_ours ? 0 : pread(mem, chunk, n, (off_t)at);
+            found += got > 0 ? count_in(chunk, (size_t)got, what) : 0;
+        }
+    }
+    munmap(chunk, CHUNK);
+    if (maps)
+        fclose(maps);
+    close(mem);
+    return found;
+}
+
+/* Neither of the text nor of the network's key in it; also not of one that is wrong. */
+static void nothing_of_it_stays_behind(void **state)
+{
+    struct key_pair k = key_of(1);
+    struct invite v = full(&k), read;
+    const char *why;
+    struct buf text;
+    for (int i = 0; i < INVITE_NETWORK; i++) /* of no other test */
+        v.network[i] = (uint8_t)(i * 7 + 3);
+    for (int i = 0; i < INVITE_ID; i++)
+        v.id[i] = (uint8_t)(i * 13 + 5);
+    struct needle key = needle_of(v.network), letters;
+    buf_init(&text, 0);
+    assert_int_equal(buf_reserve(&text, LIMIT_INVITE_TEXT, &(uint8_t *){0}), 0);
+    assert_int_equal(invite_text(&v, &k, &text), 0);
+    letters = needle_of(buf_view(&text).p + 64);
+    int found = count_in_memory(&letters);
+    if (found < 0)
+        skip();
+    assert_int_equal(found, 1); /* it is found where it is */
+    assert_int_equal(invite_read(buf_view(&text), &read, &why), 0);
+    invite_fini(&read);
+    text.base[text.tail - 1] ^= 1;
+    assert_int_not_equal(invite_read(buf_view(&text), &read, &why), 0);
+    buf_wipe(&text);
+    invite_fini(&v);
+    assert_int_equal(count_in_memory(&letters), 0);
+    assert_int_equal(count_in_memory(&key), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +531,7 @@ int main(void)
         cmocka_unit_test(only_the_one_encoding_is_read),
         cmocka_unit_test(sizes_are_bounded),
         cmocka_unit_test(models_are_named_as_offers_are),
+        cmocka_unit_test(nothing_of_it_stays_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,8 @@ struct app {
     struct http_server *srv;
     struct http_exchange *x; /* the open one, when answers are by hand */
     struct http_exchange_events on;
-    bool by_hand, early, stream, take;
+    bool by_hand, early, stream, take, wipe;
+    size_t wiped; /* bytes of a body that are zero after http_exchange_wipe_body */
     struct buf taken;
     size_t body_limit;
     int requests, gone_err, gone, writables, body_ends;
@@ -79,6 +80,10 @@ static inline void app_request(void *ctx, struct http_exchange *x, const struct 
         a->body_size = 0;
         app_body(a, body);
     }
+    if (a->wipe)
+        http_exchange_wipe_body(x);
+    for (size_t i = 0; a->wipe && i < body.n; i++)
+        a->wiped += body.p[i] == 0;
     if (a->take)
         assert_int_equal(http_exchange_take_body(x, &a->taken), 0);
     if (a->by_hand) {

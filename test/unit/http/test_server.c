@@ -249,6 +249,26 @@ static void a_body_may_be_taken(void **state)
     fake_world_run(&a->w);
 }
 
+/* Wherever it lay: in the server's buffer, or collected. */
+static void a_body_may_be_wiped(void **state)
+{
+    static const char *const requests[] = {
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nsecret" GET,
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nsec\r\n3\r\nret\r\n0\r\n\r\n" GET,
+    };
+    struct app *a = *state;
+    a->wipe = true;
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        a->requests = 0;
+        a->wiped = 0;
+        struct fake_stream *f = send_text(a, requests[i]);
+        assert_int_equal(a->wiped, 6);
+        assert_int_equal(a->requests, 2); /* the next one is whole */
+        assert_has(fake_sent(f), "\r\n\r\n2 0");
+    }
+}
+
 static void bodies_are_bounded_in_total(void **state)
 {
     struct app *a = *state;
@@ -526,6 +546,7 @@ int main(void)
         T(a_large_body_is_collected_where_it_stays),
         T(over_the_body_limit_is_413),
         T(a_body_may_be_taken),
+        T(a_body_may_be_wiped),
         T(bodies_are_bounded_in_total),
         T(an_unwanted_body_is_not_read_for_ever),
         T(a_streamed_body_comes_in_pieces_and_can_wait),
