@@ -29,7 +29,8 @@ struct feed {
     struct peer_id peer;
     struct p2p_open open;
     bool is_opening, is_known;
-    bool says_lan; /* was asked for as one who knows it from the LAN only */
+    bool is_current; /* the snapshot of this call has come */
+    bool says_lan;   /* was asked for as one who knows it from the LAN only */
     struct http_call *call;
     struct sse sse;
     struct timer retry;
@@ -143,7 +144,7 @@ static void take_event(struct feed *w, const struct sse_item *item)
     } else if (bytes_eq_str(item->name, "withdraw")) {
         take_withdrawal(w, root);
     } else if (bytes_eq_str(item->name, "snapshot")) {
-        w->is_known = true;
+        w->is_known = w->is_current = true;
         w->failures = 0;
     }
     json_free(doc);
@@ -265,6 +266,7 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
 static void feed_open(struct feed *w)
 {
     w->is_opening = true;
+    w->is_current = false;
     w->open = (struct p2p_open){
         .peer = w->peer,
         .protocol = HTTP_PROTOCOL,
@@ -525,6 +527,12 @@ bool feeds_is_other(const struct feeds *f, const struct peer_id *peer)
 {
     const struct known_peer *k = p2p_host_record(f->host, peer);
     return k && k->is_identified && !is_node(k) && p2p_host_is_connected(f->host, peer);
+}
+
+bool feeds_is_open(const struct feeds *f, const struct peer_id *peer)
+{
+    const struct feed *w = map_get(&f->by_peer, peer_id_bytes(peer));
+    return w && w->call && w->is_current;
 }
 
 bool feeds_are_known(const struct feeds *f)

@@ -58,6 +58,8 @@ void feeds_refresh(struct feeds *f, const struct peer_id *peer);
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer);
 /* It is connected, and says of itself that it is something else than a Conduit node. */
 bool feeds_is_other(const struct feeds *f, const struct peer_id *peer);
+/* Its feed is open and its first snapshot has come: what it offers from now on is told at once. */
+bool feeds_is_open(const struct feeds *f, const struct peer_id *peer);
 /* That of all of them. */
 bool feeds_are_known(const struct feeds *f);
 

@@ -108,6 +108,7 @@ int sim_box_start(struct sim_box *b)
     enter(b, SIM_BOX_UP);
     sim_note(b->sim, b, "up: life %u, %s%s", b->lives, b->peer, b->is_provider ? ", provider" : "");
     b->user = sim_user_new(b);
+    sim_offers_joined(b);
     return 0;
 }
 
@@ -201,12 +202,16 @@ void sim_box_start_after(struct sim_box *b, uint64_t us)
     timer_after(&b->sim->sched, &b->again, us);
 }
 
-void sim_box_fini(struct sim_box *b)
+void sim_box_end(struct sim_box *b)
 {
     timer_clear(&b->sim->sched, &b->again);
     timer_clear(&b->sim->sched, &b->down);
     if (b->state != SIM_BOX_OFF)
         clear(b);
+}
+
+void sim_box_fini(struct sim_box *b)
+{
     if (b->shell)
         loop_free(b->shell);
 }

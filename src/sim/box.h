@@ -22,7 +22,8 @@ struct sim_box {
     struct loop_virtual_nat *nat; /* it is behind; or NULL */
     enum sim_box_state state;
     bool is_bootstrap, is_provider, is_slow;
-    unsigned model; /* of a provider */
+    unsigned model;  /* of a provider */
+    unsigned extras; /* more of them that it was given while it ran, in all its lives */
     struct loop *loop;
     struct loop *shell; /* the machine while nothing runs on it: refuses, or is silent */
     struct config cfg;
@@ -38,7 +39,9 @@ struct sim_box {
 };
 
 void sim_box_init(struct sim_box *b, struct sim *s, unsigned index);
-void sim_box_fini(struct sim_box *b); /* at once */
+/* At once, whatever runs on it. What was cancelled by that completes when the world runs on a little; then: */
+void sim_box_end(struct sim_box *b);
+void sim_box_fini(struct sim_box *b);
 /* Behind a NAT of its own from now on, of a kind that follows from `luck`. */
 void sim_box_hide(struct sim_box *b, uint64_t luck);
 /* 0, or an error of node_start, noted. */

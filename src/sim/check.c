@@ -37,13 +37,18 @@ static void watch_free(struct watch *w)
     free(w);
 }
 
-/* It came back, or the one who should notice is gone, cut off, or behind a NAT that has just forgotten
+static bool has_forgotten(const struct sim_box *b)
+{
+    return b->forgot_us && sim_now(b->sim) - b->forgot_us < DEAF_US;
+}
+
+/* It came back, or the one who should notice is gone, cut off, or one of them is behind a NAT that has just forgotten
  * the connection: the reset does not come through. */
 static bool is_excused(const struct watch *w, const struct sim_box *b, unsigned lives)
 {
     const struct sim_box *dead = &w->sim->boxes[w->dead];
     return dead->lives != w->dead_lives || b->lives != lives || b->state != SIM_BOX_UP ||
-           b->side != dead->side || (b->forgot_us && sim_now(w->sim) - b->forgot_us < DEAF_US);
+           b->side != dead->side || has_forgotten(b) || has_forgotten(dead);
 }
 
 static void on_poll(struct timer *t)
@@ -115,25 +120,30 @@ static void on_offer(void *ctx, const struct peer_id *peer, const char *model)
 {
     struct look *l = ctx;
     const struct sim_box *owner = map_get(&l->s->by_peer, peer_id_bytes(peer));
-    char name[32], who[PEER_ID_TEXT];
+    char who[PEER_ID_TEXT];
     l->s->tally.checks++;
-    if (!owner || !owner->is_provider || strcmp(sim_model_name(owner->model, name), model) != 0)
+    if (!owner || !sim_offers_is_made(owner, model))
         sim_violation(l->s, l->b, "believes in an offer of %s by %s that nobody made", model,
                       peer_id_text(peer, who, sizeof who));
 }
 
+static bool is_key(struct bytes key, const char *prefix, const char *name)
+{
+    char text[64];
+    uint8_t of_text[DHT_KEY_TEXT];
+    snprintf(text, sizeof text, "%s%s", prefix, name);
+    dht_key_text(bytes_str(text), of_text);
+    return bytes_eq(key, bytes_of(of_text, sizeof of_text));
+}
+
 static bool is_key_of(const struct sim_box *owner, struct bytes key)
 {
-    char model[64], name[32];
-    snprintf(model, sizeof model, "model:%s", sim_model_name(owner->model, name));
-    const char *texts[] = {model, "protocol:openai", "all_nodes"};
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        uint8_t mine[DHT_KEY_TEXT];
-        dht_key_text(bytes_str(texts[i]), mine);
-        if (bytes_eq(key, bytes_of(mine, sizeof mine)))
-            return true;
-    }
-    return false;
+    char name[32];
+    bool is_one = is_key(key, "model:", sim_model_name(owner->model, name)) ||
+                  is_key(key, "protocol:", "openai") || is_key(key, "all_nodes", "");
+    for (unsigned i = 0; i < owner->extras && !is_one; i++)
+        is_one = is_key(key, "model:", sim_offers_name(owner, i, name));
+    return is_one;
 }
 
 static void on_record(void *ctx, const struct peer_id *peer, struct bytes key)

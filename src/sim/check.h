@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* What must hold in a world, looked at all along:
  *
- *   - when the healed phase has run for SIM_CONVERGE_US, every question is answered (user.c);
+ *   - a question is answered if some provider of the model has been in reach for SIM_CONVERGE_US, behind a NAT or
+ *     not (rules.c, user.c);
  *   - a question has exactly one end (user.c);
+ *   - a new offer is seen within a second by who watches its provider (offers.c);
  *   - of a killed process nobody who runs beside it has a connection or an offer a second later;
  *   - what a node holds of others is what these signed (no forged record is believed);
  *   - what a node counts of connections, streams and memory is what there is (no scope leaks);

@@ -44,6 +44,7 @@ static bool silent(struct sim *s)
     if (!b)
         return false;
     sim_box_crash(b, false);
+    s->faults.silenced_us = sim_now(s);
     sim_box_start_after(b, between(s, 5, 90));
     return true;
 }
@@ -77,6 +78,7 @@ static bool part(struct sim *s)
             n++;
         }
     s->faults.is_parted = true;
+    s->faults.parted_us = sim_now(s);
     sim_note(s, NULL, "partition: %zu machines on the other side", n);
     timer_after(&s->sched, &s->faults.heal, between(s, 10, 120));
     return true;
@@ -90,6 +92,7 @@ static void reunite(struct sim *s)
         if (s->boxes[i].side)
             set_side(s, &s->boxes[i], 0);
     s->faults.is_parted = false;
+    s->faults.parted_us = sim_now(s);
     timer_clear(&s->sched, &s->faults.heal);
     sim_note(s, NULL, "partition: healed");
 }
@@ -120,7 +123,7 @@ static bool forget(struct sim *s)
             continue;
         sim_note(s, b, "its NAT forgets");
         loop_virtual_nat_forget(b->nat);
-        b->forgot_us = sim_now(s);
+        b->forgot_us = s->faults.silenced_us = sim_now(s);
         return true;
     }
     return false;

@@ -11,6 +11,8 @@ struct sim;
 struct sim_faults {
     struct timer next, heal;
     bool is_parted;
+    uint64_t parted_us;   /* when that became as it is */
+    uint64_t silenced_us; /* when somebody fell silent, or a NAT forgot, last */
 };
 
 void sim_faults_init(struct sim *s);

@@ -5,6 +5,9 @@
 #include "dht/core.h"
 #include "node/node_impl.h"
 
+#include <assert.h>
+#include <string.h>
+
 bool sim_inside_knows(const struct node *n, const char *model)
 {
     const struct catalogue_offer *o = NULL;
@@ -22,6 +25,44 @@ const struct peer_id *sim_inside_id(const struct node *n)
 bool sim_inside_has(const struct node *n, const struct peer_id *peer)
 {
     return p2p_host_is_connected(n->host, peer) || map_get(&n->offers.peers, peer_id_bytes(peer));
+}
+
+bool sim_inside_watches(const struct node *n, const struct peer_id *peer)
+{
+    return feeds_is_open(&n->feeds, peer);
+}
+
+bool sim_inside_follows(const struct node *n, const struct peer_id *peer)
+{
+    return map_get(&n->feeds.by_peer, peer_id_bytes(peer));
+}
+
+bool sim_inside_has_offer(const struct node *n, const struct peer_id *peer, const char *model)
+{
+    const struct catalogue_peer *p = map_get(&n->offers.peers, peer_id_bytes(peer));
+    for (const struct list *it = p ? p->offers.next : NULL; it && it != &p->offers; it = it->next)
+        if (strcmp(LIST_ENTRY(it, struct catalogue_offer, link)->offer.model, model) == 0)
+            return true;
+    return false;
+}
+
+void sim_inside_add_backend(const struct node *n, const char *spec)
+{
+    char why[ENGINE_WHY];
+    int err = engine_add_backend(n->engine, spec, NULL, NULL, why);
+    assert(!err);
+}
+
+uint64_t sim_inside_rtt(const struct node *n, const struct peer_id *peer)
+{
+    struct p2p_peer_view v;
+    return p2p_host_peer(n->host, peer, &v) ? v.rtt_us : 0;
+}
+
+bool sim_inside_is_relayed(const struct node *n, const struct peer_id *peer)
+{
+    struct p2p_peer_view v;
+    return p2p_host_peer(n->host, peer, &v) && v.is_relayed;
 }
 
 const char *sim_inside_books(const struct node *n)

@@ -46,8 +46,12 @@ static const struct row {
     ROW("mbit", mbit, NUMBER, 100, 0, 1000000, "Mbit/s of a machine's access link; 0: no limit"),
     ROW("feeds", feeds, NUMBER, 16, 1, 256,
         "providers that a node follows at a time (conduit up --max-feeds)"),
+    ROW("offer-every", offer_s, NUMBER, 20, 0, 1000000,
+        "mean seconds until a provider that runs offers one model more; 0: none does"),
     ROW("nat", nat, NUMBER, 30, 0, 100,
         "percent of the nodes without a model that are behind a NAT"),
+    ROW("nat-providers", nat_providers, NUMBER, 30, 0, 100,
+        "percent of the providers that are behind one: reached over a relay, or punched"),
     ROW("liars", liars, NUMBER, 1, 0, 250,
         "peers that answer with poison, forge records and replay offers"),
     ROW("sybils", sybils, NUMBER, 0, 0, 250, "as many more liars, all in one /24"),
@@ -194,7 +198,7 @@ void sim_options_help(FILE *out)
             put_faults(rows[i].preset, &t);
         else
             text_add_u64(&t, rows[i].preset);
-        fprintf(out, "  --%-12s %s (%s)\n", rows[i].name, rows[i].text, preset);
+        fprintf(out, "  --%-13s %s (%s)\n", rows[i].name, rows[i].text, preset);
     }
     for (size_t i = 0; i < ARRAY_LEN(faults); i++)
         fprintf(out, "%s  %-12s %s\n", i ? "" : "\nfaults:\n", faults[i].word, faults[i].text);

@@ -31,8 +31,8 @@ struct sim_options {
     uint64_t bootstraps, providers, models, ask_s, slow; /* providers, slow: percent */
     uint64_t rtt_ms, sigma, jitter_ms, loss, mbit;       /* sigma: hundredths; loss: thousandths */
     uint64_t faults, fault_s;                            /* bits; mean seconds between two */
-    uint64_t feeds;
-    uint64_t nat;
+    uint64_t feeds, offer_s;                             /* mean seconds between two */
+    uint64_t nat, nat_providers;                         /* percent */
     uint64_t liars, sybils, mutes;
     uint64_t skew_s; /* clocks are wrong by up to */
 };

@@ -75,7 +75,8 @@ static void roles(struct sim *s)
         b->is_provider = !b->is_bootstrap && i - o->bootstraps < providers;
         b->model = (unsigned)i % s->models;
         b->is_slow = rng_below(&s->rng, 100) < o->slow;
-        if (!b->is_bootstrap && !b->is_provider && rng_below(&s->rng, 100) < o->nat)
+        if (!b->is_bootstrap &&
+            rng_below(&s->rng, 100) < (b->is_provider ? o->nat_providers : o->nat))
             sim_box_hide(b, rng_u64(&s->rng));
     }
 }
@@ -187,6 +188,7 @@ struct sim *sim_new(const struct sim_options *o, FILE *log, char why[static SIM_
     timer_set(&s->sched, &s->phases, s->faulty_us);
     sim_faults_init(s);
     sim_checks_init(s);
+    sim_offers_init(s);
     sim_strangers_init(s);
     map_init(&s->by_peer, o->seed);
     trace_set_sink(on_trace, s);
@@ -203,8 +205,12 @@ void sim_free(struct sim *s)
 {
     sim_faults_fini(s);
     sim_checks_fini(s);
+    sim_offers_fini(s);
     sim_strangers_fini(s);
     map_fini(&s->by_peer);
+    for (size_t i = 0; i < s->box_count; i++)
+        sim_box_end(&s->boxes[i]);
+    loop_virtual_run(s->world, sim_now(s) + 1, NULL, NULL);
     for (size_t i = 0; i < s->box_count; i++)
         sim_box_fini(&s->boxes[i]);
     trace_set_sink(NULL, NULL);
@@ -216,26 +222,26 @@ void sim_free(struct sim *s)
     free(s);
 }
 
-/* To the director's next deed, at the latest until then. */
-static void run_until(struct sim *s, uint64_t until_us)
+/* From one deed of the director to the next. */
+void sim_step(struct sim *s, uint64_t until_us)
 {
-    uint64_t at = sched_deadline(&s->sched);
-    loop_virtual_run(s->world, at < until_us ? at : until_us, NULL, NULL);
-    sched_set_now(&s->sched, sim_now(s), 0);
-    sched_run_timers(&s->sched);
-    sched_run_tasks(&s->sched);
+    while (sim_now(s) < until_us) {
+        uint64_t at = sched_deadline(&s->sched);
+        loop_virtual_run(s->world, at < until_us ? at : until_us, NULL, NULL);
+        sched_set_now(&s->sched, sim_now(s), 0);
+        sched_run_timers(&s->sched);
+        sched_run_tasks(&s->sched);
+    }
 }
 
 uint64_t sim_run(struct sim *s, void (*tick)(void *ctx, const struct sim *s), void *ctx)
 {
-    uint64_t next_tick = sim_now(s);
     enter(s, SIM_WARM);
     while (sim_now(s) < s->end_us) {
-        run_until(s, s->end_us);
-        if (tick && sim_now(s) >= next_tick) {
+        uint64_t next = sim_now(s) + 60 * US_PER_S;
+        if (tick)
             tick(ctx, s);
-            next_tick += 60 * US_PER_S;
-        }
+        sim_step(s, next < s->end_us ? next : s->end_us);
     }
     enter(s, SIM_OVER);
     sim_checks_end(s);

@@ -56,10 +56,20 @@ void sim_summary_text(struct sim *s, uint64_t real_us, struct buf *out)
         (void)buf_printf(out, "  %-20s %llu, %llu of them healed\n", t->reasons[i].code,
                          (unsigned long long)t->reasons[i].count,
                          (unsigned long long)t->reasons[i].healed);
+    (void)buf_printf(out, "%-22s %llu answers, %llu of them over a circuit\n",
+                     "providers behind NATs", (unsigned long long)t->from_nat,
+                     (unsigned long long)t->relayed);
     put_times(out, "first event, known", &t->first_byte);
     put_times(out, "first event, searched", &t->find);
     put_times(out, "death noticed", &t->noticed_death);
-    put_times(out, "new offer seen", &t->noticed_offer);
+    (void)buf_printf(out,
+                     "%-22s %llu; %llu watchers lost the connection meanwhile, %llu others have "
+                     "not heard of them\n",
+                     "new offers", (unsigned long long)t->offers,
+                     (unsigned long long)t->offers_lost, (unsigned long long)t->offers_unheard);
+    put_times(out, "  seen by watchers", &t->noticed_offer);
+    put_times(out, "  newcomers, followed", &t->noticed_newcomer);
+    put_times(out, "  heard by others", &t->heard_offer);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
         if (t->faults[i])
             (void)buf_printf(out, "fault %-16s %llu\n", sim_fault_word(i),
@@ -137,13 +147,20 @@ void sim_summary_json(struct sim *s, uint64_t real_us, struct buf *out)
     json_member_u64(&w, "answered", t->ends[SIM_ANSWERED]);
     json_member_u64(&w, "failed", t->ends[SIM_FAILED]);
     json_member_u64(&w, "abandoned", t->ends[SIM_ABANDONED]);
+    json_member_u64(&w, "from_nat", t->from_nat);
+    json_member_u64(&w, "relayed", t->relayed);
     json_reasons(&w, t);
     json_member_u64(&w, "lies", t->lies);
     json_member_u64(&w, "checks", t->checks);
     json_times(&w, "known", &t->first_byte);
     json_times(&w, "searched", &t->find);
     json_times(&w, "death_noticed", &t->noticed_death);
+    json_member_u64(&w, "offers", t->offers);
+    json_member_u64(&w, "offers_lost", t->offers_lost);
+    json_member_u64(&w, "offers_unheard", t->offers_unheard);
     json_times(&w, "offer_seen", &t->noticed_offer);
+    json_times(&w, "newcomer_seen", &t->noticed_newcomer);
+    json_times(&w, "offer_heard", &t->heard_offer);
     json_member_u64(&w, "connections", n / 2);
     json_member_u64(&w, "packets", c.packets);
     json_member_u64(&w, "bytes", c.bytes);

@@ -59,7 +59,9 @@ void sim_tally_sample(struct sim_tally *t, const struct sim_sample *sample)
 
 void sim_tally_fini(struct sim_tally *t)
 {
-    struct sim_times *times[] = {&t->first_byte, &t->find, &t->noticed_death, &t->noticed_offer};
+    struct sim_times *times[] = {&t->first_byte,       &t->find,
+                                 &t->noticed_death,    &t->noticed_offer,
+                                 &t->noticed_newcomer, &t->heard_offer};
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
         free(times[i]->v);
     free(t->samples);

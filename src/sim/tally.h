@@ -32,9 +32,15 @@ struct sim_sample {
 };
 
 struct sim_tally {
-    uint64_t asked, ends[SIM_END_COUNT], failovers, cold;
+    uint64_t asked, ends[SIM_END_COUNT], cold;
+    uint64_t from_nat, relayed; /* answered by a provider behind a NAT; of those, over a circuit */
     struct sim_times first_byte, find; /* find: of questions for models nobody near was known for */
-    struct sim_times noticed_death, noticed_offer;
+    struct sim_times noticed_death;
+    struct sim_times noticed_offer; /* by who watches the provider, from when it is made */
+    struct sim_times
+        noticed_newcomer;         /* by who follows a provider that started, from when it does */
+    struct sim_times heard_offer; /* by who did not watch, from when it is made */
+    uint64_t offers, offers_lost, offers_unheard; /* lost: the connection was, meanwhile */
     struct sim_reason reasons[SIM_REASONS];
     size_t reason_count;
     uint64_t faults[16];

@@ -7,6 +7,7 @@
 #include "http/client.h"
 #include "http/sse.h"
 #include "sim/inside.h"
+#include "sim/rules.h"
 #include "sim/world.h"
 
 #include <math.h>
@@ -38,6 +39,7 @@ struct question {
     uint64_t asked_us, first_us;
     int status;
     unsigned dones, errors;
+    bool is_from_nat, is_relayed;
     char body[192], wanted[48], code[48];
 };
 
@@ -69,12 +71,6 @@ static bool is_healed(const struct sim *s, const struct question *q)
     return s->phase >= SIM_HEALED && q->asked_us >= s->healed_us;
 }
 
-/* Asked when everything must have been found again. */
-static bool is_converged(const struct sim *s, const struct question *q)
-{
-    return s->phase >= SIM_HEALED && q->asked_us >= s->healed_us + SIM_CONVERGE_US;
-}
-
 static void answered(struct question *q)
 {
     struct sim_box *b = q->user->box;
@@ -82,8 +78,13 @@ static void answered(struct question *q)
     uint64_t first = q->first_us - q->asked_us;
     s->tally.ends[SIM_ANSWERED]++;
     s->tally.answered++;
+    s->tally.from_nat += q->is_from_nat;
+    s->tally.relayed += q->is_relayed;
     sim_times_add(q->is_cold ? &s->tally.find : &s->tally.first_byte, first);
-    sim_note(s, b, "question %u answered: first event after %llu us", q->number,
+    sim_note(s, b, "question %u answered%s: first event after %llu us", q->number,
+             q->is_relayed    ? " over a circuit"
+             : q->is_from_nat ? " from behind a NAT"
+                              : "",
              (unsigned long long)first);
     if (!bytes_eq_str(buf_view(&q->text), q->wanted))
         sim_violation(s, b, "question %u: the answer is '%.*s', not '%s'", q->number,
@@ -97,9 +98,9 @@ static void failed(struct question *q)
     s->tally.ends[SIM_FAILED]++;
     s->tally.failed++;
     sim_tally_reason(&s->tally, q->code, is_healed(s, q));
-    if (is_converged(s, q) && b->state == SIM_BOX_UP)
+    if (sim_rules_must_find(b, q->model, q->asked_us))
         sim_violation(s, b,
-                      "question %u for model-%u, of which there are live providers, failed: %s",
+                      "question %u for model-%u, of which there are providers in reach, failed: %s",
                       q->number, q->model, q->code);
     sim_note(s, b, "question %u for model-%u failed: %d %s", q->number, q->model, q->status,
              q->code);
@@ -135,10 +136,23 @@ static void ended(struct question *q, const char *how)
 
 /* --- what comes --- */
 
+/* Who answers, and how it was reached. */
+static void note_provider(struct question *q, struct bytes text)
+{
+    struct sim_box *b = q->user->box;
+    struct peer_id id;
+    if (peer_id_parse(text, &id) != 0)
+        return;
+    const struct sim_box *provider = map_get(&b->sim->by_peer, peer_id_bytes(&id));
+    q->is_from_nat = provider && provider != b && provider->nat;
+    q->is_relayed = q->is_from_nat && sim_inside_is_relayed(b->node, &id);
+}
+
 static void on_head(void *ctx, const struct http_head *head)
 {
     struct question *q = ctx;
     q->status = head->status;
+    note_provider(q, http_header_get(head, "x-conduit-peer"));
 }
 
 static void on_event(struct question *q, struct bytes data)

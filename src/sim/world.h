@@ -5,7 +5,7 @@
  *   world (loop_virtual) ── boxes: a machine, a node, its data directory, its user
  *     ├── director: a clock of its own for what comes from outside: starts, faults, checks
  *     ├── journal: what happened, hashed          tally: what is counted
- *     └── faults, checks, strangers (liars, mutes, sybils)
+ *     └── faults, new offers, checks, strangers (liars, mutes, sybils)
  *
  * The director acts between two runs of the world, when every machine's clock stands at now; users
  * live on their own machines' clocks. */
@@ -20,6 +20,7 @@
 #include "sim/check.h"
 #include "sim/faults.h"
 #include "sim/journal.h"
+#include "sim/offers.h"
 #include "sim/options.h"
 #include "sim/stranger.h"
 #include "sim/tally.h"
@@ -42,6 +43,7 @@ struct sim {
     struct timer starts, sample, phases;
     struct sim_faults faults;
     struct sim_checks checks;
+    struct sim_offers offers;
     struct sim_strangers strangers;
     struct map by_peer; /* peer id -> struct sim_box, of all that ever ran */
     size_t started;
@@ -54,5 +56,7 @@ void sim_note(struct sim *s, const struct sim_box *b, const char *fmt, ...)
 void sim_violation(struct sim *s, const struct sim_box *b, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 uint64_t sim_now(const struct sim *s);
+/* The world and its director until then. */
+void sim_step(struct sim *s, uint64_t until_us);
 
 #endif

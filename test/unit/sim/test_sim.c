@@ -96,6 +96,45 @@ static void what_is_not_followed_is_searched(void **state)
     forget(&r);
 }
 
+static const struct json *find(struct json_doc *doc, const char *key, const char *part)
+{
+    return json_get(json_get(json_root(doc), key), part);
+}
+
+/* All but the three bootstrap nodes are behind NATs, some of them such that no hole can be punched. */
+static void providers_behind_nats_are_found_and_used(void **state)
+{
+    struct sim_options o = small();
+    o.seed = 5;
+    o.nodes = 10;
+    o.minutes = 3;
+    o.faults = o.mutes = 0;
+    o.nat = o.nat_providers = 100;
+    struct outcome r = run(&o);
+    uint64_t from_nat = number(&r, "from_nat"), relayed = number(&r, "relayed");
+    assert_true(relayed > 10);
+    assert_true(from_nat > relayed + 10); /* others were punched, or dialled us themselves */
+    forget(&r);
+}
+
+static void new_offers_come_and_are_seen(void **state)
+{
+    struct sim_options o = small();
+    struct json_doc *doc;
+    uint64_t seen = 0, longest = 0;
+    o.faults = 0;
+    o.offer_s = 10;
+    struct outcome r = run(&o);
+    assert_int_equal(json_parse(bytes_str(r.json), MIB, &doc, NULL), 0);
+    assert_true(json_u64(find(doc, "offer_seen", "count"), &seen));
+    assert_true(json_u64(find(doc, "offer_seen", "max_us"), &longest));
+    assert_true(number(&r, "offers") > 5);
+    assert_true(seen > 10);
+    assert_in_range(longest, 1, 1000000);
+    json_free(doc);
+    forget(&r);
+}
+
 static void one_seed_gives_one_run(void **state)
 {
     struct sim_options o = small(), other = small();
@@ -114,6 +153,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions_are_answered),
         cmocka_unit_test(what_is_not_followed_is_searched),
+        cmocka_unit_test(providers_behind_nats_are_found_and_used),
+        cmocka_unit_test(new_offers_come_and_are_seen),
         cmocka_unit_test(one_seed_gives_one_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
