@@ -201,6 +201,22 @@ bool invite_book_awaits(const struct invite_book *b, uint64_t now_s)
 
 /* --- the file: [ version, [ [payload, guest, bound, revoked, day, requests, tokens] … ] ] --- */
 
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+void invite_book_settle(struct invite_book *b)
+{
+    LIST_FOREACH (&b->entries, it) {
+        struct invite_entry *e = entry_of(it);
+        if (e->running)
+            continue;
+        e->kept_requests = e->requests;
+        e->kept_tokens = e->tokens;
+    }
+}
+
 static int write_entry(const struct invite_entry *e, struct cbor_writer *w)
 {
     struct buf payload;
@@ -212,9 +228,9 @@ static int write_entry(const struct invite_entry *e, struct cbor_writer *w)
     cbor_put_uint(w, e->bound_s);
     cbor_put_bool(w, e->is_revoked);
     cbor_put_uint(w, e->day);
-    cbor_put_uint(w, e->requests);
+    cbor_put_uint(w, max_u64(e->requests, e->kept_requests));
     /* What runs now may not come to be settled: a node that is killed forgets nothing it gave. */
-    cbor_put_uint(w, e->tokens + e->reserved);
+    cbor_put_uint(w, max_u64(e->tokens + e->reserved, e->kept_tokens));
     buf_fini(&payload);
     return err;
 }
@@ -260,6 +276,8 @@ static int read_entry(struct invite_book *b, struct cbor_reader *r)
     err = err ? err : cbor_get_uint(r, &e->requests);
     err = err ? err : cbor_get_uint(r, &e->tokens);
     e->day = (uint32_t)day;
+    e->kept_requests = e->requests;
+    e->kept_tokens = e->tokens;
     return err;
 }
 

@@ -12,7 +12,12 @@
  *
  *   invite_begin (reserved) -- invite_spend (each token of a stream) --> invite_end (what it really was)
  *
- * Pure: the time goes in; `changed` says that there is something to write (invite_book_write). */
+ * What is limited is written down before it is given, some of it ahead (`kept`), so that not each request is a write
+ * and a node that is killed has given nothing that it forgets; what was written ahead in vain is lost to the guest,
+ * at most a thirty-second part of its day, and set right when it rests (invite_book_settle).
+ *
+ * Pure: the time goes in; `changed` says that there is something to write (invite_book_write), `keep` that it must be
+ * on disk now. */
 #ifndef CONDUIT_GUARD_INVITE_BOOK_H
 #define CONDUIT_GUARD_INVITE_BOOK_H
 
@@ -33,10 +38,11 @@ struct invite_entry {
     struct peer_id guest; /* none: it was not shown yet */
     uint64_t bound_s;
     bool is_revoked;
-    uint32_t day;              /* of what follows */
-    uint64_t requests, tokens; /* used */
-    uint32_t running;          /* requests now: the entry stays as long as there is one */
-    uint64_t reserved;         /* tokens, by those that run */
+    uint32_t day;                        /* of what follows */
+    uint64_t requests, tokens;           /* used */
+    uint32_t running;                    /* requests now: the entry stays as long as there is one */
+    uint64_t reserved;                   /* tokens, by those that run */
+    uint64_t kept_requests, kept_tokens; /* what the file says is used, at least what is */
 };
 
 struct invite_book {
@@ -44,6 +50,7 @@ struct invite_book {
     size_t count;
     uint64_t bindings;          /* how often one was bound */
     void (*changed)(void *ctx); /* may be NULL */
+    int (*keep)(void *ctx);     /* writes it now: 0 or an error; may be NULL */
     void *ctx;
 };
 
@@ -83,7 +90,7 @@ struct invite_use {
     bool is_stream;
     uint64_t max_tokens; /* the answer must be bounded by this; 0: need not */
 };
-/* 0 and counted, or E_DENIED. Exactly one invite_end follows. */
+/* 0 and counted, or E_DENIED (also with 503 invite_not_kept). Exactly one invite_end follows when it is 0. */
 int invite_begin(struct invite_book *b, const struct principal *who, const struct invite_ask *ask,
                  const struct invite_now *now, struct invite_use *use, struct guard_refusal *why);
 /* So many tokens of the answer have gone out. False: today's are used up, it must end. */
@@ -93,6 +100,8 @@ bool invite_spend(struct invite_use *use, uint64_t tokens);
 void invite_end(struct invite_use *use, bool is_known, uint64_t tokens);
 
 /* --- the file --- */
+/* What is written next is what was really used, of invites under which nothing runs. */
+void invite_book_settle(struct invite_book *b);
 int invite_book_write(const struct invite_book *b, struct buf *out);
 /* Into an empty book: 0, E_MALFORMED, E_LIMIT. */
 int invite_book_read(struct invite_book *b, struct bytes in);

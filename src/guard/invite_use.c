@@ -8,6 +8,8 @@
 #define STREAM_TOKENS UINT64_C(2048)
 /* An answer in one piece cannot: it is bounded when it begins. */
 #define WHOLE_TOKENS UINT64_C(8192)
+/* Of a day's requests and tokens, the part that is written down ahead of its use. */
+enum { AHEAD = 32 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -21,6 +23,7 @@ static void roll(struct invite_entry *e, uint32_t day)
         return;
     e->day = day;
     e->requests = e->tokens = 0;
+    e->kept_requests = e->kept_tokens = 0;
 }
 
 static unsigned until_tomorrow_s(const struct invite_now *now)
@@ -80,6 +83,31 @@ static int reserve(struct invite_entry *e, const struct invite_ask *ask,
     return 0;
 }
 
+/* Is as much written as is used? And if not: so much is to be written. */
+static bool look_ahead(uint64_t used, uint64_t limit, uint64_t *kept)
+{
+    if (!limit || used <= *kept)
+        return true;
+    uint64_t ahead = min_u64(used + limit / AHEAD, limit);
+    *kept = ahead > used ? ahead : used;
+    return false;
+}
+
+/* Nothing is given that the file does not know. */
+static int keep(struct invite_book *b, struct invite_entry *e)
+{
+    const struct invite_terms *t = &e->invite.terms;
+    uint64_t requests = e->kept_requests, tokens = e->kept_tokens;
+    bool is_kept = look_ahead(e->requests, t->requests_per_day, &e->kept_requests);
+    is_kept &= look_ahead(e->tokens + e->reserved, t->tokens_per_day, &e->kept_tokens);
+    int err = is_kept || !b->keep ? 0 : b->keep(b->ctx);
+    if (err) { /* the file says what it said */
+        e->kept_requests = requests;
+        e->kept_tokens = tokens;
+    }
+    return err;
+}
+
 static void changed(struct invite_book *b)
 {
     if (b->changed)
@@ -99,11 +127,18 @@ int invite_begin(struct invite_book *b, const struct principal *who, const struc
     err = err ? err : reserve(e, ask, now, use, why);
     if (err)
         return err;
+    e->requests++;
+    if (keep(b, e) != 0) {
+        e->requests--;
+        e->reserved -= use->reserved;
+        *use = (struct invite_use){0};
+        return guard_refuse(why, 503, "invite_not_kept", 60,
+                            "this node cannot write down what you use of your invite");
+    }
     use->book = b;
     use->entry = e;
     use->is_stream = ask->is_stream;
     e->running++;
-    e->requests++;
     changed(b);
     return 0;
 }
@@ -118,6 +153,7 @@ bool invite_spend(struct invite_use *use, uint64_t tokens)
         return true;
     e->reserved += use->counted - use->reserved;
     use->reserved = use->counted;
+    (void)keep(use->book, e); /* it has begun: that it was not written ends no answer */
     return e->tokens + e->reserved <= e->invite.terms.tokens_per_day;
 }
 

@@ -32,7 +32,7 @@ static int save(struct invites *v)
     if (err)
         TRACE(NODE, ERROR, "%s/%s cannot be written: %s -> tried again", v->dir, file_name,
               err_text(err));
-    v->is_dirty = err != 0;
+    v->is_dirty = v->is_failing = err != 0;
     if (err)
         timer_after(v->sched, &v->save, SAVE_US);
     buf_fini(&b);
@@ -41,7 +41,15 @@ static int save(struct invites *v)
 
 static void on_save(struct timer *t)
 {
-    (void)save(CONTAINER_OF(t, struct invites, save));
+    struct invites *v = CONTAINER_OF(t, struct invites, save);
+    invite_book_settle(&v->book);
+    (void)save(v);
+}
+
+static int on_keep(void *ctx)
+{
+    struct invites *v = ctx;
+    return v->is_failing ? E_IO : save(v); /* it is tried again every two seconds */
 }
 
 static void on_changed(void *ctx)
@@ -102,14 +110,17 @@ int invites_init(struct invites *v, struct sched *sched, struct rng *rng, const 
                  "%s/%s cannot be read (%s); move it away to begin without the invites in it", dir,
                  file_name, err_text(err));
     v->book.changed = on_changed;
+    v->book.keep = on_keep;
     v->book.ctx = v;
     return err;
 }
 
 void invites_fini(struct invites *v)
 {
-    if (v->is_dirty)
+    if (v->is_dirty) {
+        invite_book_settle(&v->book);
         (void)save(v);
+    }
     timer_clear(v->sched, &v->save);
     timer_clear(v->sched, &v->minute);
     rates_fini(&v->shows_ip);

@@ -2,8 +2,8 @@
 /* The invites that this node gives out: made and taken back by its owner (control socket), shown by guests
  * (POST /conduit/v1/invite of docs/PROTOCOL-INVITE.md), kept in DIR/invites.cbor (0600).
  *
- * What binds or ends an invite is on disk before it is answered; what was used is written a moment later, so
- * that a node that is killed forgets at most that moment. */
+ * What binds or ends an invite is on disk before it is answered, and what a limited one uses before it is used
+ * (invite_book.h); the rest is written a moment later. */
 #ifndef CONDUIT_NODE_INVITES_H
 #define CONDUIT_NODE_INVITES_H
 
@@ -19,7 +19,7 @@ struct invites {
     const char *dir;            /* borrowed */
     const struct key_pair *key; /* borrowed */
     struct invite_book book;
-    bool is_dirty;
+    bool is_dirty, is_failing; /* it could not be written */
     struct timer save, minute;
     struct rates shows_ip, shows; /* of one IP group; of all strangers */
     uint64_t shows_refused;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { NOON = 12 * 60 };
 #define T0 UINT64_C(1790000000)
@@ -22,9 +23,22 @@ struct fixture {
     struct invite_book book;
     struct peer_id ann, bob;
     struct invite_now now;
-    int changes;
+    int changes, keeps;
+    bool is_full; /* the disk */
+    struct buf file;
     uint8_t next_id;
 };
+
+/* To the disk, so to speak. */
+static int on_keep(void *ctx)
+{
+    struct fixture *f = ctx;
+    f->keeps++;
+    if (f->is_full)
+        return E_IO;
+    buf_clear(&f->file);
+    return invite_book_write(&f->book, &f->file);
+}
 
 static void on_changed(void *ctx)
 {
@@ -47,7 +61,9 @@ static int setup(void **state)
     key_pair_from_seed(&f->key, seed);
     invite_book_init(&f->book);
     f->book.changed = on_changed;
+    f->book.keep = on_keep;
     f->book.ctx = f;
+    buf_init(&f->file, 0);
     f->ann = peer_of(10);
     f->bob = peer_of(11);
     f->now = (struct invite_now){.s = T0, .day = 20000, .minute_of_day = NOON};
@@ -59,6 +75,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     invite_book_fini(&f->book);
+    buf_fini(&f->file);
     free(f);
     return 0;
 }
@@ -449,7 +466,7 @@ static void it_survives_a_restart(void **state)
     struct invite_entry *e = invite_book_of(&again, peer_id_bytes(&f->ann), T0);
     assert_non_null(e);
     assert_int_equal(e->requests, 2);
-    assert_int_equal(e->tokens, 50 + 100); /* what ran then counts in full */
+    assert_int_equal(e->tokens, 50 + 100 + 1000 / 32); /* what ran then counts in full; and ahead */
     assert_int_equal(e->running, 0);
     assert_true(e->day == 20000 && e->bound_s == T0 && e->invite.terms.concurrent == 3);
     assert_true(invite_book_find(&again, BYTES_LIT("bob"))->is_revoked);
@@ -472,6 +489,103 @@ static void it_survives_a_restart(void **state)
     buf_fini(&file);
     free(text);
     free(other);
+}
+
+/* What a node that starts with that file takes for used today. */
+static void after_a_kill(struct fixture *f, uint64_t *requests, uint64_t *tokens)
+{
+    struct invite_book again;
+    invite_book_init(&again);
+    assert_int_equal(invite_book_read(&again, buf_view(&f->file)), 0);
+    const struct invite_entry *e = invite_book_find(&again, BYTES_LIT("ann"));
+    *requests = e->requests;
+    *tokens = e->tokens;
+    invite_book_fini(&again);
+}
+
+/* Whenever the node is killed: nothing that was given is forgotten, and little else is lost. */
+static void a_kill_gives_nothing_away(void **state)
+{
+    enum { REQUESTS = 640, TOKENS = 64000, AT_ONCE = 4 };
+    struct fixture *f = *state;
+    struct invite_terms t = {.requests_per_day = REQUESTS, .tokens_per_day = TOKENS};
+    const struct invite_entry *e;
+    struct invite_use use[AT_ONCE];
+    bool is_running[AT_ONCE] = {0};
+    uint64_t spent[AT_ONCE] = {0}, used = 0, begun = 0, requests, tokens;
+    struct rng rng;
+    uint64_t seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : (uint64_t)time(NULL);
+    rng_init_seeded(&rng, seed);
+    char *text = make(f, "ann", &t);
+    show(f, text, &f->ann);
+    e = invite_book_find(&f->book, BYTES_LIT("ann"));
+    for (int step = 0; step < 20000 && used < TOKENS; step++) {
+        size_t i = (size_t)rng_below(&rng, AT_ONCE);
+        struct invite_ask ask = {
+            .prompt_tokens = 5, .choices = 1, .is_stream = true, .has_answer = true};
+        if (!is_running[i]) {
+            is_running[i] = *begin(f, &f->ann, &ask, &use[i]) == 0;
+            begun += is_running[i];
+            spent[i] = is_running[i] ? 5 : 0;
+        } else if (rng_below(&rng, 50) == 0) {
+            invite_end(&use[i], true, spent[i]);
+            used += spent[i];
+            is_running[i] = false;
+            spent[i] = 0;
+        } else if (invite_spend(&use[i], 1)) {
+            spent[i]++;
+        }
+        if (!begun)
+            continue;
+        uint64_t all = used;
+        for (size_t k = 0; k < AT_ONCE; k++)
+            all += spent[k];
+        after_a_kill(f, &requests, &tokens);
+        if (requests < begun || tokens < all || requests > begun + REQUESTS / 32 ||
+            tokens > all + TOKENS / 32 + AT_ONCE * 2048 + 1)
+            fail_msg("SEED=%llu step %d: file %llu requests %llu tokens, used %llu and %llu",
+                     (unsigned long long)seed, step, (unsigned long long)requests,
+                     (unsigned long long)tokens, (unsigned long long)begun,
+                     (unsigned long long)all);
+    }
+    assert_in_range(f->keeps, 1, 70); /* not each request is a write */
+    for (size_t i = 0; i < AT_ONCE; i++)
+        if (is_running[i])
+            invite_end(&use[i], true, spent[i]);
+    invite_book_settle(&f->book);
+    assert_int_equal(on_keep(f), 0);
+    after_a_kill(f, &requests, &tokens);
+    assert_true(requests == e->requests && tokens == e->tokens);
+    free(text);
+}
+
+/* Nothing can be written: nothing is given, and nothing counted. */
+static void what_cannot_be_kept_is_not_given(void **state)
+{
+    struct fixture *f = *state;
+    struct invite_terms t = {.requests_per_day = 10, .tokens_per_day = 1000};
+    struct invite_ask ask = {
+        .prompt_tokens = 10, .choices = 1, .has_answer = true, .max_tokens = 5};
+    struct invite_use use;
+    char *text = make(f, "ann", &t), *free_text = make(f, "bob", NULL);
+    show(f, text, &f->ann);
+    show(f, free_text, &f->bob);
+    f->is_full = true;
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(begin(f, &f->ann, &ask, &use), "invite_not_kept");
+        assert_int_equal(last.status, 503);
+        invite_end(&use, true, 5); /* harmless */
+    }
+    const struct invite_entry *e = invite_book_find(&f->book, BYTES_LIT("ann"));
+    assert_true(e->requests == 0 && e->tokens == 0 && e->reserved == 0 && e->running == 0);
+    assert_string_equal(begin(f, &f->bob, &ask, &use), ""); /* no limit: nothing to keep */
+    invite_end(&use, true, 5);
+    f->is_full = false;
+    assert_string_equal(begin(f, &f->ann, &ask, &use), "");
+    f->is_full = true; /* what has begun goes on */
+    invite_end(&use, true, 5);
+    free(text);
+    free(free_text);
 }
 
 static void the_file_holds_no_key_of_a_network(void **state)
@@ -546,6 +660,8 @@ int main(void)
         T(several_answers_at_once_cannot_be_counted),
         T(whoever_is_no_guest_gets_nothing),
         T(it_survives_a_restart),
+        T(a_kill_gives_nothing_away),
+        T(what_cannot_be_kept_is_not_given),
         T(the_file_holds_no_key_of_a_network),
         T(the_guard_knows_guests_and_strangers),
     };
