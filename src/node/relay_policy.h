@@ -5,7 +5,7 @@
  *   strangers cannot reach us                 -> two places at relays, and serves nobody
  *   connected over a relay                    -> a direct connection is tried, once
  *
- * Relays are chosen among the peers that say they serve: bootstrap nodes first, then Conduit nodes.
+ * Relays are chosen among the peers that say they serve: one bootstrap node, then Conduit nodes.
  * --relay unlimited, or --relay-for PEER: circuits without a limit, for everybody or for those. */
 #ifndef CONDUIT_NODE_RELAY_POLICY_H
 #define CONDUIT_NODE_RELAY_POLICY_H

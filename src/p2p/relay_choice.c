@@ -126,14 +126,36 @@ static struct relay_candidate *to_refresh(struct relay_choice *c, uint64_t now_u
     return NULL;
 }
 
+static bool has_bootstrap(const struct relay_choice *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->all[i].rank == RELAY_RANK_BOOTSTRAP && c->all[i].state != RELAY_IDLE)
+            return true;
+    return false;
+}
+
+/* Any of the best; those of rank `but` only when there is nobody else. */
+static struct relay_candidate *best(struct relay_choice *c, uint64_t now_us, int but)
+{
+    struct relay_candidate *found = NULL;
+    uint64_t equals = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        struct relay_candidate *r = &c->all[i];
+        if (r->state != RELAY_IDLE || now_us < r->at_us || (int)r->rank == but)
+            continue;
+        if (found && r->rank != found->rank)
+            break;
+        if (rng_below(c->rng, ++equals) == 0)
+            found = r;
+    }
+    return found || but < 0 ? found : best(c, now_us, -1);
+}
+
 static struct relay_candidate *to_ask(struct relay_choice *c, uint64_t now_us)
 {
     if (count_places(c, true) >= c->wanted)
         return NULL;
-    for (size_t i = 0; i < c->count; i++)
-        if (c->all[i].state == RELAY_IDLE && now_us >= c->all[i].at_us)
-            return &c->all[i];
-    return NULL;
+    return best(c, now_us, has_bootstrap(c) ? RELAY_RANK_BOOTSTRAP : -1);
 }
 
 bool relay_choice_next(struct relay_choice *c, uint64_t now_us, struct relay_act *out)

@@ -8,6 +8,9 @@
  *     |<------ the relay is gone, or its time ran out -----------+
  *   HELD --no longer wanted, or a surplus--> RELEASE -> IDLE
  *
+ * Everybody knows the same bootstrap nodes, and a relay has few circuits: one place is at one of them, the other with
+ * somebody else as long as there is somebody; of equals any.
+ *
  * A place that is lost is replaced at once by the next candidate; the lost one is asked again after a
  * pause, 2 s doubling to five minutes, ± 20 %. While a place is refreshed it counts as held. */
 #ifndef CONDUIT_P2P_RELAY_CHOICE_H
@@ -32,7 +35,7 @@ struct relay_candidate {
 };
 
 struct relay_choice {
-    struct relay_candidate all[LIMIT_RELAY_CANDIDATES]; /* by rank, then as they came */
+    struct relay_candidate all[LIMIT_RELAY_CANDIDATES]; /* by rank */
     size_t count;
     uint32_t wanted;
     struct rng *rng;

@@ -98,7 +98,8 @@ static void failed(struct question *q)
     s->tally.ends[SIM_FAILED]++;
     s->tally.failed++;
     sim_tally_reason(&s->tally, q->code, is_healed(s, q));
-    if (sim_rules_must_find(b, q->model, q->asked_us))
+    /* What began over a circuit may be cut by the relay's limits; it was found. */
+    if (!(q->is_relayed && q->first_us) && sim_rules_must_find(b, q->model, q->asked_us))
         sim_violation(s, b,
                       "question %u for model-%u, of which there are providers in reach, failed: %s",
                       q->number, q->model, q->code);

@@ -66,6 +66,7 @@ static bool holds(uint8_t i)
 
 static int setup(void **state)
 {
+    rng_init_seeded(&rng, 1);
     relay_choice_init(&c, &rng);
     return 0;
 }
@@ -75,12 +76,12 @@ static void the_best_are_asked_and_no_more_than_wanted(void **state)
     add(1, RELAY_RANK_OTHER);
     add(2, RELAY_RANK_CONDUIT);
     add(3, RELAY_RANK_BOOTSTRAP);
-    add(4, RELAY_RANK_CONDUIT);
     assert_string_equal(next(0), "-"); /* nothing is wanted */
     relay_choice_want(&c, 2);
     assert_string_equal(next(0), "ask 3");
     assert_string_equal(next(0), "ask 2");
     assert_string_equal(next(0), "-");
+    add(4, RELAY_RANK_CONDUIT);
     granted(3, 3600 * S, 0);
     assert_false(refused(2, 0));
     assert_string_equal(next(0), "ask 4"); /* at once: another */
@@ -93,6 +94,40 @@ static void the_best_are_asked_and_no_more_than_wanted(void **state)
     assert_string_equal(next(1000 * S), "release 3");
     assert_string_equal(next(1000 * S), "-");
     assert_int_equal(relay_choice_deadline(&c), SCHED_NEVER);
+}
+
+/* One at a bootstrap node, one with somebody else, and each of them as likely as the other: a relay has few circuits,
+ * and everybody knows the same bootstrap nodes. */
+static void places_are_spread(void **state)
+{
+    int times[6] = {0};
+    for (int i = 0; i < 300; i++) {
+        relay_choice_init(&c, &rng);
+        for (uint8_t r = 0; r < 6; r++)
+            add(r, r < 3 ? RELAY_RANK_BOOTSTRAP : RELAY_RANK_CONDUIT);
+        relay_choice_want(&c, 2);
+        int first = next(0)[4] - '0', second = next(0)[4] - '0';
+        assert_in_range(first, 0, 2);
+        assert_in_range(second, 3, 5);
+        times[first]++;
+        times[second]++;
+    }
+    for (int r = 0; r < 6; r++)
+        assert_in_range(times[r], 60, 140);
+}
+
+/* Nobody else is there, or they refuse. */
+static void two_bootstrap_nodes_are_better_than_one(void **state)
+{
+    add(1, RELAY_RANK_BOOTSTRAP);
+    add(2, RELAY_RANK_BOOTSTRAP);
+    add(3, RELAY_RANK_CONDUIT);
+    relay_choice_want(&c, 2);
+    int first = next(0)[4] - '0';
+    granted((uint8_t)first, 3600 * S, 0);
+    assert_string_equal(next(0), "ask 3");
+    assert_false(refused(3, 0));
+    assert_string_equal(next(0), first == 1 ? "ask 2" : "ask 1");
 }
 
 static void a_place_is_refreshed_at_two_thirds(void **state)
@@ -201,6 +236,8 @@ int main(void)
     rng_init_seeded(&rng, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_best_are_asked_and_no_more_than_wanted, setup),
+        cmocka_unit_test_setup(places_are_spread, setup),
+        cmocka_unit_test_setup(two_bootstrap_nodes_are_better_than_one, setup),
         cmocka_unit_test_setup(a_place_is_refreshed_at_two_thirds, setup),
         cmocka_unit_test_setup(a_refresh_that_fails_is_tried_until_the_time_is_up, setup),
         cmocka_unit_test_setup(a_lost_one_is_replaced_and_asked_later, setup),
