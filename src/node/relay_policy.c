@@ -49,17 +49,45 @@ static int rank(void *ctx, const struct peer_id *peer, bool is_conduit)
     return is_conduit ? RELAY_RANK_CONDUIT : RELAY_RANK_OTHER;
 }
 
+/* Peers that came to us over a circuit and have no other way. */
+static uint32_t circuits_in(const struct relay_policy *p)
+{
+    struct p2p_peer_view v;
+    void *cursor = NULL;
+    uint32_t n = 0;
+    while (p2p_host_peers(p->host, &cursor, &v))
+        n += v.is_relayed && v.is_inbound;
+    return n;
+}
+
+static uint32_t places(struct relay_policy *p)
+{
+    uint32_t wanted = RELAY_PLACES + circuits_in(p) / RELAY_PER_PLACE;
+    wanted = wanted < RELAY_PLACES_MAX ? wanted : RELAY_PLACES_MAX;
+    if (wanted > p->places && p->places)
+        TRACE(NODE, INFO, "relay: many come over circuits -> %u places wanted", wanted);
+    p->places = wanted > p->places ? wanted : p->places;
+    return p->places;
+}
+
 static void follow(struct relay_policy *p)
 {
     bool is_private = p2p_host_reach(p->host) == P2P_REACH_PRIVATE;
     serve(p, !is_private && !p->cfg->no_relay);
-    relay_client_want(p->client, is_private ? RELAY_PLACES : 0);
+    relay_client_want(p->client, is_private ? places(p) : 0);
 }
 
 static void reach_changed(struct p2p_watch *w, enum p2p_reach reach)
 {
     struct relay_policy *p = CONTAINER_OF(w, struct relay_policy, watch);
     task_defer(p->sched, &p->task); /* not here: who stops serving is a watcher too */
+}
+
+static void connected(struct p2p_watch *w, const struct peer_id *peer)
+{
+    struct relay_policy *p = CONTAINER_OF(w, struct relay_policy, watch);
+    if (p2p_host_reach(p->host) == P2P_REACH_PRIVATE)
+        task_defer(p->sched, &p->task);
 }
 
 static void follow_task(struct task *t)
@@ -104,7 +132,7 @@ int relay_policy_init(struct relay_policy *p, struct p2p_host *host, struct sche
     struct relay_client_cfg client = {.rank = rank, .ctx = p};
     p->client = relay_client_new(host, &client);
     p->punch = punch_new(host);
-    p->watch = (struct p2p_watch){.reach_changed = reach_changed};
+    p->watch = (struct p2p_watch){.reach_changed = reach_changed, .connected = connected};
     p2p_host_watch(host, &p->watch);
     task_init(&p->task, follow_task);
     follow(p);

@@ -2,7 +2,8 @@
 /* When this node is a relay, when it uses some, and the holes it punches.
  *
  *   strangers may reach us, or nobody knows   -> serves others within limits (--no-relay: never)
- *   strangers cannot reach us                 -> two places at relays, and serves nobody
+ *   strangers cannot reach us                 -> two places at relays, and serves nobody; more of them, when many
+ *                                                come over circuits: a relay has few
  *   connected over a relay                    -> a direct connection is tried, once
  *
  * Relays are chosen among the peers that say they serve: one bootstrap node, then Conduit nodes.
@@ -17,7 +18,12 @@
 #include "p2p/relay_client.h"
 #include "p2p/relay_serve.h"
 
-enum { RELAY_FRIENDS = 64, RELAY_PLACES = 2 };
+enum {
+    RELAY_FRIENDS = 64,
+    RELAY_PLACES = 2,    /* at first; */
+    RELAY_PER_PLACE = 6, /* one more for so many peers that use us over circuits, */
+    RELAY_PLACES_MAX = 6 /* as far as our addresses go into a record of the DHT */
+};
 
 struct relay_policy {
     struct p2p_host *host;
@@ -33,6 +39,7 @@ struct relay_policy {
     struct peer_id friends[RELAY_FRIENDS];
     size_t friend_count;
     bool is_unlimited;
+    uint32_t places; /* wanted while strangers cannot reach us: never fewer again */
 };
 
 /* 0, or E_INVALID with a sentence about the option that is wrong. */

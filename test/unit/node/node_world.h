@@ -20,7 +20,7 @@
 #define MS 1000ull
 #define S  1000000ull
 
-enum { MACHINES_MAX = 6 };
+enum { MACHINES_MAX = 16 };
 
 struct machine {
     struct loop *loop;

@@ -183,6 +183,45 @@ static void another_relay_takes_over(void **state)
     world_fini(&w);
 }
 
+static size_t places_of(const struct machine *m)
+{
+    struct relay_held_view v;
+    size_t n = 0;
+    while (relay_client_look(m->node->relay.client, n, &v))
+        n++;
+    return n;
+}
+
+/* A relay has sixteen circuits for all whom it serves: a provider that many use asks for a place elsewhere. */
+static void who_is_used_by_many_has_more_places(void **state)
+{
+    enum { FIRST_RELAY = 3, FIRST_CONSUMER = FIRST_RELAY + 3, CONSUMERS = RELAY_PER_PLACE };
+    const char *options[] = {"bootstrap=10.0.0.3:8000", NULL};
+    struct world w;
+    world_up(&w, 10, "relay=limited");
+    for (int i = FIRST_RELAY; i < FIRST_CONSUMER + CONSUMERS - 1; i++) {
+        char ip[32];
+        bool is_relay = i < FIRST_CONSUMER;
+        snprintf(ip, sizeof ip, "10.0.0.%d", i + 1);
+        machine_up(&w, i, ip, options);
+        p2p_host_set_reach(w.m[i].node->host, is_relay ? P2P_REACH_PUBLIC : P2P_REACH_PRIVATE);
+        for (int other = PROVIDER; other < i; other++)
+            set_link(&w, i, other, !is_relay && (other == PROVIDER || other == CONSUMER));
+    }
+    run_for(&w, 30 * S);
+    assert_int_equal(places_of(&w.m[PROVIDER]), RELAY_PLACES);
+    assert_answered(&w);
+    for (int i = FIRST_CONSUMER; i < w.count; i++) {
+        char *r = ask(&w, i, "POST", "/v1/chat/completions", question);
+        assert_non_null(strstr(r, "HTTP/1.1 200"));
+        free(r);
+    }
+    run_for(&w, 5 * S);
+    assert_int_equal(places_of(&w.m[PROVIDER]), RELAY_PLACES + 1);
+    assert_int_equal(places_of(&w.m[CONSUMER]), RELAY_PLACES);
+    world_fini(&w);
+}
+
 /* With a hole punched nothing is left on the circuit, also what was begun on it and does not end. */
 static void a_punched_hole_frees_the_relay(void **state)
 {
@@ -255,6 +294,7 @@ int main(void)
         cmocka_unit_test(ones_own_relay_carries_it),
         cmocka_unit_test(a_node_that_relays_for_nobody),
         cmocka_unit_test(another_relay_takes_over),
+        cmocka_unit_test(who_is_used_by_many_has_more_places),
         cmocka_unit_test(a_punched_hole_frees_the_relay),
         cmocka_unit_test(the_part_follows_the_reach),
         cmocka_unit_test(wrong_options_are_said),
