@@ -198,6 +198,17 @@ static int secured(void *ctx, struct conn *c)
     return 0;
 }
 
+/* Who connects once more may have lost the connection that we still have, and one that is dead would hide its
+ * departure. */
+static void doubt_others(const struct host_peer *p, const struct conn *c)
+{
+    LIST_FOREACH ((struct list *)&p->conns, it) {
+        struct conn *other = LIST_ENTRY(it, struct conn, by_owner);
+        if (other != c)
+            conn_doubt(other);
+    }
+}
+
 static void opened(void *ctx, struct conn *c)
 {
     struct p2p_host *h = ctx;
@@ -210,6 +221,8 @@ static void opened(void *ctx, struct conn *c)
         known_peer_worked(p->record);
     if (p->is_conduit)
         conn_set_known(c, true);
+    if (!c->is_dialer)
+        doubt_others(p, c);
     host_dial_conn_opened(h, c);
     host_dialback_conn_opened(c);
     host_identify_start(h, c);

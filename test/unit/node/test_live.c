@@ -126,6 +126,35 @@ static void a_silent_host_is_noticed_within_15_s(void **state)
     }
 }
 
+static void restart(struct crew *k, struct machine *m)
+{
+    struct net_addr at;
+    struct loop_virtual_link link = {.delay_us = 20 * MS};
+    machine_off(m);
+    loop_free(m->loop);
+    assert_int_equal(net_addr_parse_ip(m->ip, 0, &at), 0);
+    m->loop = loop_virtual_machine(k->w.v, &at);
+    for (int i = 0; i < k->w.count; i++)
+        if (&k->w.m[i] != m)
+            loop_virtual_set_link(k->w.v, k->w.m[i].loop, m->loop, &link);
+    machine_start(m);
+}
+
+/* Its first connection died without a word and nobody has noticed yet, and it came back with another: when that one
+ * ends, the dead one does not count. */
+static void a_dead_connection_hides_no_death(void **state)
+{
+    struct crew k;
+    crew_init(&k, 4, "echo:", false);
+    loop_virtual_crash(k.w.v, k.d->loop, false);
+    restart(&k, k.d);
+    run_for(&k.w, 6 * S);
+    assert_true(is_connected(k.a, k.d));
+    loop_virtual_crash(k.w.v, k.d->loop, true);
+    assert_in_range(noticed_us(&k, k.a, k.d, 20 * S), 0, 200 * MS);
+    world_fini(&k.w);
+}
+
 /* --- death with a request in flight --- */
 
 /* Before the first event: the other provider answers, and the client sees nothing of it. */
@@ -430,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_killed_process_is_noticed_by_everyone_at_once),
         cmocka_unit_test(a_silent_host_is_noticed_within_15_s),
+        cmocka_unit_test(a_dead_connection_hides_no_death),
         cmocka_unit_test(a_request_in_flight_moves_on_when_its_provider_is_killed),
         cmocka_unit_test(a_request_in_flight_moves_on_within_a_second_of_silence),
         cmocka_unit_test(a_cut_answer_ends_with_an_error),
