@@ -116,8 +116,10 @@
 #define LIMIT_RELAY_PER_IP_OWN        64 /* … of a relay without limits */
 #define LIMIT_RELAY_CIRCUITS          16 /* circuits of strangers at a time; as rust */
 #define LIMIT_RELAY_CIRCUITS_PEER     4  /* of them, opened by one peer; as rust */
+#define LIMIT_RELAY_CIRCUITS_IP       6  /* … from one IP group (loopback is exempt) */
 #define LIMIT_RELAY_CIRCUITS_OWN      1024        /* circuits without a limit, for one's own */
 #define LIMIT_RELAY_CIRCUITS_OWN_PEER 64          /* of them, opened by one peer */
+#define LIMIT_RELAY_CIRCUITS_OWN_IP   256         /* … from one IP group, by who is not named */
 #define LIMIT_RELAY_DATA              (128 * KIB) /* a stranger's circuit, each way; as go and rust */
 #define LIMIT_RELAY_DURATION_S        120         /* and its time */
 #define LIMIT_RELAY_TTL_S             3600        /* a reservation's time */

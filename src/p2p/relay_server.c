@@ -13,8 +13,7 @@ enum { GRANT_MIN = 2048 }; /* under a bandwidth limit: not a byte at a time */
 
 struct relay_place {
     uint64_t until_us;
-    uint8_t group[8];
-    uint8_t group_len; /* 0: loopback, not counted */
+    struct relay_group group;
     bool is_own;
 };
 
@@ -25,8 +24,10 @@ struct relay_server_cfg relay_server_cfg_default(void)
         .max_per_ip = LIMIT_RELAY_PER_IP,
         .max_circuits = LIMIT_RELAY_CIRCUITS,
         .max_circuits_peer = LIMIT_RELAY_CIRCUITS_PEER,
+        .max_circuits_ip = LIMIT_RELAY_CIRCUITS_IP,
         .max_own_circuits = LIMIT_RELAY_CIRCUITS_OWN,
         .max_own_circuits_peer = LIMIT_RELAY_CIRCUITS_OWN_PEER,
+        .max_own_circuits_ip = LIMIT_RELAY_CIRCUITS_OWN_IP,
         .ttl_us = LIMIT_RELAY_TTL_S * US_PER_S,
         .rate = 1,
         .limit = {.duration_s = LIMIT_RELAY_DURATION_S, .bytes = LIMIT_RELAY_DATA},
@@ -77,35 +78,37 @@ static struct relay_place *place_of(struct relay_server *s, const struct peer_id
 }
 
 /* Loopback is exempt: there everybody is one address. */
-static void set_group(struct relay_place *p, const struct net_addr *at)
+static struct relay_group group_of(const struct net_addr *at)
 {
-    bool counts = (at->kind == NET_IP4 || at->kind == NET_IP6) && !net_addr_is_loopback(at);
-    p->group_len = counts ? (uint8_t)net_addr_group(at, p->group) : 0;
+    struct relay_group g = {.n = 0};
+    if ((at->kind == NET_IP4 || at->kind == NET_IP6) && !net_addr_is_loopback(at))
+        g.n = (uint8_t)net_addr_group(at, g.b);
+    return g;
+}
+
+static bool is_same_group(const struct relay_group *a, const struct relay_group *b)
+{
+    return a->n && a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
 }
 
 /* Places of that group, without the one that is about to move there or stay. */
-static uint32_t in_group(const struct relay_server *s, const struct relay_place *like,
-                         const struct relay_place *without)
+static uint32_t places_from(const struct relay_server *s, const struct relay_group *group,
+                            const struct relay_place *without)
 {
     uint32_t n = 0;
-    for (struct map_entry *e = map_first(&s->places); like->group_len && e;
-         e = map_next(&s->places, e)) {
+    for (struct map_entry *e = map_first(&s->places); group->n && e; e = map_next(&s->places, e)) {
         const struct relay_place *p = e->value;
-        n += p != without && p->group_len == like->group_len &&
-             memcmp(p->group, like->group, p->group_len) == 0;
+        n += p != without && is_same_group(&p->group, group);
     }
     return n;
 }
 
 /* Strangers' requests are counted by who they are and where they come from. */
 static bool is_too_often(struct relay_server *s, const struct peer_id *peer,
-                         const struct net_addr *at, uint64_t now_us)
+                         const struct relay_group *group, uint64_t now_us)
 {
-    struct relay_place like;
-    if (!rates_take(&s->peers, peer_id_bytes(peer), now_us))
-        return true;
-    set_group(&like, at);
-    return like.group_len && !rates_take(&s->groups, bytes_of(like.group, like.group_len), now_us);
+    return !rates_take(&s->peers, peer_id_bytes(peer), now_us) ||
+           (group->n && !rates_take(&s->groups, bytes_of(group->b, group->n), now_us));
 }
 
 static enum relay_status refuse(struct relay_server *s, enum relay_status why)
@@ -124,15 +127,14 @@ enum relay_status relay_server_reserve(struct relay_server *s, const struct peer
                                        const struct net_addr *at, bool is_own, uint64_t now_us,
                                        uint64_t *until_us)
 {
-    struct relay_place like = {.is_own = is_own || s->cfg.is_unlimited};
-    if (!is_own && is_too_often(s, peer, at, now_us))
+    struct relay_place like = {.group = group_of(at), .is_own = is_own || s->cfg.is_unlimited};
+    if (!is_own && is_too_often(s, peer, &like.group, now_us))
         return refuse_place(s);
     expire(s, now_us);
     struct relay_place *p = place_of(s, peer, now_us);
-    set_group(&like, at);
     if (!p && map_count(&s->places) >= s->cfg.max_reservations)
         return refuse_place(s);
-    if (!is_own && in_group(s, &like, p) >= s->cfg.max_per_ip)
+    if (!is_own && places_from(s, &like.group, p) >= s->cfg.max_per_ip)
         return refuse_place(s);
     if (!p) {
         p = MEM_NEW(struct relay_place);
@@ -162,23 +164,34 @@ size_t relay_server_places(struct relay_server *s, uint64_t now_us)
 
 /* --- circuits --- */
 
-static uint32_t opened_by(const struct relay_server *s, const struct peer_id *peer, bool is_own)
+/* What the peer has open already, and its IP group: of the same pool. */
+struct opened {
+    uint32_t by_peer, by_group;
+};
+
+static struct opened opened_like(const struct relay_server *s, const struct relay_circuit *like)
 {
-    uint32_t n = 0;
+    struct opened n = {0};
     LIST_FOREACH ((struct list *)&s->circuits, it) {
         const struct relay_circuit *c = LIST_ENTRY(it, struct relay_circuit, link);
-        n += c->is_own == is_own && peer_id_eq(&c->from, peer);
+        if (c->is_own != like->is_own)
+            continue;
+        n.by_peer += peer_id_eq(&c->from, &like->from);
+        n.by_group += is_same_group(&c->group, &like->group);
     }
     return n;
 }
 
+/* Who is asked by many is not counted: a provider's consumers are as many peers. */
 static bool has_room(const struct relay_server *s, const struct relay_circuit *c)
 {
-    uint32_t total = c->is_own ? s->owns : s->strangers;
-    uint32_t max = c->is_own ? s->cfg.max_own_circuits : s->cfg.max_circuits;
-    uint32_t max_peer = c->is_own ? s->cfg.max_own_circuits_peer : s->cfg.max_circuits_peer;
-    /* Who is asked by many is not counted: a provider's consumers are as many peers. */
-    return total < max && opened_by(s, &c->from, c->is_own) < max_peer;
+    const struct relay_server_cfg *f = &s->cfg;
+    struct opened n = opened_like(s, c);
+    if (c->is_own)
+        return s->owns < f->max_own_circuits && n.by_peer < f->max_own_circuits_peer &&
+               n.by_group < f->max_own_circuits_ip;
+    return s->strangers < f->max_circuits && n.by_peer < f->max_circuits_peer &&
+           n.by_group < f->max_circuits_ip;
 }
 
 enum relay_status relay_server_connect(struct relay_server *s, struct relay_circuit *c,
@@ -186,11 +199,14 @@ enum relay_status relay_server_connect(struct relay_server *s, struct relay_circ
                                        const struct peer_id *to, bool is_own, uint64_t now_us)
 {
     const struct relay_place *p = place_of(s, to, now_us);
+    struct relay_group group = group_of(at);
     *c = (struct relay_circuit){.server = s, .from = *from, .to = *to, .until_us = SCHED_NEVER};
     list_init(&c->link);
     c->is_own = is_own || s->cfg.is_unlimited || (p && p->is_own);
-    if (!is_own && is_too_often(s, from, at, now_us))
+    if (!is_own && is_too_often(s, from, &group, now_us))
         return refuse(s, RELAY_RESOURCE_LIMIT);
+    if (!is_own)
+        c->group = group;
     if (!p || peer_id_eq(from, to))
         return refuse(s, RELAY_NO_RESERVATION);
     if (!has_room(s, c))

@@ -3,7 +3,7 @@
  * circuits between two peers. A pure book; relay_serve.h does the talking.
  *
  *   RESERVE -> a place (total, per IP group, rate) -> refreshed -> expired, or the peer is gone
- *   CONNECT -> a circuit (total, per peer, rate; the target must have a place)
+ *   CONNECT -> a circuit (total, per peer, per IP group, rate; the target must have a place)
  *           -> started -> bytes pass, each way counted -> over: bytes, time, or an end
  *
  * Strangers get the limits of go and rust: enough to find each other and punch a hole. One's own (a
@@ -23,8 +23,8 @@
 
 struct relay_server_cfg {
     uint32_t max_reservations, max_per_ip;
-    uint32_t max_circuits, max_circuits_peer; /* of strangers */
-    uint32_t max_own_circuits, max_own_circuits_peer;
+    uint32_t max_circuits, max_circuits_peer, max_circuits_ip; /* of strangers */
+    uint32_t max_own_circuits, max_own_circuits_peer, max_own_circuits_ip;
     uint64_t ttl_us;
     struct relay_limit limit; /* of a stranger's circuit */
     uint32_t rate;            /* times what strangers may ask; 1 */
@@ -48,11 +48,18 @@ struct relay_server {
     } counts;
 };
 
+/* Where somebody asks from, as limits per address count it. */
+struct relay_group {
+    uint8_t b[8];
+    uint8_t n; /* 0: loopback, not counted */
+};
+
 /* Embedded by whoever carries the bytes. */
 struct relay_circuit {
     struct relay_server *server;
     struct list link;
     struct peer_id from, to;
+    struct relay_group group; /* of `from`; empty of those named */
     bool is_own;
     uint64_t passed[2]; /* from -> to, to -> from */
     uint64_t until_us;  /* SCHED_NEVER: no limit, or not started */

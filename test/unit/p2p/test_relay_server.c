@@ -55,6 +55,14 @@ static int connect_own(struct relay_server *s, struct relay_circuit *c, unsigned
     return (int)relay_server_connect(s, c, &f, &a, &t, is_own, now);
 }
 
+static int connect_at(struct relay_server *s, struct relay_circuit *c, unsigned from, unsigned at,
+                      bool is_own, uint64_t now)
+{
+    struct peer_id f = id(from), t = id(2);
+    struct net_addr a = ip(at);
+    return (int)relay_server_connect(s, c, &f, &a, &t, is_own, now);
+}
+
 static int connect_to(struct relay_server *s, struct relay_circuit *c, unsigned from, unsigned to,
                       uint64_t now)
 {
@@ -189,6 +197,57 @@ static void circuits_need_a_place_and_room(void **state)
     relay_server_fini(&s);
 }
 
+/* As many names as one likes from one address: they do not hold all that a relay has for strangers. */
+static void one_address_has_six_circuits(void **state)
+{
+    BOOK(s, NULL);
+    struct relay_circuit c[LIMIT_RELAY_CIRCUITS_IP], other[2], more;
+    assert_int_equal(reserve(&s, 2, 0), RELAY_OK);
+    for (unsigned i = 0; i < LIMIT_RELAY_CIRCUITS_IP; i++)
+        assert_int_equal(connect_at(&s, &c[i], 10 + i / 2, 7, false, 0), RELAY_OK);
+    assert_int_equal(connect_at(&s, &other[0], 50, 7, false, 0), RELAY_RESOURCE_LIMIT);
+    assert_int_equal(connect_at(&s, &other[0], 50, 8, false, 0), RELAY_OK); /* of another */
+    assert_int_equal(connect_at(&s, &other[1], 51, 7, true, 0),
+                     RELAY_OK); /* one's own is not counted so */
+    relay_circuit_end(&c[0], false);
+    assert_int_equal(connect_at(&s, &c[0], 52, 7, false, 0), RELAY_OK);
+    assert_int_equal(connect_at(&s, &more, 53, 7, false, 0), RELAY_RESOURCE_LIMIT);
+    for (unsigned i = 0; i < LIMIT_RELAY_CIRCUITS_IP; i++)
+        relay_circuit_end(&c[i], false);
+    relay_circuit_end(&other[0], false);
+    relay_circuit_end(&other[1], false);
+    struct relay_circuit near[LIMIT_RELAY_CIRCUITS];
+    struct net_addr here;
+    assert_int_equal(net_addr_parse_ip("127.0.0.1", 1, &here), 0);
+    for (unsigned i = 0; i < LIMIT_RELAY_CIRCUITS;
+         i++) { /* loopback is one address for everybody */
+        struct peer_id f = id(100 + i), t = id(2);
+        assert_int_equal(relay_server_connect(&s, &near[i], &f, &here, &t, false, S), RELAY_OK);
+    }
+    for (unsigned i = 0; i < LIMIT_RELAY_CIRCUITS; i++)
+        relay_circuit_end(&near[i], false);
+    relay_server_fini(&s);
+}
+
+/* A relay without limits has a pool of its own, with more for each. */
+static void one_address_has_so_many_of_ones_own(void **state)
+{
+    struct relay_server_cfg cfg = relay_server_cfg_default();
+    cfg.is_unlimited = true;
+    cfg.rate = 20;
+    BOOK(s, &cfg);
+    static struct relay_circuit c[LIMIT_RELAY_CIRCUITS_OWN_IP], more;
+    assert_int_equal(reserve(&s, 2, 0), RELAY_OK);
+    for (unsigned i = 0; i < LIMIT_RELAY_CIRCUITS_OWN_IP; i++)
+        assert_int_equal(connect_at(&s, &c[i], 10 + i / 8, 7, false, 0), RELAY_OK);
+    assert_int_equal(connect_at(&s, &more, 500, 7, false, 0), RELAY_RESOURCE_LIMIT);
+    assert_int_equal(connect_at(&s, &more, 500, 8, false, 0), RELAY_OK);
+    relay_circuit_end(&more, false);
+    for (unsigned i = 0; i < LIMIT_RELAY_CIRCUITS_OWN_IP; i++)
+        relay_circuit_end(&c[i], false);
+    relay_server_fini(&s);
+}
+
 static void ones_own_have_limits_too(void **state)
 {
     struct relay_server_cfg cfg = relay_server_cfg_default();
@@ -303,6 +362,8 @@ int main(void)
         cmocka_unit_test(a_peer_may_ask_thirty_times_and_an_address_sixty),
         cmocka_unit_test(unlimited_is_not_for_one_address_alone),
         cmocka_unit_test(circuits_need_a_place_and_room),
+        cmocka_unit_test(one_address_has_six_circuits),
+        cmocka_unit_test(one_address_has_so_many_of_ones_own),
         cmocka_unit_test(ones_own_have_limits_too),
         cmocka_unit_test(a_strangers_circuit_ends_by_bytes_each_way),
         cmocka_unit_test(a_strangers_circuit_ends_by_time),
