@@ -95,7 +95,7 @@ extern const size_t node_local_route_count, node_peer_route_count;
 /* doctor.c: running diagnoses are answered that the node stops. */
 void doctor_end_all(struct node *n);
 /* limits.c: every limit of the node with what is used of it. */
-enum { NODE_LIMITS = 160 }; /* rows: 45 and two per protocol that has streams */
+enum { NODE_LIMITS = 160 }; /* rows: 51 and two per protocol that has streams */
 size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS]);
 int node_limits_json(struct node *n, struct buf *out);
 /* metrics.c: Prometheus' text, after the gateway's own. */

@@ -474,6 +474,13 @@ static void run(struct task *t)
 
 static const struct stream_events transport_events = {readable, writable, transport_closed};
 
+/* A circuit is a stream of the relay's, and says whose. */
+struct bytes conn_relay(const struct conn *c)
+{
+    const struct principal *p = stream_principal(c->transport);
+    return bytes_of(p->id, p->id_len);
+}
+
 struct conn *conn_new(struct conn_env *env, struct stream *transport, bool is_dialer,
                       const struct peer_id *expect)
 {
@@ -496,7 +503,7 @@ struct conn *conn_new(struct conn_env *env, struct stream *transport, bool is_di
     conn_io_init(&c->io);
     if (expect)
         c->peer = *expect;
-    int err = conn_scope_begin(&c->scope, env->ledger, &c->remote);
+    int err = conn_scope_begin(&c->scope, env->ledger, &c->remote, conn_relay(c));
     err = err ? err : upgrade_init(c->upgrade, is_dialer, env->self, expect, env->rng, &c->io.out);
     arm(c);
     stream_listen(transport, &transport_events, c);

@@ -116,6 +116,8 @@ struct conn {
 
 /* Takes the transport, a relayed one too, and hides it in the private network when there is one (as
  * go and js do, which have no way around it). `expect` (dialer): the peer that must be there, or NULL for anybody. */
+/* The peer id of the relay over whose circuit it runs; empty: it is direct. */
+struct bytes conn_relay(const struct conn *c);
 struct conn *conn_new(struct conn_env *env, struct stream *transport, bool is_dialer,
                       const struct peer_id *expect);
 /* Marks; `closed` follows from the task. The first reason given stands. */

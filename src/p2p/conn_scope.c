@@ -12,7 +12,7 @@ enum { BARE = sizeof(struct conn) + sizeof(struct upgrade) };
 
 static struct resource_set set_of(struct conn_scope *s, struct resource_scope *protocol)
 {
-    return (struct resource_set){{&s->own, s->peer, s->ip, protocol}};
+    return (struct resource_set){{&s->own, s->peer, s->from, protocol}};
 }
 
 static bool has_group(const struct net_addr *a)
@@ -20,18 +20,20 @@ static bool has_group(const struct net_addr *a)
     return (a->kind == NET_IP4 || a->kind == NET_IP6) && !net_addr_is_loopback(a);
 }
 
-int conn_scope_begin(struct conn_scope *s, struct resource_ledger *l, const struct net_addr *remote)
+int conn_scope_begin(struct conn_scope *s, struct resource_ledger *l, const struct net_addr *remote,
+                     struct bytes relay)
 {
-    uint8_t key[8];
+    uint8_t group[8];
     *s = (struct conn_scope){.ledger = l};
     resource_scope_init(&s->own, RESOURCE_CONN);
     if (!l)
         return 0;
-    if (has_group(remote)) {
-        s->ip = resource_hold(l, RESOURCE_IP, bytes_of(key, net_addr_group(remote, key)));
-        if (!s->ip)
-            return E_LIMIT;
-    }
+    if (relay.n)
+        s->from = resource_hold(l, RESOURCE_RELAY, relay);
+    else if (has_group(remote))
+        s->from = resource_hold(l, RESOURCE_IP, bytes_of(group, net_addr_group(remote, group)));
+    if (!s->from && (relay.n || has_group(remote)))
+        return E_LIMIT;
     struct resource_set set = set_of(s, NULL);
     int err = resource_reserve(l, &set, RESOURCE_MEMORY, BARE);
     if (err)
@@ -94,8 +96,8 @@ void conn_scope_end(struct conn_scope *s)
     if (s->is_proved)
         resource_release(l, &set, RESOURCE_CONNS, 1);
     resource_charge(l, &set, s->charged, 0);
-    if (s->ip)
-        resource_drop(l, s->ip);
+    if (s->from)
+        resource_drop(l, s->from);
     *s = (struct conn_scope){0};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What a connection and its streams hold of the ledger (resource.h).
  *
- *   conn_new: conn_scope_begin (IP group, its own bytes); the host: conn_scope_pending, if it was accepted
+ *   conn_new: conn_scope_begin (IP group or relay, its own bytes); the host: conn_scope_pending, if it was accepted
  *     -> conn_scope_proved (peer; pending no more) -> streams come and go, memory follows
  *     -> conn_scope_end: everything is given back
  *
@@ -19,14 +19,17 @@ struct conn_stream;
 struct conn_scope {
     struct resource_ledger *ledger; /* NULL: nothing is counted */
     struct resource_scope own;
-    struct resource_scope *ip, *peer; /* held by us; embedded in the host's peer. NULL: none */
-    uint64_t charged;                 /* memory, in all of them */
+    struct resource_scope
+        *from; /* the IP group's, or over a circuit the relay's; held by us. NULL: none */
+    struct resource_scope *peer; /* embedded in the host's peer */
+    uint64_t charged;            /* memory, in all of them */
     bool is_pending, is_proved;
 };
 
-/* A new connection: 0, or E_LIMIT: it ends with its first turn. Loopback and what has no address is in no IP group. */
-int conn_scope_begin(struct conn_scope *s, struct resource_ledger *l,
-                     const struct net_addr *remote);
+/* A new connection: 0, or E_LIMIT: it ends with its first turn. `relay`: the peer id of the one whose circuit it runs over;
+ * else empty. Loopback and what has no address is in no IP group. */
+int conn_scope_begin(struct conn_scope *s, struct resource_ledger *l, const struct net_addr *remote,
+                     struct bytes relay);
 /* It was accepted, and waits to be proved: 0, or E_LIMIT: close it. */
 int conn_scope_pending(struct conn_scope *s);
 void conn_scope_not_pending(struct conn_scope *s); /* … no more: it goes */

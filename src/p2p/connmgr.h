@@ -4,7 +4,8 @@
  *
  *   accepted -> PENDING (total, per IP group, rate) -> proved -> ADMITTED (total, per peer) -> gone
  *
- * Loopback is exempt from what counts by IP: there everybody is one address. Over the high mark of
+ * What comes over a circuit has no address of its own: it is counted by the relay, and its rate by the peer that
+ * the relay names as well, so that many peers behind one relay are not one stranger. Loopback is exempt from what counts by IP: there everybody is one address. Over the high mark of
  * admitted connections the host asks whom to trim: `connmgr_worth` orders them, and what is
  * protected, in use or young is never closed. */
 #ifndef CONDUIT_P2P_CONNMGR_H
@@ -17,19 +18,22 @@
 struct connmgr_cfg {
     uint32_t max_pending, max_pending_per_ip;
     uint32_t max_total, max_per_peer;
-    uint32_t rate_per_s, rate_burst; /* inbound, per IP group */
-    uint32_t high, low;              /* trimming starts over high and ends at low */
-    uint64_t grace_us;               /* young connections are not trimmed */
+    uint32_t max_pending_per_relay;
+    uint32_t rate_per_s, rate_burst; /* inbound, per IP group; of circuits per peer */
+    uint32_t relay_rate_per_s, relay_rate_burst;
+    uint32_t high, low; /* trimming starts over high and ends at low */
+    uint64_t grace_us;  /* young connections are not trimmed */
 };
 struct connmgr_cfg connmgr_cfg_default(void);
 
 struct connmgr {
     struct connmgr_cfg cfg;
-    struct map groups; /* by IP group: pending count and token bucket */
+    struct map groups; /* by IP group, relay or peer: pending count and token bucket */
     uint32_t pending, total;
     uint64_t swept_us;
     struct {
-        uint64_t refused_pending, refused_ip, refused_rate, refused_total, refused_peer, trimmed;
+        uint64_t refused_pending, refused_ip, refused_relay, refused_rate, refused_total,
+            refused_peer, trimmed;
     } counts;
 };
 
@@ -40,6 +44,10 @@ void connmgr_fini(struct connmgr *m);
 int connmgr_accept(struct connmgr *m, const struct net_addr *from, uint64_t now_us);
 /* It is no longer pending: proved, failed or gone. */
 void connmgr_settle(struct connmgr *m, const struct net_addr *from, uint64_t now_us);
+/* The same of a circuit over that relay (its peer id), from that peer as the relay says. */
+int connmgr_accept_circuit(struct connmgr *m, struct bytes relay, struct bytes peer,
+                           uint64_t now_us);
+void connmgr_settle_circuit(struct connmgr *m, struct bytes relay);
 /* A peer has proved itself and has `per_peer` connections already: 0 (and counted), or E_LIMIT. */
 int connmgr_admit(struct connmgr *m, uint32_t per_peer);
 void connmgr_drop(struct connmgr *m); /* an admitted connection is gone */

@@ -169,6 +169,7 @@ static void init_parts(struct p2p_host *h)
     uint64_t(*max)[RESOURCE_KINDS] = h->cfg.limits.max;
     max[RESOURCE_SYSTEM][RESOURCE_PENDING] = h->cfg.connmgr.max_pending;
     max[RESOURCE_IP][RESOURCE_PENDING] = h->cfg.connmgr.max_pending_per_ip;
+    max[RESOURCE_RELAY][RESOURCE_PENDING] = h->cfg.connmgr.max_pending_per_relay;
     max[RESOURCE_SYSTEM][RESOURCE_CONNS] = h->cfg.connmgr.max_total;
     max[RESOURCE_PEER][RESOURCE_CONNS] = h->cfg.connmgr.max_per_peer;
     connmgr_init(&h->connmgr, &h->cfg.connmgr, h->rng);

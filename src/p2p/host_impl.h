@@ -113,8 +113,9 @@ struct conn *host_peer_conn(struct host_peer *p);
 /* The same, but never a relayed one. */
 struct conn *host_peer_direct(struct host_peer *p);
 void host_take_inbound(struct p2p_host *h, struct stream *s);
-/* A circuit that a relay opened to us. Takes the stream. */
-void host_take_relayed(struct p2p_host *h, struct stream *s, bool is_limited);
+/* A circuit that a relay with a place for us opened, from whom it names. Takes the stream. */
+void host_take_relayed(struct p2p_host *h, struct stream *s, const struct peer_id *named,
+                       bool is_limited);
 static inline struct host_peer *host_peer_of(const struct conn *c)
 {
     return c->owner;

@@ -74,10 +74,11 @@ static struct fullest fullest_of(struct p2p_host *h, enum resource_scope_kind sc
                                  enum resource_kind kind)
 {
     struct fullest f = {0};
-    if (scope == RESOURCE_IP)
-        for (struct map_entry *e = map_first(&h->ledger.by_ip); e;
-             e = map_next(&h->ledger.by_ip, e))
-            consider(&f, e->value, kind, NULL, e);
+    const struct map *names = scope == RESOURCE_IP      ? &h->ledger.by_ip
+                              : scope == RESOURCE_RELAY ? &h->ledger.by_relay
+                                                        : NULL;
+    for (struct map_entry *e = names ? map_first(names) : NULL; e; e = map_next(names, e))
+        consider(&f, e->value, kind, NULL, e);
     LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
         if (scope == RESOURCE_PEER)
@@ -93,11 +94,14 @@ static struct fullest fullest_of(struct p2p_host *h, enum resource_scope_kind sc
 static void name_group(struct bytes group, char *out, size_t size)
 {
     const uint8_t *b = group.p;
+    struct peer_id relay;
     if (group.n == 4)
         snprintf(out, size, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
     else if (group.n == 7)
         snprintf(out, size, "%02x%02x:%02x%02x:%02x%02x:%02x00::/56", b[0], b[1], b[2], b[3], b[4],
                  b[5], b[6]);
+    else if (peer_id_decode(group, &relay) == 0)
+        peer_id_text(&relay, out, size);
 }
 
 static void add_fullest(struct view *v, enum resource_scope_kind scope, enum resource_kind kind,
@@ -128,8 +132,7 @@ static void add_system(struct view *v)
     add_kind(v, RESOURCE_SYSTEM, RESOURCE_MEMORY, s->memory, 0);
     add(v, system, "window_bytes", h->budget.used, h->budget.limit, stream_sums(h).shed);
     add(v, system, "known_peers", map_count(&h->store.by_id), h->store.max, 0);
-    add(v, system, "scopes", map_count(&h->ledger.by_ip) + map_count(&h->ledger.by_protocol),
-        LIMIT_SCOPES, h->ledger.refused_names);
+    add(v, system, "scopes", resource_names(&h->ledger), LIMIT_SCOPES, h->ledger.refused_names);
 }
 
 size_t p2p_host_limits(struct p2p_host *h, struct resource_row *out, size_t max)
@@ -144,6 +147,12 @@ size_t p2p_host_limits(struct p2p_host *h, struct resource_row *out, size_t max)
     add_fullest(&v, RESOURCE_IP, RESOURCE_IN, 0);
     add_fullest(&v, RESOURCE_IP, RESOURCE_OUT, 0);
     add_fullest(&v, RESOURCE_IP, RESOURCE_MEMORY, 0);
+    add_fullest(&v, RESOURCE_RELAY, RESOURCE_PENDING, m->counts.refused_relay);
+    add(&v, resource_scope_text(RESOURCE_RELAY), "accepted_per_s", 0, m->cfg.relay_rate_per_s, 0);
+    add_fullest(&v, RESOURCE_RELAY, RESOURCE_CONNS, 0);
+    add_fullest(&v, RESOURCE_RELAY, RESOURCE_IN, 0);
+    add_fullest(&v, RESOURCE_RELAY, RESOURCE_OUT, 0);
+    add_fullest(&v, RESOURCE_RELAY, RESOURCE_MEMORY, 0);
     add_fullest(&v, RESOURCE_PEER, RESOURCE_CONNS, m->counts.refused_peer);
     add_fullest(&v, RESOURCE_PEER, RESOURCE_IN, 0);
     add_fullest(&v, RESOURCE_PEER, RESOURCE_OUT, 0);

@@ -83,6 +83,16 @@ struct conn *host_peer_direct(struct host_peer *p)
     return best_conn(p, false);
 }
 
+/* It waits to be proved no longer. */
+static void settle(struct p2p_host *h, struct conn *c)
+{
+    struct bytes relay = conn_relay(c);
+    if (relay.n)
+        connmgr_settle_circuit(&h->connmgr, relay);
+    else
+        connmgr_settle(&h->connmgr, &c->remote, sched_now(h->sched));
+}
+
 /* The unproved connection that is worth least: silent for longest, and for half a second at least; else the
  * oldest that said hello and then took three seconds and more. NULL: all are in good time. */
 static struct conn *least_hopeful(struct p2p_host *h, uint64_t now)
@@ -112,29 +122,41 @@ static void make_room(struct p2p_host *h, uint64_t now)
         c = least_hopeful(h, now);
     if (!c)
         return;
-    connmgr_settle(&h->connmgr, &c->remote, now);
+    settle(h, c);
     conn_scope_not_pending(&c->scope);
     c->is_accepted = false;
     h->gave_way++;
     conn_close(c, E_LIMIT, "it did not prove who it is, and others wait");
 }
 
-static struct conn *take_inbound(struct p2p_host *h, struct stream *s, bool is_circuit)
+/* May it come in? Over a circuit `peer` is whom the relay names. */
+static int accept_from(struct p2p_host *h, struct stream *s, const struct peer_id *peer)
+{
+    const struct principal *relay = stream_principal(s);
+    uint64_t now = sched_now(h->sched);
+    if (h->is_closing)
+        return E_CLOSED;
+    if (!peer)
+        return connmgr_accept(&h->connmgr, &s->remote, now);
+    return connmgr_accept_circuit(&h->connmgr, bytes_of(relay->id, relay->id_len),
+                                  peer_id_bytes(peer), now);
+}
+
+static struct conn *take_inbound(struct p2p_host *h, struct stream *s, const struct peer_id *named)
 {
     char text[NET_ADDR_TEXT];
-    uint64_t now = sched_now(h->sched);
-    make_room(h, now);
-    int err = h->is_closing ? E_CLOSED : connmgr_accept(&h->connmgr, &s->remote, now);
+    make_room(h, sched_now(h->sched));
+    int err = accept_from(h, s, named);
     if (err) {
-        TRACE(P2P, DEBUG, "accept %s: %s -> closed at once", net_addr_format(&s->remote, text),
-              err_text(err));
+        TRACE(P2P, DEBUG, "accept %s%s: %s -> closed at once", net_addr_format(&s->remote, text),
+              named ? ", a relay" : "", err_text(err));
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
         return NULL;
     }
     h->accepted++;
     /* Who comes from where we punch as A acts as listener: its SYN was first to arrive. */
-    const struct peer_id *punched = is_circuit ? NULL : host_dial_punched(h, &s->remote);
+    const struct peer_id *punched = named ? NULL : host_dial_punched(h, &s->remote);
     struct conn *c = conn_new(&h->env, s, punched != NULL, punched);
     c->is_accepted = true;
     if (conn_scope_pending(&c->scope) != 0)
@@ -145,12 +167,13 @@ static struct conn *take_inbound(struct p2p_host *h, struct stream *s, bool is_c
 
 void host_take_inbound(struct p2p_host *h, struct stream *s)
 {
-    take_inbound(h, s, false);
+    take_inbound(h, s, NULL);
 }
 
-void host_take_relayed(struct p2p_host *h, struct stream *s, bool is_limited)
+void host_take_relayed(struct p2p_host *h, struct stream *s, const struct peer_id *named,
+                       bool is_limited)
 {
-    struct conn *c = take_inbound(h, s, true); /* counted as coming from the relay */
+    struct conn *c = take_inbound(h, s, named);
     if (!c)
         return;
     c->is_relayed = true;
@@ -190,7 +213,7 @@ static int secured(void *ctx, struct conn *c)
         return err;
     }
     if (c->is_accepted)
-        connmgr_settle(&h->connmgr, &c->remote, sched_now(h->sched));
+        settle(h, c);
     list_remove(&c->by_owner);
     list_append(&p->conns, &c->by_owner);
     c->owner = p;
@@ -268,7 +291,7 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
         connmgr_drop(&h->connmgr);
         peer_lost(h, p, err);
     } else if (c->is_accepted) {
-        connmgr_settle(&h->connmgr, &c->remote, sched_now(h->sched));
+        settle(h, c);
     }
     if (h->is_closing)
         host_step_close(h);

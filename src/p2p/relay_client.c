@@ -397,7 +397,7 @@ static void stop_readable(void *ctx)
         a->s = NULL;
         arrival_free(a);
         stream_want_read(s, false);
-        host_take_relayed(c->host, s, relay_limit_is_any(&m.limit));
+        host_take_relayed(c->host, s, &m.peer, relay_limit_is_any(&m.limit));
     }
 }
 

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* What `by_ip` and `by_protocol` hold; the key is the map's. */
+/* What `by_ip`, `by_relay` and `by_protocol` hold; the key is the map's. */
 struct held {
     struct resource_scope scope;
     struct map_entry *entry; /* to be found again by its name */
@@ -37,6 +37,11 @@ struct resource_limits resource_limits_default(void)
         {RESOURCE_IP, RESOURCE_IN, LIMIT_IP_STREAMS},
         {RESOURCE_IP, RESOURCE_OUT, LIMIT_IP_STREAMS},
         {RESOURCE_IP, RESOURCE_MEMORY, LIMIT_IP_MEMORY},
+        {RESOURCE_RELAY, RESOURCE_PENDING, LIMIT_CONNS_PENDING_RELAY},
+        {RESOURCE_RELAY, RESOURCE_CONNS, LIMIT_RELAY_CONNS},
+        {RESOURCE_RELAY, RESOURCE_IN, LIMIT_IP_STREAMS},
+        {RESOURCE_RELAY, RESOURCE_OUT, LIMIT_IP_STREAMS},
+        {RESOURCE_RELAY, RESOURCE_MEMORY, LIMIT_IP_MEMORY},
         {RESOURCE_PEER, RESOURCE_CONNS, LIMIT_CONNS_PEER},
         {RESOURCE_PEER, RESOURCE_IN, LIMIT_PEER_STREAMS},
         {RESOURCE_PEER, RESOURCE_OUT, LIMIT_PEER_STREAMS},
@@ -58,6 +63,7 @@ void resource_init(struct resource_ledger *l, const struct resource_limits *limi
     resource_scope_init(&l->system, RESOURCE_SYSTEM);
     map_init(&l->by_ip, seed);
     map_init(&l->by_protocol, seed + 1);
+    map_init(&l->by_relay, seed + 2);
 }
 
 static void free_held(struct map *m)
@@ -70,6 +76,7 @@ static void free_held(struct map *m)
 void resource_fini(struct resource_ledger *l)
 {
     free_held(&l->by_ip);
+    free_held(&l->by_relay);
     free_held(&l->by_protocol);
 }
 
@@ -82,8 +89,15 @@ void resource_scope_init(struct resource_scope *s, enum resource_scope_kind kind
 
 static struct map *map_of(struct resource_ledger *l, enum resource_scope_kind kind)
 {
-    assert(kind == RESOURCE_IP || kind == RESOURCE_PROTOCOL);
-    return kind == RESOURCE_IP ? &l->by_ip : &l->by_protocol;
+    assert(kind == RESOURCE_IP || kind == RESOURCE_RELAY || kind == RESOURCE_PROTOCOL);
+    return kind == RESOURCE_IP      ? &l->by_ip
+           : kind == RESOURCE_RELAY ? &l->by_relay
+                                    : &l->by_protocol;
+}
+
+size_t resource_names(const struct resource_ledger *l)
+{
+    return map_count(&l->by_ip) + map_count(&l->by_relay) + map_count(&l->by_protocol);
 }
 
 struct resource_scope *resource_hold(struct resource_ledger *l, enum resource_scope_kind kind,
@@ -92,7 +106,7 @@ struct resource_scope *resource_hold(struct resource_ledger *l, enum resource_sc
     struct map *m = map_of(l, kind);
     struct held *h = map_get(m, name);
     if (!h) {
-        if (map_count(&l->by_ip) + map_count(&l->by_protocol) >= LIMIT_SCOPES) {
+        if (resource_names(l) >= LIMIT_SCOPES) {
             l->refused_names++;
             return NULL;
         }
@@ -233,14 +247,13 @@ bool resource_scope_is_zero(const struct resource_scope *s)
 
 bool resource_is_zero(const struct resource_ledger *l)
 {
-    return resource_scope_is_zero(&l->system) && map_count(&l->by_ip) == 0 &&
-           map_count(&l->by_protocol) == 0;
+    return resource_scope_is_zero(&l->system) && resource_names(l) == 0;
 }
 
 const char *resource_scope_text(enum resource_scope_kind kind)
 {
-    static const char *const text[RESOURCE_SCOPES] = {"system", "ip", "peer", "connection",
-                                                      "protocol"};
+    static const char *const text[RESOURCE_SCOPES] = {"system", "ip",         "relay",
+                                                      "peer",   "connection", "protocol"};
     return text[kind];
 }
 

@@ -3,7 +3,8 @@
  *
  *                 system                    everything counts here
  *                /   |   \
- *          IP group peer  protocol          an IP group: the IPv4 address, the IPv6 /56
+ *          IP group peer  protocol          an IP group: the IPv4 address, the IPv6 /56; what comes over
+ *          or relay                         a circuit has none, and counts in its relay's scope
  *                \   |      |
  *                connection |               a stream counts in all five
  *                     \     |
@@ -14,7 +15,7 @@
  * the answer is E_LIMIT. Memory that is there already (bytes a peer sent within its window) cannot be
  * refused; it is charged, and whoever charged it asks `resource_is_over` and frees some.
  *
- * Scopes of peers and connections are embedded in what they belong to; those of IP groups and protocols
+ * Scopes of peers and connections are embedded in what they belong to; those of IP groups, relays and protocols
  * live here, by name, as long as somebody holds them. When all work is over every number is 0:
  * `resource_is_zero`. */
 #ifndef CONDUIT_P2P_RESOURCE_H
@@ -27,6 +28,7 @@
 enum resource_scope_kind {
     RESOURCE_SYSTEM,
     RESOURCE_IP,
+    RESOURCE_RELAY,
     RESOURCE_PEER,
     RESOURCE_CONN,
     RESOURCE_PROTOCOL,
@@ -59,9 +61,9 @@ struct resource_scope {
 struct resource_ledger {
     struct resource_limits limits;
     struct resource_scope system;
-    struct map by_ip, by_protocol; /* name -> a held scope */
+    struct map by_ip, by_relay, by_protocol; /* name -> a held scope */
     uint64_t refused[RESOURCE_SCOPES][RESOURCE_KINDS];
-    uint64_t refused_names; /* no room for one more IP group or protocol */
+    uint64_t refused_names; /* no room for one more of them */
 };
 
 void resource_init(struct resource_ledger *l, const struct resource_limits *limits, uint64_t seed);
@@ -69,7 +71,7 @@ void resource_fini(struct resource_ledger *l);
 
 /* An embedded scope, empty. */
 void resource_scope_init(struct resource_scope *s, enum resource_scope_kind kind);
-/* The scope of an IP group or a protocol; counted, so each hold needs a drop. NULL when LIMIT_SCOPES
+/* The scope of an IP group, a relay (its peer id) or a protocol; counted, so each hold needs a drop. NULL when LIMIT_SCOPES
  * names are held: treat it as a full scope. */
 struct resource_scope *resource_hold(struct resource_ledger *l, enum resource_scope_kind kind,
                                      struct bytes name);
@@ -97,6 +99,7 @@ bool resource_has_room(const struct resource_ledger *l, const struct resource_se
 
 uint64_t resource_used(const struct resource_scope *s, enum resource_kind kind);
 bool resource_scope_is_zero(const struct resource_scope *s);
+size_t resource_names(const struct resource_ledger *l); /* held */
 /* Nothing is counted and no name is held. */
 bool resource_is_zero(const struct resource_ledger *l);
 

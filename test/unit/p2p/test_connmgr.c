@@ -83,6 +83,85 @@ static void loopback_is_exempt(void **state)
     connmgr_fini(&m);
 }
 
+static struct bytes name(unsigned i, uint8_t out[38])
+{
+    memset(out, 0, 38);
+    memcpy(out, &i, sizeof i);
+    return bytes_of(out, 38);
+}
+
+static int circuit(struct connmgr *m, unsigned relay, unsigned peer, uint64_t now)
+{
+    uint8_t r[38], p[38];
+    return connmgr_accept_circuit(m, name(relay, r), name(peer, p), now);
+}
+
+static void settle(struct connmgr *m, unsigned relay)
+{
+    uint8_t r[38];
+    connmgr_settle_circuit(m, name(relay, r));
+}
+
+/* Whoever comes over a relay is not one stranger with all the others, nor with the relay. */
+static void circuits_are_counted_by_relay_and_peer(void **state)
+{
+    struct connmgr m;
+    struct connmgr_cfg cfg = connmgr_cfg_default();
+    struct net_addr relay_at = from(1);
+    int taken = 0;
+    connmgr_init(&m, &cfg, &rng);
+    for (unsigned i = 0; i < LIMIT_CONNS_PENDING_RELAY; i++)
+        assert_int_equal(circuit(&m, 1, 100 + i, 0), 0);
+    assert_int_equal(circuit(&m, 1, 500, 0), E_LIMIT);
+    assert_int_equal(m.counts.refused_relay, 1);
+    assert_int_equal(circuit(&m, 2, 500, 0), 0);     /* another relay */
+    for (int i = 0; i < LIMIT_CONNS_PENDING_IP; i++) /* and those who come from its address */
+        assert_int_equal(connmgr_accept(&m, &relay_at, 0), 0);
+    for (unsigned i = 0; i < LIMIT_CONNS_PENDING_RELAY; i++)
+        settle(&m, 1);
+    settle(&m, 2);
+    assert_int_equal(m.pending, LIMIT_CONNS_PENDING_IP);
+    for (int i = 0; i < LIMIT_CONNS_PENDING_IP; i++)
+        connmgr_settle(&m, &relay_at, 0);
+    /* one peer, over and over: its own rate, and the relay has as much left for the others */
+    for (int i = 0; i < 100; i++)
+        if (circuit(&m, 3, 7, 0) == 0) {
+            taken++;
+            settle(&m, 3);
+        }
+    assert_int_equal(taken, LIMIT_ACCEPT_BURST);
+    for (unsigned i = 0; i < 200; i++)
+        if (circuit(&m, 3, 1000 + i, 0) == 0) {
+            taken++;
+            settle(&m, 3);
+        }
+    assert_int_equal(taken, LIMIT_ACCEPT_BURST_RELAY);
+    taken = 0;
+    for (unsigned i = 0; i < 200; i++)
+        if (circuit(&m, 3, 2000 + i, US_PER_S) == 0) {
+            taken++;
+            settle(&m, 3);
+        }
+    assert_int_equal(taken, LIMIT_ACCEPT_RATE_RELAY);
+    assert_int_equal(circuit(&m, 3, 3, 100 * US_PER_S), 0); /* a relay that is a peer, too */
+    assert_true(map_count(&m.groups) <= 2);                 /* the others are forgotten */
+    settle(&m, 3);
+    connmgr_fini(&m);
+}
+
+/* The total holds for circuits, too. */
+static void circuits_are_bounded_in_total(void **state)
+{
+    struct connmgr m;
+    struct connmgr_cfg cfg = connmgr_cfg_default();
+    connmgr_init(&m, &cfg, &rng);
+    for (unsigned i = 0; i < LIMIT_CONNS_PENDING; i++)
+        assert_int_equal(circuit(&m, i / LIMIT_CONNS_PENDING_RELAY, 1000 + i, 0), 0);
+    assert_int_equal(circuit(&m, 99, 9999, 0), E_LIMIT);
+    assert_int_equal(m.counts.refused_pending, 1);
+    connmgr_fini(&m);
+}
+
 static void groups_are_forgotten(void **state)
 {
     struct connmgr m;
@@ -260,6 +339,8 @@ int main(void)
         cmocka_unit_test(pending_is_bounded_per_ip_and_in_total),
         cmocka_unit_test(accepting_has_a_rate_per_ip),
         cmocka_unit_test(loopback_is_exempt),
+        cmocka_unit_test(circuits_are_counted_by_relay_and_peer),
+        cmocka_unit_test(circuits_are_bounded_in_total),
         cmocka_unit_test(groups_are_forgotten),
         cmocka_unit_test(admission_is_bounded),
         cmocka_unit_test(worth_spares_what_is_used),

@@ -28,6 +28,48 @@ static void two_that_cannot_reach_each_other_talk_over_a_relay(void **state)
     relays_fini(&r);
 }
 
+static uint32_t conns_in(const struct map *scopes, struct bytes name)
+{
+    const struct resource_scope *s = map_get(scopes, name);
+    return s ? s->count[RESOURCE_CONNS] : 0;
+}
+
+/* Over circuits nobody shares the budget of the relay's address: neither at who is called, nor at who calls. */
+static void circuits_count_for_the_relay_not_for_its_address(void **state)
+{
+    struct relays r;
+    struct asked a;
+    struct multiaddr m;
+    uint8_t group[8];
+    struct net_addr relay_at;
+    struct resource_row rows[64];
+    char relay[PEER_ID_TEXT];
+    relays_init(&r, 40, true, 1);
+    struct machine *provider = &r.h.m[PROVIDER], *consumer = &r.h.m[CONSUMER];
+    struct bytes id = peer_id_bytes(&r.h.m[FIRST].key.id);
+    struct bytes addr = relayed_addr(&r, FIRST, PROVIDER, &m);
+    ask_echo_at(&a, consumer, provider, addr, 1000);
+    hosts_run(&r.h, 10 * US_PER_S);
+    assert_int_equal(a.err, 0);
+    assert_int_equal(net_addr_parse_ip("10.0.0.1", 0, &relay_at), 0);
+    struct bytes address = bytes_of(group, net_addr_group(&relay_at, group));
+    for (int i = PROVIDER; i <= CONSUMER; i++) {
+        const struct resource_ledger *l = &r.h.m[i].host->ledger;
+        assert_int_equal(conns_in(&l->by_ip, address), 1); /* the relay itself */
+        assert_int_equal(conns_in(&l->by_relay, id), 1);
+        assert_int_equal(l->system.count[RESOURCE_CONNS], 2);
+    }
+    peer_id_text(&r.h.m[FIRST].key.id, relay, sizeof relay);
+    size_t n = p2p_host_limits(provider->host, rows, ARRAY_LEN(rows));
+    bool is_shown = false;
+    for (size_t i = 0; i < n; i++)
+        is_shown |= strcmp(rows[i].scope, "relay") == 0 &&
+                    strcmp(rows[i].resource, "connections") == 0 && rows[i].used == 1 &&
+                    rows[i].limit == LIMIT_RELAY_CONNS && strcmp(rows[i].name, relay) == 0;
+    assert_true(is_shown);
+    relays_fini(&r);
+}
+
 /* The relayed address is told by identify: to know the relay's other friends is enough. */
 static void a_relayed_address_spreads_by_identify(void **state)
 {
@@ -526,6 +568,7 @@ int main(void)
     trace_set_all(TRACE_OFF);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_that_cannot_reach_each_other_talk_over_a_relay),
+        cmocka_unit_test(circuits_count_for_the_relay_not_for_its_address),
         cmocka_unit_test(a_relayed_address_spreads_by_identify),
         cmocka_unit_test(a_place_is_refreshed_and_given_back),
         cmocka_unit_test(a_dead_relay_is_replaced),

@@ -78,7 +78,7 @@ static void every_limit_holds(void **state)
             assert_true(resource_is_zero(&l));
             resource_fini(&l);
         }
-    assert_int_equal(bounded, 19);
+    assert_int_equal(bounded, 24);
 }
 
 static void no_sum_overflows(void **state)
