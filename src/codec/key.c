@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "codec/key_memo.h"
 #include "codec/key_verify.h"
 #include "codec/pb.h"
 #include "codec/varint.h"
@@ -98,9 +99,15 @@ int key_public_decode(struct bytes message, struct key_public *out)
 
 static int verify_ed25519(struct bytes key, struct bytes message, struct bytes sig)
 {
+    struct key_memo at;
     if (sig.n != crypto_sign_BYTES)
         return E_AUTH;
-    return crypto_sign_verify_detached(sig.p, message.p, message.n, key.p) ? E_AUTH : 0;
+    if (key_memo_has(key.p, sig.p, message, &at))
+        return 0;
+    if (crypto_sign_verify_detached(sig.p, message.p, message.n, key.p) != 0)
+        return E_AUTH;
+    key_memo_keep(&at);
+    return 0;
 }
 
 int key_verify(const struct key_public *k, struct bytes message, struct bytes sig)

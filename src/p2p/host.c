@@ -15,9 +15,10 @@
 #include <stdlib.h>
 
 #define TEND_EVERY_US (5 * US_PER_S)
-#define SPARE_US      (120 * US_PER_S) /* one that nobody needs is closed when unused for so long */
-#define STRANGE_US    (120 * US_PER_S) /* a connection so new does not rest yet */
-#define REST_US       (30 * US_PER_S)  /* … and later, when unused for so long */
+enum { TENDS_A_LOOK = 3 };          /* at each connection: most have nothing to be done about */
+#define SPARE_US   (120 * US_PER_S) /* one that nobody needs is closed when unused for so long */
+#define STRANGE_US (120 * US_PER_S) /* a connection so new does not rest yet */
+#define REST_US    (30 * US_PER_S)  /* … and later, when unused for so long */
 
 struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key)
 {
@@ -101,7 +102,7 @@ static void trim(struct p2p_host *h)
  * hold it, as whoever joined through us. */
 static uint64_t close_after(const struct p2p_host *h, struct host_peer *p, const struct conn *c)
 {
-    bool is_spare = c->is_relayed || c != host_peer_conn(p);
+    bool is_spare = c->is_relayed || (p->conn_count > 1 && c != host_peer_conn(p));
     uint64_t us = c->is_dialer ? h->cfg.idle_us : 2 * h->cfg.idle_us;
     return is_spare && us > SPARE_US ? SPARE_US : us;
 }
@@ -121,19 +122,21 @@ static void tend_idle(struct p2p_host *h, struct host_peer *p, struct conn *c)
 
 static void tend_conns(struct p2p_host *h)
 {
+    if (h->tends++ % TENDS_A_LOOK != 0)
+        return;
     LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
         LIST_FOREACH (&p->conns, ct)
             tend_idle(h, p, LIST_ENTRY(ct, struct conn, by_owner));
+        host_identify_tend(h, p);
     }
 }
 
 static void tend(struct timer *t)
 {
     struct p2p_host *h = CONTAINER_OF(t, struct p2p_host, tend_timer);
-    tend_conns(h);
     trim(h);
-    host_identify_tend(h);
+    tend_conns(h);
     host_tend(h);
 }
 

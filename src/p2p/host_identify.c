@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "codec/envelope.h"
+#include "codec/sha256.h"
 #include "p2p/host_impl.h"
 #include "p2p/identify.h"
 
@@ -56,6 +57,29 @@ static uint64_t next_seq(struct p2p_host *h)
     return h->record_seq;
 }
 
+/* Our signed record of these addresses: signed once, and again when they are others. What is told differs by where
+ * the other is, so a few are kept. NULL: it does not fit. */
+static const struct buf *own_record(struct p2p_host *h, const struct identify *id)
+{
+    struct buf all;
+    uint8_t hash[SHA256_SIZE];
+    buf_init(&all, 0);
+    for (size_t i = 0; i < id->addr_count; i++)
+        (void)buf_append_bytes(&all, id->addrs[i]); /* each says where it ends */
+    sha256(buf_view(&all), hash);
+    buf_fini(&all);
+    for (size_t i = 0; i < ARRAY_LEN(h->sealed); i++)
+        if (buf_len(&h->sealed[i].record) && !memcmp(h->sealed[i].of, hash, sizeof hash))
+            return &h->sealed[i].record;
+    struct host_sealed *s = &h->sealed[h->sealed_next++ % ARRAY_LEN(h->sealed)];
+    memcpy(s->of, hash, sizeof hash);
+    buf_clear(&s->record);
+    if (peer_record_seal(h->cfg.key, next_seq(h), id->addrs, id->addr_count, &s->record) == 0)
+        return &s->record;
+    buf_clear(&s->record);
+    return NULL;
+}
+
 /* `remote`: where they are; over a relay that is the relay's, and not theirs to be told. */
 static int compose(struct p2p_host *h, const struct net_addr *remote, bool is_relayed,
                    struct buf *out)
@@ -77,13 +101,10 @@ static int compose(struct p2p_host *h, const struct net_addr *remote, bool is_re
             id.protocols[id.protocol_count++] = bytes_str(h->handlers[i].protocol);
     if (!is_relayed && multiaddr_from_net(remote, &observed) == 0)
         id.observed = multiaddr_bytes(&observed);
-    struct buf record;
-    buf_init(&record, LIMIT_ENVELOPE);
-    if (peer_record_seal(h->cfg.key, next_seq(h), id.addrs, id.addr_count, &record) == 0)
-        id.signed_record = buf_view(&record);
-    int err = identify_encode(&id, out);
-    buf_fini(&record);
-    return err;
+    const struct buf *record = own_record(h, &id);
+    if (record)
+        id.signed_record = buf_view(record);
+    return identify_encode(&id, out);
 }
 
 /* Writes all and closes; the queue of a new stream has room for it. */
@@ -384,15 +405,12 @@ void host_identify_start(struct p2p_host *h, struct conn *c)
     start(h, c, ID, false);
 }
 
-void host_identify_tend(struct p2p_host *h)
+void host_identify_tend(struct p2p_host *h, struct host_peer *p)
 {
-    LIST_FOREACH (&h->peers, it) {
-        struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
-        struct conn *c = host_peer_conn(p);
-        uint64_t at_us = p->ask_us + (p->is_conduit ? PUSHES_US : 0);
-        if (c && !c->keepalive.is_resting && sched_now(h->sched) >= at_us)
-            host_identify_start(h, c);
-    }
+    uint64_t at_us = p->ask_us + (p->is_conduit ? PUSHES_US : 0);
+    struct conn *c = sched_now(h->sched) >= at_us ? host_peer_conn(p) : NULL;
+    if (c && !c->keepalive.is_resting)
+        host_identify_start(h, c);
 }
 
 /* Requests that wait on the connection are answered by it; this forgets nothing that lives. */
@@ -448,6 +466,8 @@ static void push_all(struct timer *t)
 void host_identify_changed(struct p2p_host *h)
 {
     h->changed_us = sched_now(h->sched);
+    for (size_t i = 0; i < ARRAY_LEN(h->sealed); i++)
+        buf_clear(&h->sealed[i].record); /* also if they come back: what was told since is newer */
     if (!h->is_closing && !timer_is_set(&h->push_timer))
         timer_after(h->sched, &h->push_timer, PUSH_QUIET_US);
 }
@@ -455,6 +475,8 @@ void host_identify_changed(struct p2p_host *h)
 int host_identify_init(struct p2p_host *h)
 {
     timer_init(&h->push_timer, push_all);
+    for (size_t i = 0; i < ARRAY_LEN(h->sealed); i++)
+        buf_init(&h->sealed[i].record, LIMIT_ENVELOPE);
     int err = p2p_host_handle(h, ID, asked, h);
     return err ? err : p2p_host_handle(h, ID_PUSH, pushed, h);
 }
@@ -462,6 +484,8 @@ int host_identify_init(struct p2p_host *h)
 void host_identify_end_all(struct p2p_host *h)
 {
     timer_clear(h->sched, &h->push_timer);
+    for (size_t i = 0; i < ARRAY_LEN(h->sealed); i++)
+        buf_fini(&h->sealed[i].record);
     while (!list_is_empty(&h->identifies))
         end(LIST_ENTRY(h->identifies.next, struct host_exchange, link));
 }

@@ -86,10 +86,16 @@ struct p2p_host {
     struct observed observed;
     struct nat nat;
     uint64_t changed_us;
-    uint64_t record_seq;     /* of our signed record: grows, also over a restart */
+    uint64_t record_seq; /* of our signed record: grows, also over a restart */
+    struct host_sealed { /* it, for different views of our addresses; an empty buffer: none */
+        uint8_t of[32];  /* hash of the addresses in it */
+        struct buf record;
+    } sealed[3];
+    unsigned sealed_next;
     struct rates pushes;     /* of others, by where they come from */
     struct timer push_timer; /* what we are has changed: tell, once things are quiet */
     struct timer tend_timer; /* idle connections */
+    unsigned tends;          /* how often it fired */
     bool (*may)(void *ctx, const struct peer_id *peer, const struct net_addr *from);
     void *may_ctx;
     bool is_closing;
@@ -153,7 +159,7 @@ void host_open_end_all(struct p2p_host *h, int err, bool tell);
 int host_identify_init(struct p2p_host *h);
 void host_identify_start(struct p2p_host *h, struct conn *c);
 void host_identify_conn_gone(struct p2p_host *h, struct conn *c);
-void host_identify_tend(struct p2p_host *h);
+void host_identify_tend(struct p2p_host *h, struct host_peer *p);
 void host_identify_changed(struct p2p_host *h); /* protocols or addresses of ours */
 void host_identify_end_all(struct p2p_host *h);
 

@@ -18,12 +18,15 @@ void p2p_host_moved(struct p2p_host *h)
     h->observed.count = 0;
     LIST_FOREACH (&h->peers, it) {
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
-        p->ask_us = sched_now(h->sched);
         LIST_FOREACH (&p->conns, ct)
             conn_doubt(LIST_ENTRY(ct, struct conn, by_owner));
     }
     host_identify_changed(h);
-    host_identify_tend(h);
+    LIST_FOREACH (&h->peers, it) {
+        struct conn *c = host_peer_conn(LIST_ENTRY(it, struct host_peer, link));
+        if (c)
+            host_identify_start(h, c);
+    }
 }
 
 enum p2p_nat p2p_host_nat(const struct p2p_host *h)

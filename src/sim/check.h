@@ -23,6 +23,7 @@ struct sim_box;
 
 struct sim_checks {
     struct timer each; /* the slow ones, now and then */
+    size_t turn;       /* how often */
     struct list watches;
 };
 
