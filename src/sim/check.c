@@ -45,13 +45,22 @@ static bool has_forgotten(const struct sim_box *b)
     return b->forgot_us && sim_now(b->sim) - b->forgot_us < DEAF_US;
 }
 
+/* The relay of a circuit between them may have been cut off, or be silent: nobody tells. */
+static bool is_over_dead_relay(const struct watch *w, const struct sim_box *b)
+{
+    const struct sim_faults *f = &w->sim->faults;
+    uint64_t last = f->parted_us > f->silenced_us ? f->parted_us : f->silenced_us;
+    return last && sim_now(w->sim) - last < DEAF_US && sim_inside_is_relayed(b->node, &w->peer);
+}
+
 /* It came back, or the one who should notice is gone, cut off, or one of them is behind a NAT that has just forgotten
  * the connection: the reset does not come through. */
 static bool is_excused(const struct watch *w, const struct sim_box *b, unsigned lives)
 {
     const struct sim_box *dead = &w->sim->boxes[w->dead];
     return dead->lives != w->dead_lives || b->lives != lives || b->state != SIM_BOX_UP ||
-           b->side != dead->side || has_forgotten(b) || has_forgotten(dead);
+           b->side != dead->side || has_forgotten(b) || has_forgotten(dead) ||
+           is_over_dead_relay(w, b);
 }
 
 static void on_poll(struct timer *t)

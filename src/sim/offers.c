@@ -107,6 +107,8 @@ static void missed(struct watch *w, struct who *x)
     bool is_far = x->stage == FOLLOWING && (sim_inside_is_relayed(x->box->node, id) ||
                                             sim_inside_rtt(x->box->node, id) > FAR_US);
     if (!is_watching || !is_clear(w, x)) {
+        sim_note(s, x->box, "has not seen %s: %s", w->model,
+                 is_watching ? "something was in the way" : "the connection ended");
         s->tally.offers_lost++;
         x->stage = OVER;
     } else if (!is_far) {

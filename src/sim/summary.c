@@ -63,7 +63,7 @@ void sim_summary_text(struct sim *s, uint64_t real_us, struct buf *out)
     put_times(out, "first event, searched", &t->find);
     put_times(out, "death noticed", &t->noticed_death);
     (void)buf_printf(out,
-                     "%-22s %llu; %llu watchers lost the connection meanwhile, %llu others have "
+                     "%-22s %llu; %llu watchers were cut off meanwhile, %llu others have "
                      "not heard of them\n",
                      "new offers", (unsigned long long)t->offers,
                      (unsigned long long)t->offers_lost, (unsigned long long)t->offers_unheard);
