@@ -184,7 +184,12 @@ void loop_virtual_set_clock(struct loop_virtual *w, struct loop *l, int64_t offs
 /* The machine was suspended for so long; its other clocks are as before. */
 void loop_virtual_suspended(struct loop *l, uint64_t us);
 /* A NAT with its address, and the machines behind it, whose own addresses are theirs alone in the world. */
-enum loop_virtual_nat_kind { LOOP_NAT_FULL_CONE, LOOP_NAT_RESTRICTED, LOOP_NAT_SYMMETRIC };
+enum loop_virtual_nat_kind {
+    LOOP_NAT_FULL_CONE,
+    LOOP_NAT_RESTRICTED, /* by address and port */
+    LOOP_NAT_SYMMETRIC,
+    LOOP_NAT_ADDRESS_RESTRICTED,
+};
 struct loop_virtual_nat; /* freed with the world */
 struct loop_virtual_nat *loop_virtual_nat_new(struct loop_virtual *w, const struct net_addr *ip,
                                               enum loop_virtual_nat_kind kind, uint64_t idle_us);

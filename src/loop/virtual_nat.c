@@ -5,6 +5,7 @@
  *        inner                       outer                                address, at a port of a mapping
  *
  *   full cone        one mapping for an inner port; everybody may come in through it
+ *   address-restr.   one mapping; addresses it has sent to may come in, from any port
  *   port-restricted  one mapping; only addresses and ports it has sent to may come in
  *   symmetric        a mapping for each destination, which alone may come in
  *
@@ -63,6 +64,17 @@ static bool is_allowed(const struct mapping *p, const struct net_addr *who)
     return false;
 }
 
+static bool lets_in(const struct loop_virtual_nat *n, const struct mapping *p,
+                    const struct net_addr *who)
+{
+    if (n->kind != LOOP_NAT_ADDRESS_RESTRICTED)
+        return n->kind == LOOP_NAT_FULL_CONE || is_allowed(p, who);
+    for (size_t i = 0; i < p->allowed_count; i++)
+        if (p->allowed[i].kind == who->kind && memcmp(p->allowed[i].ip, who->ip, 16) == 0)
+            return true;
+    return false;
+}
+
 static void allow(struct mapping *p, const struct net_addr *who)
 {
     if (is_allowed(p, who))
@@ -106,7 +118,7 @@ static struct mapping *mapping_in(struct loop_virtual_nat *n, uint16_t port,
     LIST_FOREACH (&n->mappings, it) {
         struct mapping *p = LIST_ENTRY(it, struct mapping, link);
         if (p->outer == port)
-            return n->kind == LOOP_NAT_FULL_CONE || is_allowed(p, from) ? p : NULL;
+            return lets_in(n, p, from) ? p : NULL;
     }
     return NULL;
 }

@@ -123,6 +123,28 @@ static void from_outside(void **state)
     }
 }
 
+/* From a port that nothing was sent to. */
+static int dial_from_anew(struct town *t, struct side *me, const struct net_addr *to)
+{
+    me->err = 1;
+    loop_dial(me->loop, &me->dial, to, NULL, 5 * US_PER_S);
+    run_for(t, 6 * US_PER_S);
+    return me->err;
+}
+
+static void who_was_sent_to_gets_in_by_its_address(void **state)
+{
+    for (int kind = LOOP_NAT_FULL_CONE; kind <= LOOP_NAT_ADDRESS_RESTRICTED; kind++) {
+        struct town *t = town_new(kind, NONE);
+        struct net_addr seen = seen_by_public(t, &t->a);
+        bool lets_all_in = kind == LOOP_NAT_FULL_CONE;
+        bool lets_it_in = lets_all_in || kind == LOOP_NAT_ADDRESS_RESTRICTED;
+        assert_int_equal(dial_from_anew(t, &t->r, &seen), lets_it_in ? 0 : E_TIMEOUT);
+        assert_int_equal(dial_from_anew(t, &t->b, &seen), lets_all_in ? 0 : E_TIMEOUT);
+        town_free(t);
+    }
+}
+
 static void a_private_address_is_nowhere_outside(void **state)
 {
     struct town *t = town_new(LOOP_NAT_FULL_CONE, NONE);
@@ -192,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(from_outside),
+        cmocka_unit_test(who_was_sent_to_gets_in_by_its_address),
         cmocka_unit_test(a_private_address_is_nowhere_outside),
         cmocka_unit_test(holes),
         cmocka_unit_test(what_a_nat_forgets_is_dead),
