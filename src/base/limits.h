@@ -145,6 +145,8 @@
 #define LIMIT_RELAY_CANDIDATES        64   /* relays we know of */
 #define LIMIT_RELAY_USED              3    /* addresses of one reservation that we tell others */
 
+#define LIMIT_SENT 256 /* places that our listening port has sent to, remembered */
+
 #define LIMIT_AUTONAT_MESSAGE    (8 * KIB) /* one AutoNAT message; as go */
 #define LIMIT_AUTONAT_ADDRS      16        /* addresses looked at in one question; as rust */
 #define LIMIT_AUTONAT_CANDIDATES 10        /* addresses of ours that we ask about; as rust */

@@ -184,6 +184,12 @@ static void look_reach(struct doctor_report *r, struct node *n)
                    "--p2p-port to this machine",
                    "strangers cannot dial this node: it is behind a NAT or a firewall");
         return;
+    case P2P_REACH_LIKELY:
+        doctor_add(
+            r, DOCTOR_OK, "firewall", NULL,
+            "nodes that this one had dialled can dial it; no stranger was there to try, so relays "
+            "are kept as well");
+        return;
     case P2P_REACH_UNKNOWN:
         doctor_add(
             r, DOCTOR_SKIP, "firewall", NULL,
@@ -224,7 +230,10 @@ static void look_relays(struct doctor_report *r, struct node *n)
     size_t held = 0, known = n->has_relay ? relay_client_known(n->relay.client) : 0;
     while (n->has_relay && relay_client_look(n->relay.client, held, &v))
         held++;
-    if (p2p_host_reach(n->host) != P2P_REACH_PRIVATE)
+    if (p2p_host_reach(n->host) == P2P_REACH_LIKELY)
+        doctor_add(r, DOCTOR_OK, "relay", NULL, "%zu places held, for strangers who cannot dial it",
+                   held);
+    else if (p2p_host_reach(n->host) != P2P_REACH_PRIVATE)
         doctor_add(r, DOCTOR_OK, "relay", NULL, "not needed; %zu are known", known);
     else if (held >= RELAY_PLACES)
         doctor_add(r, DOCTOR_OK, "relay", NULL, "%zu places held: others reach this node over them",

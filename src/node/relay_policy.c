@@ -72,9 +72,10 @@ static uint32_t places(struct relay_policy *p)
 
 static void follow(struct relay_policy *p)
 {
-    bool is_private = p2p_host_reach(p->host) == P2P_REACH_PRIVATE;
-    serve(p, !is_private && !p->cfg->no_relay);
-    relay_client_want(p->client, is_private ? places(p) : 0);
+    enum p2p_reach reach = p2p_host_reach(p->host);
+    bool wants = reach == P2P_REACH_PRIVATE || reach == P2P_REACH_LIKELY;
+    serve(p, reach != P2P_REACH_PRIVATE && !p->cfg->no_relay);
+    relay_client_want(p->client, wants ? places(p) : 0);
 }
 
 static void reach_changed(struct p2p_watch *w, enum p2p_reach reach)
@@ -172,7 +173,7 @@ static void put_places(struct relay_policy *p, struct json_writer *w)
 
 void relay_policy_json(struct relay_policy *p, struct json_writer *w)
 {
-    static const char *const reach[] = {"unknown", "public", "private"};
+    static const char *const reach[] = {"unknown", "public", "private", "likely"};
     struct relay_serve_view v = {0};
     struct punch_view punched = punch_look(p->punch);
     if (p->serve)

@@ -4,6 +4,7 @@
  *   strangers may reach us, or nobody knows   -> serves others within limits (--no-relay: never)
  *   strangers cannot reach us                 -> two places at relays, and serves nobody; more of them, when many
  *                                                come over circuits: a relay has few
+ *   only those whom we dialled have got in     -> both: places at relays, and serves others
  *   connected over a relay                    -> a direct connection is tried, once
  *
  * Relays are chosen among the peers that say they serve: one bootstrap node, then Conduit nodes.

@@ -211,6 +211,7 @@ static struct bytes reach_words(struct bytes reach)
 {
     return bytes_eq_str(reach, "public")    ? BYTES_LIT("reach us")
            : bytes_eq_str(reach, "private") ? BYTES_LIT("do not reach us")
+           : bytes_eq_str(reach, "likely")  ? BYTES_LIT("likely reach us, relays help")
                                             : (struct bytes){0};
 }
 

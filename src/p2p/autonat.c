@@ -47,6 +47,7 @@ static size_t enough(const struct autonat *a)
 
 struct tally {
     size_t yes, no;
+    size_t likely; /* a yes, but of those whom a NAT may let in because we have sent there */
 };
 
 static struct tally count(const struct autonat *a, const struct autonat_addr *x)
@@ -56,7 +57,8 @@ static struct tally count(const struct autonat *a, const struct autonat_addr *x)
     for (size_t i = 0; i < x->vote_count; i++) {
         const struct autonat_vote *v = &x->votes[i];
         size_t weight = v->is_proof ? enough(a) : v->times < most ? v->times : most;
-        *(v->is_yes ? &t.yes : &t.no) += weight;
+        bool is_good = x->is_own || v->is_strangers;
+        *(!v->is_yes ? &t.no : is_good ? &t.yes : &t.likely) += weight;
     }
     return t;
 }
@@ -79,7 +81,7 @@ static bool is_hopeless(const struct autonat *a, const struct autonat_addr *x)
     for (size_t i = 0; i < a->addr_count; i++)
         if (is_same_machine(x, &a->addrs[i])) {
             struct tally t = count(a, &a->addrs[i]);
-            all.yes += t.yes;
+            all.yes += t.yes + t.likely;
             all.no += t.no;
         }
     return x->verdict == AUTONAT_UNREACHABLE || (own.no && !all.yes && all.no >= enough(a));
@@ -87,27 +89,34 @@ static bool is_hopeless(const struct autonat *a, const struct autonat_addr *x)
 
 static void decide(struct autonat *a)
 {
-    size_t yes = 0, no = 0;
+    size_t yes = 0, no = 0, likely = 0;
     for (size_t i = 0; i < a->addr_count; i++) {
         yes += a->addrs[i].verdict == AUTONAT_REACHABLE;
+        likely += a->addrs[i].verdict == AUTONAT_LIKELY_REACHABLE;
         no += is_hopeless(a, &a->addrs[i]);
     }
     if (yes)
         a->reach = AUTONAT_PUBLIC;
+    else if (likely)
+        a->reach = AUTONAT_LIKELY;
     else if (no && no == a->addr_count)
         a->reach = AUTONAT_PRIVATE;
 }
 
-void autonat_set_addrs(struct autonat *a, const struct bytes *addrs, size_t count, uint64_t now_us)
+void autonat_set_addrs(struct autonat *a, const struct autonat_candidate *addrs, size_t count,
+                       uint64_t now_us)
 {
     struct autonat_addr fresh[LIMIT_AUTONAT_CANDIDATES] = {0};
     size_t n = 0;
     for (size_t i = 0; i < count && n < LIMIT_AUTONAT_CANDIDATES; i++) {
-        const struct autonat_addr *old = find_addr(a, addrs[i]);
+        const struct autonat_addr *old = find_addr(a, addrs[i].addr);
         if (old)
-            fresh[n++] = *old;
-        else if (multiaddr_copy(addrs[i], &fresh[n].addr) == 0)
-            fresh[n++].ask_us = now_us;
+            fresh[n] = *old;
+        else if (multiaddr_copy(addrs[i].addr, &fresh[n].addr) == 0)
+            fresh[n].ask_us = now_us;
+        else
+            continue;
+        fresh[n++].is_own = addrs[i].is_own;
     }
     memcpy(a->addrs, fresh, sizeof fresh);
     a->addr_count = n;
@@ -127,6 +136,82 @@ void autonat_forget(struct autonat *a, uint64_t now_us)
     a->ask_us = now_us + FIRST_US;
 }
 
+/* --- votes --- */
+
+static const struct autonat_vote *vote_of(const struct autonat_addr *x, const uint8_t net[static 8])
+{
+    for (size_t i = 0; i < x->vote_count; i++)
+        if (memcmp(x->votes[i].net, net, 8) == 0)
+            return &x->votes[i];
+    return NULL;
+}
+
+static bool has_strangers_vote(const struct autonat_addr *x, const uint8_t net[static 8])
+{
+    const struct autonat_vote *v = vote_of(x, net);
+    return v && v->is_strangers;
+}
+
+/* Its own vote, a free place, or the oldest vote's. */
+static struct autonat_vote *vote_get(struct autonat_addr *x, const uint8_t net[static 8])
+{
+    struct autonat_vote *v = (struct autonat_vote *)vote_of(x, net);
+    if (v)
+        return v;
+    if (x->vote_count < AUTONAT_VOTES) {
+        v = &x->votes[x->vote_count++];
+    } else {
+        v = &x->votes[0];
+        for (size_t i = 1; i < AUTONAT_VOTES; i++)
+            if (x->votes[i].at_us < v->at_us)
+                v = &x->votes[i];
+    }
+    *v = (struct autonat_vote){0};
+    memcpy(v->net, net, 8);
+    return v;
+}
+
+static void vote(struct autonat_addr *x, const struct autonat_server *s, enum autonat_result result,
+                 uint64_t now_us)
+{
+    struct autonat_vote *v = vote_get(x, s->net);
+    bool is_yes = result != AUTONAT_NO;
+    bool is_strangers = result == AUTONAT_PROVED || (result != AUTONAT_REACHED && s->is_stranger);
+    if (is_yes && !is_strangers && v->is_strangers && !x->is_own)
+        return; /* it says less than what a stranger of that network said */
+    v->times = v->is_yes == is_yes ? v->times + 1 : 1;
+    v->is_strangers = is_strangers || (v->times > 1 && v->is_strangers);
+    v->is_yes = is_yes;
+    v->is_proof = result == AUTONAT_PROVED || result == AUTONAT_REACHED;
+    v->at_us = now_us;
+}
+
+static void judge(struct autonat *a, struct autonat_addr *x)
+{
+    struct tally t = count(a, x);
+    size_t likely = t.yes + t.likely;
+    if (t.yes >= enough(a) && t.yes > t.no)
+        x->verdict = AUTONAT_REACHABLE;
+    else if (t.no >= enough(a) && t.no > t.yes)
+        x->verdict = AUTONAT_UNREACHABLE;
+    else if (x->verdict != AUTONAT_REACHABLE && likely >= enough(a) && likely > t.no)
+        x->verdict = AUTONAT_LIKELY_REACHABLE;
+}
+
+/* Does the latest of each network leave no doubt? Else it is asked on. */
+static bool is_settled(const struct autonat_addr *x)
+{
+    bool want = x->verdict == AUTONAT_REACHABLE || x->verdict == AUTONAT_LIKELY_REACHABLE;
+    uint64_t latest_us = 0;
+    bool latest = !want;
+    for (size_t i = 0; i < x->vote_count; i++)
+        if (x->votes[i].at_us >= latest_us) {
+            latest_us = x->votes[i].at_us;
+            latest = x->votes[i].is_yes;
+        }
+    return x->verdict != AUTONAT_UNDECIDED && latest == want;
+}
+
 /* --- servers --- */
 
 static struct autonat_server *find_server(struct autonat *a, const struct peer_id *id)
@@ -138,7 +223,7 @@ static struct autonat_server *find_server(struct autonat *a, const struct peer_i
 }
 
 void autonat_server_seen(struct autonat *a, const struct peer_id *id, const struct net_addr *at,
-                         bool has_v1, bool has_v2, uint64_t now_us)
+                         bool has_v1, bool has_v2, bool is_stranger, uint64_t now_us)
 {
     struct autonat_server *s = find_server(a, id);
     if (!s && a->server_count == LIMIT_AUTONAT_SERVERS)
@@ -148,8 +233,14 @@ void autonat_server_seen(struct autonat *a, const struct peer_id *id, const stru
         *s = (struct autonat_server){.id = *id, .ask_us = now_us};
     }
     net_of(at, s->net);
+    s->at = *at;
     s->has_v1 = has_v1;
     s->has_v2 = has_v2;
+    s->is_stranger = is_stranger;
+    for (size_t i = 0; i < a->addr_count && is_stranger; i++) /* at last */
+        if (a->addrs[i].verdict == AUTONAT_LIKELY_REACHABLE &&
+            !has_strangers_vote(&a->addrs[i], s->net))
+            a->addrs[i].ask_us = now_us;
 }
 
 void autonat_server_gone(struct autonat *a, const struct peer_id *id)
@@ -172,82 +263,22 @@ static size_t networks(const struct autonat *a)
     return n;
 }
 
-/* --- votes --- */
-
-static const struct autonat_vote *vote_of(const struct autonat_addr *x, const uint8_t net[static 8])
-{
-    for (size_t i = 0; i < x->vote_count; i++)
-        if (memcmp(x->votes[i].net, net, 8) == 0)
-            return &x->votes[i];
-    return NULL;
-}
-
-/* Its own vote, a free place, or the oldest vote's. */
-static struct autonat_vote *vote_get(struct autonat_addr *x, const uint8_t net[static 8])
-{
-    struct autonat_vote *v = (struct autonat_vote *)vote_of(x, net);
-    if (v)
-        return v;
-    if (x->vote_count < AUTONAT_VOTES) {
-        v = &x->votes[x->vote_count++];
-    } else {
-        v = &x->votes[0];
-        for (size_t i = 1; i < AUTONAT_VOTES; i++)
-            if (x->votes[i].at_us < v->at_us)
-                v = &x->votes[i];
-    }
-    *v = (struct autonat_vote){0};
-    memcpy(v->net, net, 8);
-    return v;
-}
-
-static void vote(struct autonat_addr *x, const uint8_t net[static 8], enum autonat_result result,
-                 uint64_t now_us)
-{
-    struct autonat_vote *v = vote_get(x, net);
-    bool is_yes = result != AUTONAT_NO;
-    v->times = v->is_yes == is_yes ? v->times + 1 : 1;
-    v->is_yes = is_yes;
-    v->is_proof = result == AUTONAT_PROVED;
-    v->at_us = now_us;
-}
-
-static void judge(struct autonat *a, struct autonat_addr *x)
-{
-    struct tally t = count(a, x);
-    if (t.yes >= enough(a) && t.yes > t.no)
-        x->verdict = AUTONAT_REACHABLE;
-    else if (t.no >= enough(a) && t.no > t.yes)
-        x->verdict = AUTONAT_UNREACHABLE;
-}
-
-/* Does the latest of each network leave no doubt? Else it is asked on. */
-static bool is_settled(const struct autonat_addr *x)
-{
-    bool want = x->verdict == AUTONAT_REACHABLE;
-    uint64_t latest_us = 0;
-    bool latest = !want;
-    for (size_t i = 0; i < x->vote_count; i++)
-        if (x->votes[i].at_us >= latest_us) {
-            latest_us = x->votes[i].at_us;
-            latest = x->votes[i].is_yes;
-        }
-    return x->verdict != AUTONAT_UNDECIDED && latest == want;
-}
-
 /* --- questions --- */
 
-/* Better to ask about x: one of a network that has not said anything, then version 2, then whoever
- * was asked longest ago. */
+/* Better to ask about x: a stranger where that counts and none of its network has said anything, then one
+ * of a network that has not said anything, then version 2 … */
+static int rank(const struct autonat_addr *x, const struct autonat_server *s)
+{
+    bool is_news = s->is_stranger && !x->is_own && !has_strangers_vote(x, s->net);
+    return 4 * is_news + 2 * !vote_of(x, s->net) + s->has_v2;
+}
+
+/* … then whoever was asked longest ago. */
 static bool is_better(const struct autonat_addr *x, const struct autonat_server *s,
                       const struct autonat_server *than)
 {
-    bool is_new = !vote_of(x, s->net), than_new = !vote_of(x, than->net);
-    if (is_new != than_new)
-        return is_new;
-    if (s->has_v2 != than->has_v2)
-        return s->has_v2;
-    return s->asked_us < than->asked_us;
+    int a = rank(x, s), b = rank(x, than);
+    return a != b ? a > b : s->asked_us < than->asked_us;
 }
 
 static struct autonat_server *choose(struct autonat *a, const struct autonat_addr *x,
@@ -324,7 +355,7 @@ void autonat_answered(struct autonat *a, enum autonat_result result, struct byte
     s->ask_us = now_us + SAME_US;
     if (!x)
         return;
-    vote(x, s->net, result, now_us);
+    vote(x, s, result, now_us);
     judge(a, x);
     if (is_settled(x)) {
         bool is_yes = x->verdict == AUTONAT_REACHABLE;

@@ -3,10 +3,12 @@
  * and what the answers together say. autonat_client.c asks; see autonat_message.h for how.
  *
  *   address:  UNDECIDED --enough say yes, or one proves it--> REACHABLE    asked again in 15 min
+ *                 |-------so far only some that we sent to---> LIKELY       asked again in 5 min, and
+ *                 |                                                         when a stranger is there
  *                 \-------enough say no----------------------> UNREACHABLE  asked again in 5 min
  *             (decided ones change the same way, and only then: one answer lost decides nothing)
- *   together: any REACHABLE -> PUBLIC;  all UNREACHABLE, or each said to be so once and their IP often
- *             enough -> PRIVATE;  else as it was
+ *   together: any REACHABLE -> PUBLIC;  else any LIKELY -> LIKELY;  all UNREACHABLE, or each said to be so
+ *             once and their IP often enough -> PRIVATE;  else as it was
  *
  * Answers are counted by the network they come from (/16, /48), the latest of each: a liar with
  * many peers in one network is one voice. "Enough" is three networks, or two answers where fewer than
@@ -15,8 +17,10 @@
  * the only bootstrap node learns that it is public. Version 1 is asked where a peer has no version 2, and
  * after version 2 gave no answer: rust's gives none when its dial was swallowed.
  *
- * What AutoNAT cannot see: behind a NAT that lets in whatever comes from an address we talk to, a
- * server reaches us where a stranger does not. Only servers elsewhere notice; they outvote it. */
+ * The trap: a NAT that lets in whatever comes from an address we have sent to (sent.h) lets the servers in
+ * that we dialled, and no stranger. So at an address that is not an interface's own, a yes counts only from
+ * one whom we have not sent to: who dialled us first, or whom we dialled from another port. The yes of others
+ * makes it LIKELY: worth telling, not worth giving up the relays for. Their no is as good as any. */
 #ifndef CONDUIT_P2P_AUTONAT_H
 #define CONDUIT_P2P_AUTONAT_H
 
@@ -26,10 +30,16 @@
 #include "codec/multiaddr.h"
 #include "codec/peer_id.h"
 
-enum autonat_verdict { AUTONAT_UNDECIDED = 0, AUTONAT_REACHABLE, AUTONAT_UNREACHABLE };
-enum autonat_reach { AUTONAT_UNKNOWN = 0, AUTONAT_PUBLIC, AUTONAT_PRIVATE };
+enum autonat_verdict {
+    AUTONAT_UNDECIDED = 0,
+    AUTONAT_REACHABLE,
+    AUTONAT_UNREACHABLE,
+    AUTONAT_LIKELY_REACHABLE,
+};
+enum autonat_reach { AUTONAT_UNKNOWN = 0, AUTONAT_PUBLIC, AUTONAT_PRIVATE, AUTONAT_LIKELY };
 enum autonat_result {
-    AUTONAT_PROVED,    /* v2: the nonce came back on a new connection */
+    AUTONAT_PROVED, /* v2: the nonce came back on a new connection, from where we never sent to … */
+    AUTONAT_REACHED,   /* … or from an IP that we have sent to */
     AUTONAT_YES,       /* v1: it says that it reached us */
     AUTONAT_NO,        /* it tried, and could not */
     AUTONAT_NO_ANSWER, /* refused, broken, too late: says nothing of us */
@@ -41,11 +51,13 @@ struct autonat_vote {
     uint8_t net[8]; /* kind and prefix of the server */
     uint32_t times; /* it said so in a row */
     bool is_yes, is_proof;
+    bool is_strangers; /* of one whom we had not sent to */
     uint64_t at_us;
 };
 
 struct autonat_addr {
     struct multiaddr addr;
+    bool is_own; /* an interface's: there is no NAT before it */
     enum autonat_verdict verdict;
     struct autonat_vote votes[AUTONAT_VOTES];
     size_t vote_count;
@@ -54,8 +66,10 @@ struct autonat_addr {
 
 struct autonat_server {
     struct peer_id id;
+    struct net_addr at;
     uint8_t net[8];
     bool has_v1, has_v2;
+    bool is_stranger;          /* we have not sent there from the listening port */
     bool is_v1_due;            /* version 2 gave no answer: the other one next */
     uint64_t ask_us, asked_us; /* not before; last */
     uint32_t failures;         /* in a row */
@@ -82,11 +96,16 @@ struct autonat_question {
 };
 
 void autonat_init(struct autonat *a, struct rng *rng, uint64_t now_us);
+struct autonat_candidate {
+    struct bytes addr;
+    bool is_own;
+};
 /* The addresses worth asking about, the likeliest first; what is no longer among them is forgotten. */
-void autonat_set_addrs(struct autonat *a, const struct bytes *addrs, size_t count, uint64_t now_us);
+void autonat_set_addrs(struct autonat *a, const struct autonat_candidate *addrs, size_t count,
+                       uint64_t now_us);
 /* A connected peer that answers; again: what it has may have changed. */
 void autonat_server_seen(struct autonat *a, const struct peer_id *id, const struct net_addr *at,
-                         bool has_v1, bool has_v2, uint64_t now_us);
+                         bool has_v1, bool has_v2, bool is_stranger, uint64_t now_us);
 void autonat_server_gone(struct autonat *a, const struct peer_id *id);
 /* Another network: what was said no longer counts, though it stands until something is known. */
 void autonat_forget(struct autonat *a, uint64_t now_us);

@@ -7,7 +7,8 @@
  *         DialResponse{OK, dial OK} and proved -> PROVED;  dial error -> NO
  *
  * The nonce counts only where it arrives on a connection that was made to us after the question went
- * out: a server that sends it over the connection we already have has shown nothing. */
+ * out: a server that sends it over the connection we already have has shown nothing. Nor has one that
+ * comes from the very port we dialled: every NAT lets that in. */
 #include "base/mem.h"
 #include "base/trace.h"
 #include "p2p/autonat_impl.h"
@@ -25,7 +26,8 @@ struct autonat_back {
     struct framed io;
     struct autonat_host *ah;
     struct list link;
-    bool is_new; /* on a connection made to us since we asked */
+    bool is_new; /* on a connection made to us since we asked, and not from a port we sent to */
+    enum sent_to sent; /* to where it comes from */
 };
 
 static void arm(struct autonat_host *ah);
@@ -45,6 +47,27 @@ static bool has(const struct bytes *v, size_t n, struct bytes x)
     for (size_t i = 0; i < n; i++)
         if (bytes_eq(v[i], x))
             return true;
+    return false;
+}
+
+/* The IPs of this machine's interfaces: no NAT stands before them. */
+struct own_ips {
+    struct net_addr v[64];
+    size_t n;
+};
+
+static bool is_own(const struct own_ips *own, struct bytes addr)
+{
+    struct net_addr at;
+    if (multiaddr_to_net(addr, &at) != 0)
+        return false;
+    at.port = 0;
+    for (size_t i = 0; i < own->n; i++) {
+        struct net_addr ip = own->v[i];
+        ip.port = 0;
+        if (net_addr_eq(&ip, &at))
+            return true;
+    }
     return false;
 }
 
@@ -93,10 +116,20 @@ static void update_candidates(struct autonat_host *ah)
         if (is_candidate(ah, own[i]) && !has(list, n, own[i]))
             list[n++] = own[i];
     n = add_observed(ah, list, n);
-    autonat_set_addrs(&ah->core, list, n, sched_now(ah->h->sched));
+    struct own_ips ips;
+    struct autonat_candidate candidates[LIMIT_AUTONAT_CANDIDATES];
+    ips.n = ah->h->port->interfaces(ah->h->port_ctx, ips.v, ARRAY_LEN(ips.v));
+    for (size_t i = 0; i < n; i++)
+        candidates[i] = (struct autonat_candidate){list[i], is_own(&ips, list[i])};
+    autonat_set_addrs(&ah->core, candidates, n, sched_now(ah->h->sched));
 }
 
 /* --- what came out --- */
+
+static bool is_worth_telling(const struct autonat_addr *x)
+{
+    return x->verdict == AUTONAT_REACHABLE || x->verdict == AUTONAT_LIKELY_REACHABLE;
+}
 
 static void withdraw_lost(struct autonat_host *ah)
 {
@@ -104,7 +137,7 @@ static void withdraw_lost(struct autonat_host *ah)
         struct bytes addr = multiaddr_bytes(&ah->confirmed[i]);
         bool is_good = false;
         for (size_t k = 0; k < ah->core.addr_count; k++)
-            is_good |= ah->core.addrs[k].verdict == AUTONAT_REACHABLE &&
+            is_good |= is_worth_telling(&ah->core.addrs[k]) &&
                        bytes_eq(multiaddr_bytes(&ah->core.addrs[k].addr), addr);
         if (is_good) {
             i++;
@@ -133,12 +166,12 @@ static void confirm(struct autonat_host *ah, struct bytes addr)
 
 static void publish(struct autonat_host *ah)
 {
-    static const enum p2p_reach reaches[] = {P2P_REACH_UNKNOWN, P2P_REACH_PUBLIC,
-                                             P2P_REACH_PRIVATE};
+    static const enum p2p_reach reaches[] = {P2P_REACH_UNKNOWN, P2P_REACH_PUBLIC, P2P_REACH_PRIVATE,
+                                             P2P_REACH_LIKELY};
     withdraw_lost(ah);
     for (size_t i = 0; i < ah->core.addr_count; i++) {
         struct bytes addr = multiaddr_bytes(&ah->core.addrs[i].addr);
-        if (ah->core.addrs[i].verdict == AUTONAT_REACHABLE && !is_confirmed(ah, addr) &&
+        if (is_worth_telling(&ah->core.addrs[i]) && !is_confirmed(ah, addr) &&
             ah->confirmed_count < LIMIT_AUTONAT_CANDIDATES)
             confirm(ah, addr);
     }
@@ -160,8 +193,9 @@ static void drop_question(struct autonat_host *ah)
 
 static void answered(struct autonat_host *ah, enum autonat_result result, struct bytes addr)
 {
-    static const char *const words[] = {"it reached us, proved", "it says that it reached us",
-                                        "it could not reach us", "no answer"};
+    static const char *const words[] = {
+        "it reached us, proved", "it reached us, but we had dialled it",
+        "it says that it reached us", "it could not reach us", "no answer"};
     struct autonat_asking *q = &ah->asking;
     char who[PEER_ID_TEXT], text[LIMIT_MULTIADDR];
     TRACE(P2P, DEBUG, "autonat: %s about %s: %s", peer_id_text(&q->server, who, sizeof who),
@@ -219,6 +253,11 @@ static bool send_data(struct autonat_host *ah, uint64_t total)
     return true;
 }
 
+static enum autonat_result proof_of(const struct autonat_asking *q)
+{
+    return q->is_by_stranger ? AUTONAT_PROVED : AUTONAT_REACHED;
+}
+
 static bool on_v2(struct autonat_host *ah, struct bytes message)
 {
     struct autonat_v2 m;
@@ -227,7 +266,7 @@ static bool on_v2(struct autonat_host *ah, struct bytes message)
     if (is_sane && m.kind == AUTONAT_DATA_REQUEST && send_data(ah, m.data_bytes))
         return true;
     if (is_sane && m.kind == AUTONAT_DIAL_ANSWER && m.status == AUTONAT_V2_OK)
-        result = m.dial == AUTONAT_DIAL_OK && ah->asking.is_proved ? AUTONAT_PROVED
+        result = m.dial == AUTONAT_DIAL_OK && ah->asking.is_proved ? proof_of(&ah->asking)
                  : m.dial == AUTONAT_DIAL_ERROR                    ? AUTONAT_NO
                                                                    : AUTONAT_NO_ANSWER;
     answered(ah, result, (struct bytes){0});
@@ -298,12 +337,22 @@ static void ask(struct autonat_host *ah, const struct autonat_question *question
 
 /* --- when --- */
 
+/* Whom we have sent to changes without a word. */
+static void find_strangers(struct autonat_host *ah)
+{
+    for (size_t i = 0; i < ah->core.server_count; i++) {
+        struct autonat_server *s = &ah->core.servers[i];
+        s->is_stranger = host_sent_to(ah->h, &s->at) == SENT_TO_NOBODY;
+    }
+}
+
 static void look(struct timer *t)
 {
     struct autonat_host *ah = CONTAINER_OF(t, struct autonat_host, timer);
     struct autonat_question question;
     if (!ah->asking.is_on) {
         update_candidates(ah);
+        find_strangers(ah);
         publish(ah);
         if (autonat_next(&ah->core, sched_now(ah->h->sched), &question))
             ask(ah, &question);
@@ -340,6 +389,8 @@ static void on_identified(struct p2p_watch *w, const struct known_peer *peer)
         return;
     if (serves && !v.is_relayed && sees_us_from_outside(ah, &v.remote))
         autonat_server_seen(&ah->core, &peer->id, &v.remote, has_v1, has_v2,
+                            ah->core.reach == AUTONAT_LIKELY &&
+                                host_sent_to(ah->h, &v.remote) == SENT_TO_NOBODY,
                             sched_now(ah->h->sched));
     else
         autonat_server_gone(&ah->core, &peer->id);
@@ -379,6 +430,7 @@ static bool on_back(struct framed *f, struct bytes message)
     buf_init(&answer, 0);
     if (is_ours && autonat_back_answer_encode(&answer) == 0) {
         q->is_proved = true;
+        q->is_by_stranger = b->sent == SENT_TO_NOBODY;
         (void)framed_send(f, buf_view(&answer));
         framed_finish(f);
     } else {
@@ -407,7 +459,8 @@ static void dialled_back(void *ctx, struct stream *s, const struct peer_id *peer
     }
     struct autonat_back *b = MEM_NEW(struct autonat_back);
     b->ah = ah;
-    b->is_new = c && !c->is_dialer && c->since_us >= ah->asking.since_us;
+    b->sent = c ? host_sent_to(ah->h, &c->remote) : SENT_TO_PORT;
+    b->is_new = c && !c->is_dialer && c->since_us >= ah->asking.since_us && b->sent != SENT_TO_PORT;
     list_append(&ah->backs, &b->link);
     framed_open(&b->io, ah->h->sched, s, LIMIT_AUTONAT_MESSAGE, BACK_TIMEOUT_US, &back_events);
 }

@@ -12,7 +12,8 @@
 
 /* The question under way: one at a time. */
 struct autonat_asking {
-    bool is_on, is_opening, has_stream, is_v2, is_proved, has_sent_data;
+    bool is_on, is_opening, has_stream, is_v2, has_sent_data;
+    bool is_proved, is_by_stranger; /* the nonce came back; from where we had not sent to */
     struct p2p_open open;
     struct framed io;
     struct multiaddr addr;

@@ -180,6 +180,7 @@ static void init_parts(struct p2p_host *h)
     peerstore_init(&h->store, h->rng);
     h->store.max = h->cfg.max_peers;
     map_init(&h->peers_by_id, rng_u64(h->rng));
+    sent_init(&h->sent, h->peers_by_id.seed);
     rates_init(&h->pushes, LIMIT_PUSH_RATE, LIMIT_PUSH_BURST, LIMIT_PUSH_GROUPS, rng_u64(h->rng));
     conn_scratch_init(&h->env.scratch);
     h->env.sched = h->sched;
@@ -329,6 +330,7 @@ void p2p_host_free(struct p2p_host *h)
     peerstore_fini(&h->store);
     connmgr_fini(&h->connmgr);
     map_fini(&h->peers_by_id);
+    sent_fini(&h->sent);
     rates_fini(&h->pushes);
     conn_scratch_fini(&h->env.scratch);
     noise_self_fini(&h->self);

@@ -78,7 +78,12 @@ const struct peer_id *p2p_host_id(const struct p2p_host *h);
 
 /* Can strangers dial us? Whoever finds out (AutoNAT; the owner's own word) says so here; who acts on it
  * (relay reservations, the DHT's mode) watches. */
-enum p2p_reach { P2P_REACH_UNKNOWN = 0, P2P_REACH_PUBLIC, P2P_REACH_PRIVATE };
+enum p2p_reach {
+    P2P_REACH_UNKNOWN = 0,
+    P2P_REACH_PUBLIC,
+    P2P_REACH_PRIVATE,
+    P2P_REACH_LIKELY, /* those whom we dialled dial us; no stranger was there to try */
+};
 enum p2p_reach p2p_host_reach(const struct p2p_host *h);
 void p2p_host_set_reach(struct p2p_host *h, enum p2p_reach reach);
 /* What stands between us and the world, as far as connections from the listening port tell. */

@@ -72,7 +72,8 @@ static void transport_dialled(struct host_port_dial *pd, int err, struct stream 
 
 /* From the listening port, where that shows the outside a mapping worth knowing: behind a NAT, or not
  * knowing; not on the own network, where two that dial each other at once would meet in the middle
- * and both be diallers. */
+ * and both be diallers; and not when strangers are likely to get in, which only who is dialled from
+ * elsewhere can then show (autonat.h). */
 static const struct net_addr *dial_from(const struct host_attempt *a)
 {
     const struct host_dial *d = a->dial;
@@ -80,7 +81,8 @@ static const struct net_addr *dial_from(const struct host_attempt *a)
     const struct net_addr *to = &a->to.at;
     bool is_far = !net_addr_is_loopback(to) && !net_addr_is_private(to);
     bool wants =
-        !a->is_plain && (d->role != P2P_DIAL_ORDINARY || (is_far && h->reach != P2P_REACH_PUBLIC));
+        !a->is_plain && (d->role != P2P_DIAL_ORDINARY ||
+                         (is_far && h->reach != P2P_REACH_PUBLIC && h->reach != P2P_REACH_LIKELY));
     LIST_FOREACH ((struct list *)&h->listeners, it) {
         const struct net_addr *at = &LIST_ENTRY(it, struct host_listener, link)->port.at;
         if (wants && at->kind == to->kind && net_addr_is_loopback(at) == net_addr_is_loopback(to))
@@ -104,7 +106,10 @@ static void circuit_dialled(struct relay_dial *rd, int err, const char *why, str
 static void dial_transport(struct host_attempt *a)
 {
     struct p2p_host *h = a->dial->host;
-    h->port->dial(h->port_ctx, &a->port, &a->to.at, dial_from(a), a->dial->race.cfg.attempt_us);
+    const struct net_addr *from = dial_from(a);
+    if (from)
+        sent_note(&h->sent, &a->to.at, sched_now(h->sched));
+    h->port->dial(h->port_ctx, &a->port, &a->to.at, from, a->dial->race.cfg.attempt_us);
 }
 
 bool host_attempt_again(struct host_attempt *a, int err)

@@ -26,6 +26,7 @@
 #include "p2p/nat.h"
 #include "p2p/observed.h"
 #include "p2p/resolve.h"
+#include "p2p/sent.h"
 
 enum { HOST_HANDLERS_MAX = 40, HOST_LISTENERS_MAX = 16, HOST_ADDRS_MAX = 24 };
 
@@ -85,6 +86,7 @@ struct p2p_host {
     struct task reach_task; /* the watchers are told */
     struct observed observed;
     struct nat nat;
+    struct sent sent; /* from the listening port; with host_sent_to */
     uint64_t changed_us;
     uint64_t record_seq; /* of our signed record: grows, also over a restart */
     struct host_sealed { /* it, for different views of our addresses; an empty buffer: none */
@@ -126,6 +128,9 @@ static inline struct host_peer *host_peer_of(const struct conn *c)
 {
     return c->owner;
 }
+
+/* Has somebody there been sent to from our listening port, or is connected so still? */
+enum sent_to host_sent_to(const struct p2p_host *h, const struct net_addr *who);
 
 /* host_dial.c */
 void host_dial_conn_opened(struct p2p_host *h, struct conn *c);

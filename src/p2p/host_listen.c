@@ -180,7 +180,7 @@ enum p2p_reach p2p_host_reach(const struct p2p_host *h)
 
 void p2p_host_set_reach(struct p2p_host *h, enum p2p_reach reach)
 {
-    static const char *const words[] = {"unknown", "public", "private"};
+    static const char *const words[] = {"unknown", "public", "private", "likely"};
     if (h->reach == reach || h->is_closing)
         return;
     TRACE(P2P, INFO, "reachability: %s -> %s", words[h->reach], words[reach]);

@@ -267,6 +267,24 @@ static void peer_lost(struct p2p_host *h, struct host_peer *p, int err)
     host_peer_put(p);
 }
 
+enum sent_to host_sent_to(const struct p2p_host *h, const struct net_addr *who)
+{
+    enum sent_to found = sent_look(&h->sent, who, sched_now(h->sched));
+    LIST_FOREACH ((struct list *)&h->peers, it) {
+        const struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
+        LIST_FOREACH ((struct list *)&p->conns, jt) {
+            const struct conn *c = LIST_ENTRY(jt, struct conn, by_owner);
+            struct net_addr ip = c->remote;
+            ip.port = who->port;
+            if (c->is_from_port && net_addr_eq(&c->remote, who))
+                return SENT_TO_PORT;
+            if (c->is_from_port && net_addr_eq(&ip, who))
+                found = found ? found : SENT_TO_IP;
+        }
+    }
+    return found;
+}
+
 static void closed(void *ctx, struct conn *c, int err, const char *why)
 {
     struct p2p_host *h = ctx;
@@ -282,6 +300,8 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
     else if (!was_dial)
         TRACE(P2P, DEBUG, "%s: %s -> closed before it was open", net_addr_format(&c->remote, text),
               why);
+    if (c->is_from_port)
+        sent_note(&h->sent, &c->remote, sched_now(h->sched));
     host_identify_conn_gone(h, c);
     conn_scope_end(&c->scope);
     list_remove(&c->by_owner);

@@ -61,9 +61,12 @@ static void machine(struct bytes in)
     struct net_addr at = {.kind = NET_IP4, .ip = {8, 8, 8, 8}, .port = 1};
     struct multiaddr m[3] = {address(0), address(1), address(2)};
     struct bytes views[3];
+    struct autonat_candidate candidates[3];
     uint64_t now = 1;
     for (int i = 0; i < 3; i++)
         views[i] = multiaddr_bytes(&m[i]);
+    for (int i = 0; i < 3; i++)
+        candidates[i] = (struct autonat_candidate){views[i], i == 0};
     rng_init_seeded(&rng, 1);
     autonat_init(&a, &rng, now);
     for (size_t i = 0; i + 1 < in.n; i += 2) {
@@ -72,15 +75,15 @@ static void machine(struct bytes in)
         at.ip[0] = arg % 7;
         now += (uint64_t)arg * 50000;
         if (what == 0)
-            autonat_set_addrs(&a, views, arg % 4, now);
+            autonat_set_addrs(&a, candidates, arg % 4, now);
         else if (what == 1)
-            autonat_server_seen(&a, &id, &at, arg & 2, arg & 1, now);
+            autonat_server_seen(&a, &id, &at, arg & 2, arg & 1, arg & 4, now);
         else if (what == 2)
             autonat_server_gone(&a, &id);
         else if (what == 3)
             autonat_forget(&a, now);
         else if (a.is_asking)
-            autonat_answered(&a, arg % 4, arg & 8 ? views[arg % 3] : (struct bytes){0}, now);
+            autonat_answered(&a, arg % 5, arg & 8 ? views[arg % 3] : (struct bytes){0}, now);
         else if (autonat_next(&a, now, &q) && !a.is_asking)
             abort();
         if (a.addr_count > LIMIT_AUTONAT_CANDIDATES || a.server_count > LIMIT_AUTONAT_SERVERS)
@@ -91,6 +94,14 @@ static void machine(struct bytes in)
         for (size_t k = 0; k < a.addr_count; k++)
             any |= a.addrs[k].verdict == AUTONAT_REACHABLE;
         if (any && a.reach != AUTONAT_PUBLIC)
+            abort();
+        any = false;
+        for (size_t k = 0; k < a.addr_count; k++) {
+            any |= a.addrs[k].verdict == AUTONAT_LIKELY_REACHABLE;
+            if (a.addrs[k].is_own && a.addrs[k].verdict == AUTONAT_LIKELY_REACHABLE)
+                abort();
+        }
+        if (any && a.reach != AUTONAT_PUBLIC && a.reach != AUTONAT_LIKELY)
             abort();
     }
 }

@@ -117,6 +117,8 @@ static void peers(void **state)
 static void status(void **state)
 {
     assert_report(report_status, "{}", "");
+    assert_report(report_status, "{\"reach\":\"likely\"}",
+                  "strangers' dials  likely reach us, relays help\n");
     assert_report(
         report_status,
         "{\"peer\":\"12D3\",\"version\":\"0.1.0\",\"uptime_s\":3725,\"api\":\"http://"

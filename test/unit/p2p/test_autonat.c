@@ -17,10 +17,12 @@ struct fixture {
     uint64_t now;
     struct multiaddr addrs[12];
     struct bytes views[12];
+    bool is_stranger; /* who is seen from now on */
 };
 
-static void fixture_init(struct fixture *f, int addrs)
+static void fixture_init_at(struct fixture *f, int addrs, bool is_own)
 {
+    struct autonat_candidate candidates[12];
     char text[64];
     *f = (struct fixture){.now = US_PER_S};
     rng_init_seeded(&f->rng, 1);
@@ -29,8 +31,21 @@ static void fixture_init(struct fixture *f, int addrs)
         snprintf(text, sizeof text, "/ip4/203.0.113.5/tcp/%d", 8000 + i);
         assert_int_equal(multiaddr_parse(bytes_str(text), &f->addrs[i]), 0);
         f->views[i] = multiaddr_bytes(&f->addrs[i]);
+        candidates[i] = (struct autonat_candidate){f->views[i], is_own};
     }
-    autonat_set_addrs(&f->a, f->views, (size_t)addrs, f->now);
+    autonat_set_addrs(&f->a, candidates, (size_t)addrs, f->now);
+}
+
+/* On the internet itself: the addresses are our interfaces'. */
+static void fixture_init(struct fixture *f, int addrs)
+{
+    fixture_init_at(f, addrs, true);
+}
+
+/* The addresses are those of a NAT. */
+static void fixture_init_behind(struct fixture *f, int addrs)
+{
+    fixture_init_at(f, addrs, false);
 }
 
 static struct peer_id peer(int i)
@@ -43,7 +58,7 @@ static void seen(struct fixture *f, int i, const char *ip, bool has_v2)
     struct peer_id id = peer(i);
     struct net_addr at;
     net_addr_parse_ip(ip, 4001, &at);
-    autonat_server_seen(&f->a, &id, &at, !has_v2, has_v2, f->now);
+    autonat_server_seen(&f->a, &id, &at, !has_v2, has_v2, f->is_stranger, f->now);
 }
 
 /* Goes to the next question; who is asked, or -1. */
@@ -242,7 +257,7 @@ static void version_1_follows_where_version_2_says_nothing(void **state)
     struct net_addr at;
     fixture_init(&f, 1);
     net_addr_parse_ip("198.51.100.1", 4001, &at);
-    autonat_server_seen(&f.a, &one, &at, true, true, f.now);
+    autonat_server_seen(&f.a, &one, &at, true, true, false, f.now);
     next(&f, &q);
     assert_true(q.is_v2);
     autonat_answered(&f.a, AUTONAT_NO_ANSWER, (struct bytes){0}, f.now);
@@ -300,6 +315,116 @@ static void a_server_that_left_has_no_voice(void **state)
     assert_int_equal(f.a.reach, AUTONAT_UNKNOWN);
 }
 
+/* --- behind a NAT --- */
+
+static void no_nat_is_before_our_own_address(void **state)
+{
+    struct fixture f;
+    fixture_init(&f, 1);
+    seen(&f, 1, "198.51.100.1", true);
+    answer(&f, AUTONAT_REACHED); /* the only bootstrap node, which we dialled */
+    assert_int_equal(f.a.reach, AUTONAT_PUBLIC);
+}
+
+static void whom_we_dialled_makes_it_likely_however_often(void **state)
+{
+    struct fixture f;
+    fixture_init_behind(&f, 1);
+    seen(&f, 1, "198.51.100.1", true);
+    for (int i = 0; i < 5; i++) {
+        answer(&f, AUTONAT_REACHED);
+        assert_int_equal(f.a.addrs[0].verdict, AUTONAT_LIKELY_REACHABLE);
+        assert_int_equal(f.a.reach, AUTONAT_LIKELY);
+        assert_true(autonat_deadline(&f.a) > f.now + 4 * 60 * US_PER_S); /* nobody else is there */
+    }
+}
+
+static void nor_do_many_of_them_make_it_public(void **state)
+{
+    static const char *const ips[] = {"198.51.100.1", "192.0.2.1", "8.8.8.8", "9.9.9.9", "7.7.7.7"};
+    struct fixture f;
+    fixture_init_behind(&f, 1);
+    for (int i = 0; i < 5; i++)
+        seen(&f, i, ips[i], i % 2);
+    for (int i = 0; i < 20; i++) {
+        struct autonat_question q;
+        next(&f, &q);
+        autonat_answered(&f.a, q.is_v2 ? AUTONAT_REACHED : AUTONAT_YES, (struct bytes){0}, f.now);
+    }
+    assert_int_equal(f.a.reach, AUTONAT_LIKELY);
+}
+
+static void a_stranger_is_asked_at_once_and_makes_it_public(void **state)
+{
+    struct fixture f;
+    fixture_init_behind(&f, 1);
+    seen(&f, 1, "198.51.100.1", true);
+    answer(&f, AUTONAT_REACHED);
+    seen(&f, 2, "192.0.2.1", true); /* dialled as well */
+    f.is_stranger = true;
+    seen(&f, 3, "8.8.8.8", true);
+    uint64_t before = f.now;
+    assert_int_equal(answer(&f, AUTONAT_PROVED), 3);
+    assert_true(f.now - before < 5 * US_PER_S);
+    assert_int_equal(f.a.reach, AUTONAT_PUBLIC);
+    assert_int_equal(f.a.addrs[0].verdict, AUTONAT_REACHABLE);
+}
+
+/* The NAT lets in whom we dialled, and nobody else. */
+static void strangers_know_better_than_whom_we_dialled(void **state)
+{
+    static const char *const ips[] = {"192.0.2.1", "8.8.8.8", "9.9.9.9"};
+    struct fixture f;
+    fixture_init_behind(&f, 1);
+    seen(&f, 1, "198.51.100.1", true);
+    answer(&f, AUTONAT_REACHED);
+    f.is_stranger = true;
+    for (int i = 0; i < 3; i++) {
+        seen(&f, 2 + i, ips[i], true);
+        assert_int_equal(answer(&f, AUTONAT_NO), 2 + i);
+    }
+    assert_int_equal(f.a.reach, AUTONAT_PRIVATE);
+    for (int i = 0; i < 6; i++) { /* and it stays so, whatever the first one says */
+        struct autonat_question q;
+        int who = next(&f, &q);
+        autonat_answered(&f.a, who == 1 ? AUTONAT_REACHED : AUTONAT_NO, (struct bytes){0}, f.now);
+        assert_int_equal(f.a.reach, AUTONAT_PRIVATE);
+    }
+}
+
+static void a_network_that_has_a_stranger_in_it_speaks_by_him(void **state)
+{
+    struct fixture f;
+    fixture_init_behind(&f, 1);
+    f.is_stranger = true;
+    seen(&f, 1, "198.51.100.1", true);
+    answer(&f, AUTONAT_NO);
+    struct peer_id gone = peer(1);
+    autonat_server_gone(&f.a, &gone);
+    f.is_stranger = false;
+    seen(&f, 2, "198.51.100.2", true);
+    answer(&f, AUTONAT_REACHED);
+    assert_int_equal(f.a.reach, AUTONAT_UNKNOWN);
+    f.is_stranger = true;
+    seen(&f, 1, "198.51.100.1", true);
+    answer(&f, AUTONAT_NO);
+    assert_int_equal(f.a.reach, AUTONAT_PRIVATE);
+}
+
+static void what_was_likely_can_be_lost(void **state)
+{
+    struct fixture f;
+    fixture_init_behind(&f, 1);
+    seen(&f, 1, "198.51.100.1", true);
+    answer(&f, AUTONAT_REACHED);
+    answer(&f, AUTONAT_NO);
+    assert_int_equal(f.a.reach, AUTONAT_LIKELY);
+    answer(&f, AUTONAT_NO);
+    assert_int_equal(f.a.reach, AUTONAT_PRIVATE);
+    answer(&f, AUTONAT_REACHED); /* the port was forwarded */
+    assert_int_equal(f.a.reach, AUTONAT_LIKELY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +443,13 @@ int main(void)
         cmocka_unit_test(the_address_that_was_reached_gets_the_vote),
         cmocka_unit_test(servers_and_addresses_are_bounded),
         cmocka_unit_test(a_server_that_left_has_no_voice),
+        cmocka_unit_test(no_nat_is_before_our_own_address),
+        cmocka_unit_test(whom_we_dialled_makes_it_likely_however_often),
+        cmocka_unit_test(nor_do_many_of_them_make_it_public),
+        cmocka_unit_test(a_stranger_is_asked_at_once_and_makes_it_public),
+        cmocka_unit_test(strangers_know_better_than_whom_we_dialled),
+        cmocka_unit_test(a_network_that_has_a_stranger_in_it_speaks_by_him),
+        cmocka_unit_test(what_was_likely_can_be_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

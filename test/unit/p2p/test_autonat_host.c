@@ -72,8 +72,71 @@ static void one_server_of_version_2_proves_it(void **state)
     assert_int_equal(autonat_host_counts(s.ah[1]).served, 1);
     enum autonat_result last;
     assert_true(autonat_host_last(s.ah[0], &last, &addr));
-    assert_int_equal(last, AUTONAT_PROVED);
+    assert_int_equal(last, AUTONAT_REACHED); /* we had dialled it */
     assert_int_equal(p2p_host_nat(s.h.m[0].host), P2P_NAT_NONE);
+    scene_fini(&s);
+}
+
+/* [0] behind a NAT of this kind, [1] a server. */
+static void scene_init_behind(struct scene *s, uint64_t seed, enum loop_virtual_nat_kind kind)
+{
+    struct net_addr box;
+    struct autonat_cfg cfg = autonat_cfg_default();
+    *s = (struct scene){0};
+    s->h.world = loop_virtual_new(seed);
+    rng_init_seeded(&s->h.rng, seed);
+    hosts_add_at(&s->h, NULL, "10.9.0.2", "/ip4/0.0.0.0/tcp/8000");
+    assert_int_equal(net_addr_parse_ip("203.0.113.77", 0, &box), 0);
+    loop_virtual_set_nat(s->h.m[0].loop,
+                         loop_virtual_nat_new(s->h.world, &box, kind, 600 * US_PER_S));
+    s->ah[0] = autonat_host_new(s->h.m[0].host, &cfg);
+    scene_add(s, "/ip4/0.0.0.0/tcp/8000", NULL);
+    connect_to(s, 1);
+}
+
+/* Whom we dialled gets in, so what he says is half the truth; the next one we dial from another port. */
+static void a_nat_that_lets_in_whom_we_dialled(void **state)
+{
+    struct scene s;
+    struct bytes addr;
+    char text[64];
+    scene_init_behind(&s, 50, LOOP_NAT_ADDRESS_RESTRICTED);
+    hosts_run(&s.h, 30 * US_PER_S);
+    assert_int_equal(reach(&s), P2P_REACH_LIKELY);
+    assert_true(
+        autonat_host_confirmed(s.ah[0], 0, &addr)); /* told to others, as long as it may be so */
+    assert_string_equal(multiaddr_text(addr, text, sizeof text), "/ip4/203.0.113.77/tcp/50000");
+    hosts_run(&s.h, 11 * 60 * US_PER_S);
+    assert_int_equal(reach(&s), P2P_REACH_LIKELY);
+    for (int i = 2; i < 5; i++) {
+        scene_add(&s, "/ip4/0.0.0.0/tcp/8000", NULL);
+        connect_to(&s, i);
+    }
+    hosts_run(&s.h, 60 * US_PER_S);
+    assert_int_equal(reach(&s), P2P_REACH_PRIVATE);
+    assert_false(autonat_host_confirmed(s.ah[0], 0, &addr));
+    scene_fini(&s);
+}
+
+static void a_nat_that_lets_in_everybody(void **state)
+{
+    struct scene s;
+    scene_init_behind(&s, 51, LOOP_NAT_FULL_CONE);
+    hosts_run(&s.h, 30 * US_PER_S);
+    assert_int_equal(reach(&s), P2P_REACH_LIKELY);
+    scene_add(&s, "/ip4/0.0.0.0/tcp/8000", NULL);
+    connect_to(&s, 2);
+    hosts_run(&s.h, 5 * US_PER_S);
+    assert_int_equal(reach(&s), P2P_REACH_PUBLIC);
+    scene_fini(&s);
+}
+
+static void a_nat_that_lets_in_answers_only(void **state)
+{
+    struct scene s;
+    scene_init_behind(&s, 52, LOOP_NAT_RESTRICTED);
+    hosts_run(&s.h, 15 * US_PER_S);
+    assert_int_equal(reach(&s), P2P_REACH_PRIVATE);
     scene_fini(&s);
 }
 
@@ -830,6 +893,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_to_ask),
         cmocka_unit_test(one_server_of_version_2_proves_it),
+        cmocka_unit_test(a_nat_that_lets_in_whom_we_dialled),
+        cmocka_unit_test(a_nat_that_lets_in_everybody),
+        cmocka_unit_test(a_nat_that_lets_in_answers_only),
         cmocka_unit_test(who_cannot_be_dialled_is_private),
         cmocka_unit_test(three_servers_of_version_1_are_enough),
         cmocka_unit_test(version_1_finds_out_what_is_private),
