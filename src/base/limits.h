@@ -222,7 +222,7 @@
 #define LIMIT_INVITES          1024      /* that a node has given out, not yet expired */
 #define LIMIT_INVITE_BOOK      (4 * MIB) /* the file of them */
 
-#define LIMIT_INVITE_SHOW_RATE_IP  0.5  /* invites shown a second by one IP group (not loopback) … */
+#define LIMIT_INVITE_SHOW_RATE_IP  0.5  /* invites shown a second by one IP group, or peer over a circuit … */
 #define LIMIT_INVITE_SHOW_BURST_IP 20   /* … and so many at once */
 #define LIMIT_INVITE_SHOW_RATE     5    /* … by all who are no guests yet … */
 #define LIMIT_INVITE_SHOW_BURST    50   /* … and so many at once */

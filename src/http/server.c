@@ -404,6 +404,11 @@ const struct net_addr *http_exchange_remote(const struct http_exchange *x)
     return &x->conn->stream->remote;
 }
 
+const struct stream *http_exchange_stream(const struct http_exchange *x)
+{
+    return x->conn->stream;
+}
+
 void *http_exchange_listener(const struct http_exchange *x)
 {
     return x->conn->listener;

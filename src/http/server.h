@@ -83,6 +83,8 @@ void http_exchange_listen(struct http_exchange *x, const struct http_exchange_ev
                           void *user);
 const struct principal *http_exchange_principal(const struct http_exchange *x);
 const struct net_addr *http_exchange_remote(const struct http_exchange *x);
+const struct stream *
+http_exchange_stream(const struct http_exchange *x); /* for who knows its kind */
 void *http_exchange_listener(const struct http_exchange *x);
 uint64_t http_exchange_started_us(const struct http_exchange *x);
 /* In head() only. */

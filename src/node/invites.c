@@ -453,12 +453,14 @@ static void accept_guest(struct node *n, struct http_exchange *x, struct invite_
     reply(x, &b);
 }
 
-bool invites_may_show(struct invites *v, const struct net_addr *from, bool is_guest)
+bool invites_may_show(struct invites *v, const struct peer_id *who, const struct net_addr *from,
+                      bool is_guest)
 {
     uint8_t group[8];
     uint64_t now = sched_now(v->sched);
-    bool ok = net_addr_is_loopback(from) ||
-              rates_take(&v->shows_ip, bytes_of(group, net_addr_group(from, group)), now);
+    bool is_near = from && net_addr_is_loopback(from);
+    struct bytes key = from ? bytes_of(group, net_addr_group(from, group)) : peer_id_bytes(who);
+    bool ok = is_near || rates_take(&v->shows_ip, key, now);
     ok = ok && (is_guest || rates_take(&v->shows, BYTES_LIT("all"), now));
     v->shows_refused += !ok;
     return ok;
@@ -478,7 +480,9 @@ void invites_serve_show(void *node, struct http_exchange *x, const struct http_h
     memcpy(peer.b, who->id, who->id_len);
     uint64_t before = n->invites.book.bindings;
     const struct invite_entry *was = invite_book_of(&n->invites.book, peer_id_bytes(&peer), now.s);
-    if (!invites_may_show(&n->invites, http_exchange_remote(x), was != NULL)) {
+    const struct net_addr *from =
+        p2p_stream_is_relayed(http_exchange_stream(x)) ? NULL : http_exchange_remote(x);
+    if (!invites_may_show(&n->invites, &peer, from, was != NULL)) {
         http_exchange_error(x, 429, "invite_too_often", SHOW_AGAIN_S,
                             "invites are shown to this node more often than it looks at them");
         return;

@@ -35,8 +35,10 @@ void invites_fini(struct invites *v); /* writes what is not written */
 /* The time as invites count it. */
 struct invite_now invites_now(const struct invites *v);
 
-/* May a peer there show one now, guest or not yet? Each try costs a signature's verification; counted. */
-bool invites_may_show(struct invites *v, const struct net_addr *from, bool is_guest);
+/* May this peer show one now, guest or not yet? Each try costs a signature's verification; counted. `from` NULL: over a
+ * circuit, where the address is the relay's. */
+bool invites_may_show(struct invites *v, const struct peer_id *who, const struct net_addr *from,
+                      bool is_guest);
 
 /* Its guest's standing has changed: what it sees of our offers changes now; what it may, with its next request. */
 void invites_standing_changed(void *node, const struct peer_id *peer);

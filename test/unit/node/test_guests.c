@@ -429,17 +429,22 @@ static void whoever_tries_invites_all_day_is_slowed(void **state)
     /* from many addresses: as many as may in all */
     struct invites *in = &w.m[0].node->invites;
     struct net_addr from = {.kind = NET_IP4, .ip = {20}};
+    struct peer_id who = w.m[2].node->key.id;
     int taken = 0;
     run_for(&w, 60 * S);
     for (int i = 0; i < 200; i++) {
         from.ip[3] = (uint8_t)i;
-        taken += invites_may_show(in, &from, false);
+        taken += invites_may_show(in, &who, &from, false);
     }
     assert_int_equal(taken, LIMIT_INVITE_SHOW_BURST);
     from.ip[3] = 250;
-    assert_false(invites_may_show(in, &from, false));
+    assert_false(invites_may_show(in, &who, &from, false));
     from.ip[3] = 251;
-    assert_true(invites_may_show(in, &from, true)); /* a guest */
+    assert_true(invites_may_show(in, &who, &from, true)); /* a guest */
+    for (int i = 0; i < LIMIT_INVITE_SHOW_BURST_IP; i++)  /* over circuits each is one */
+        assert_true(invites_may_show(in, &who, NULL, true));
+    assert_false(invites_may_show(in, &who, NULL, true));
+    assert_true(invites_may_show(in, &ann->node->key.id, NULL, true));
     assert_int_equal(ann->node->guest.invites[0].state, GUEST_SHOWN);
     ask(&w, 1, "HTTP/1.1 200");
     free(text);
