@@ -70,7 +70,7 @@
 #define LIMIT_IP_STREAMS        16384      /* of one IP group, each way */
 #define LIMIT_IP_MEMORY         (192 * MIB) /* of one IP group */
 #define LIMIT_CONN_MEMORY       (64 * MIB)  /* of one connection, with queues and buffers */
-#define LIMIT_RELAY_CONNS       1024        /* proved connections over circuits of one relay of ours */
+#define LIMIT_RELAY_CONNS       1024        /* proved connections over one relay of ours */
 #define LIMIT_SCOPES            16384 /* IP groups, relays and protocols with something counted */
 #define LIMIT_CONNS             4096        /* connections of a host */
 #define LIMIT_CONNS_PEER        8           /* of one peer; as go */
@@ -78,10 +78,10 @@
 #define LIMIT_HELLO_US          500000    /* silent so long, the unproved gives way to a newcomer */
 #define LIMIT_PROOF_US          3000000   /* … and after a hello, so long */
 #define LIMIT_CONNS_PENDING_IP  8         /* of one IPv4 address or IPv6 /56; loopback is exempt */
-#define LIMIT_CONNS_PENDING_RELAY 32      /* … over circuits of one relay that holds a place for us */
+#define LIMIT_CONNS_PENDING_RELAY 32      /* … over one relay that holds a place for us */
 #define LIMIT_ACCEPT_RATE       5         /* inbound connections per second of one IP group */
 #define LIMIT_ACCEPT_BURST      20        /* and so many at once */
-#define LIMIT_ACCEPT_RATE_RELAY 20        /* circuits a second over one relay; of each peer, as above */
+#define LIMIT_ACCEPT_RATE_RELAY 20        /* circuits a second over one relay; a peer: as above */
 #define LIMIT_ACCEPT_BURST_RELAY 64       /* and so many at once */
 #define LIMIT_ACCEPT_GROUPS     8192      /* IP groups, relays and peers remembered for that */
 #define LIMIT_DIAL_ADDRS        32        /* addresses tried in one dial */
@@ -222,7 +222,7 @@
 #define LIMIT_INVITES          1024      /* that a node has given out, not yet expired */
 #define LIMIT_INVITE_BOOK      (4 * MIB) /* the file of them */
 
-#define LIMIT_INVITE_SHOW_RATE_IP  0.5  /* invites shown a second by one IP group, or peer over a circuit … */
+#define LIMIT_INVITE_SHOW_RATE_IP  0.5  /* invites shown a second by one IP group (over a relay: peer) … */
 #define LIMIT_INVITE_SHOW_BURST_IP 20   /* … and so many at once */
 #define LIMIT_INVITE_SHOW_RATE     5    /* … by all who are no guests yet … */
 #define LIMIT_INVITE_SHOW_BURST    50   /* … and so many at once */
