@@ -70,12 +70,16 @@ static uint32_t places(struct relay_policy *p)
     return p->places;
 }
 
-static void follow(struct relay_policy *p)
+static bool wants_places(const struct relay_policy *p)
 {
     enum p2p_reach reach = p2p_host_reach(p->host);
-    bool wants = reach == P2P_REACH_PRIVATE || reach == P2P_REACH_LIKELY;
-    serve(p, reach != P2P_REACH_PRIVATE && !p->cfg->no_relay);
-    relay_client_want(p->client, wants ? places(p) : 0);
+    return reach == P2P_REACH_PRIVATE || reach == P2P_REACH_LIKELY;
+}
+
+static void follow(struct relay_policy *p)
+{
+    serve(p, p2p_host_reach(p->host) != P2P_REACH_PRIVATE && !p->cfg->no_relay);
+    relay_client_want(p->client, wants_places(p) ? places(p) : 0);
 }
 
 static void reach_changed(struct p2p_watch *w, enum p2p_reach reach)
@@ -87,7 +91,7 @@ static void reach_changed(struct p2p_watch *w, enum p2p_reach reach)
 static void connected(struct p2p_watch *w, const struct peer_id *peer)
 {
     struct relay_policy *p = CONTAINER_OF(w, struct relay_policy, watch);
-    if (p2p_host_reach(p->host) == P2P_REACH_PRIVATE)
+    if (wants_places(p))
         task_defer(p->sched, &p->task);
 }
 
