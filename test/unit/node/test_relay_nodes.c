@@ -260,6 +260,11 @@ static void the_part_follows_the_reach(void **state)
     run_for(&w, S);
     assert_non_null(n->relay.serve);
     assert_false(relay_client_look(n->relay.client, 0, &v));
+    p2p_host_set_reach(n->host, P2P_REACH_LIKELY); /* both, until a stranger has tried */
+    run_for(&w, 3 * S);
+    assert_non_null(n->relay.serve);
+    assert_true(relay_client_look(n->relay.client, 0, &v));
+    ask_for(&w, PROVIDER, "/conduit/v1/status", "\"reach\":\"likely\"");
     p2p_host_set_reach(n->host, P2P_REACH_PRIVATE);
     run_for(&w, 3 * S);
     assert_null(n->relay.serve);
