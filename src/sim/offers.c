@@ -15,7 +15,7 @@
 #define WHILE_US   (30 * US_PER_S)
 #define FAR_US     (250 * US_PER_MS)
 
-enum { SAMPLE = 64, TRIES = 20 };
+enum { SAMPLE = 64, TRIES = 20, LARGE = 200 };
 
 enum stage { ELSEWHERE, FOLLOWING, WATCHING, OVER };
 
@@ -97,7 +97,12 @@ static void saw(struct watch *w, struct who *x, uint64_t now)
     x->stage = OVER;
 }
 
-/* A second has passed, and it is not there. */
+static uint64_t limit_us(const struct who *x)
+{
+    return x->stage == WATCHING ? SIM_NOTICE_US : SIM_FOLLOW_US;
+}
+
+/* The time is over, and it is not there. */
 static void missed(struct watch *w, struct who *x)
 {
     struct sim *s = w->sim;
@@ -132,8 +137,15 @@ static void look(struct watch *w, struct who *x, uint64_t now)
     }
     if (sim_inside_has_offer(x->box->node, id, w->model))
         saw(w, x, now);
-    else if (x->stage != ELSEWHERE && now - x->from_us >= SIM_NOTICE_US)
+    else if (x->stage != ELSEWHERE && now - x->from_us >= limit_us(x))
         missed(w, x);
+}
+
+/* Each look costs as much as there are machines; so it is less often later, and in a large world. */
+static uint64_t pause_us(const struct sim *s, uint64_t ago_us)
+{
+    uint64_t us = ago_us < 4 * SIM_NOTICE_US ? POLL_US : 5 * POLL_US;
+    return s->box_count > LARGE ? 5 * us : us;
 }
 
 static void on_poll(struct timer *t)
@@ -154,7 +166,7 @@ static void on_poll(struct timer *t)
     w->n = left;
     w->before_us = now;
     if (left && ago < WHILE_US) {
-        timer_after(&s->sched, t, ago < 4 * SIM_NOTICE_US ? POLL_US : 5 * POLL_US);
+        timer_after(&s->sched, t, pause_us(s, ago));
         return;
     }
     s->tally.offers_unheard += left;

@@ -3,8 +3,9 @@
  * (--offer-every), and a provider starts. For each, all who run are looked at (a sample of them, in large worlds):
  *
  *   watching      its feed of that provider is open: its catalogue must hold the offer within SIM_NOTICE_US. Asserted.
- *   following     a provider that has just started: the feed is being opened. From then on the same, if the path is
- *                 direct and not longer than four round trips a second. Over a circuit or farther it is counted only.
+ *   following     a provider that has just started: the feed is being opened, which takes two round trips and some ten
+ *                 packets, each of which may be lost and come 200 or 600 ms later. SIM_FOLLOW_US from then on, if the
+ *                 path is direct and has four round trips a second. Over a circuit or farther it is counted only.
  *   all others    are told nothing; they hear of the offer when they meet the provider or search. Counted only: how
  *                 many have it within half a minute, and when.
  *
@@ -19,6 +20,7 @@
 struct sim;
 struct sim_box;
 
+#define SIM_FOLLOW_US (2 * US_PER_S)
 enum { SIM_EXTRAS = 16 }; /* models that one provider begins to offer, at most */
 
 struct sim_offers {
