@@ -111,8 +111,8 @@ void dht_bootstrap(struct dht *d);
 /* A query under way; freed by the DHT after `done`. */
 struct dht_query;
 typedef void (*dht_on_peer)(void *ctx, const struct dht_peer *peer);
-/* 0, E_TIMEOUT (ended by the deadline before it was complete), E_UNAVAILABLE (nobody to ask),
- * E_CANCELLED. Exactly once, never from inside the call that asked. */
+/* 0, E_TIMEOUT (not complete: ended by the deadline, or most of those we know are silent), E_UNAVAILABLE (nobody to
+ * ask), E_CANCELLED. Exactly once, never from inside the call that asked. */
 typedef void (*dht_on_done)(void *ctx, int err);
 
 /* Each provider once, as found; ends early after `wanted` of them (0: all). Records kept by

@@ -371,6 +371,22 @@ static bool is_probing(const struct dht_query *q)
     return any;
 }
 
+/* Of those that we knew ourselves and asked, most did not answer: the silence may be ours. Whom others told of does not
+ * count, or a liar's inventions would. */
+static bool is_mostly_silence(const struct dht_query *q)
+{
+    int asked = 0, answered = 0;
+    for (int p = 0; p < q->path_count; p++)
+        for (int i = 0; i < q->paths[p].count; i++) {
+            const struct dht_candidate *c = q->paths[p].sorted[i];
+            if (c->hops || c->state == DHT_HEARD || c->state == DHT_ELSEWHERE)
+                continue;
+            asked++;
+            answered += c->state == DHT_ANSWERED;
+        }
+    return 2 * answered < asked;
+}
+
 static void pump(struct dht_query *q)
 {
     struct dht_candidate *one;
@@ -392,6 +408,7 @@ static void pump(struct dht_query *q)
         return;
     int err = nobody && !q->found                                        ? E_UNAVAILABLE
               : (q->wants_peer || q->type == DHT_GET_VALUE) && !q->found ? E_NOT_FOUND
+              : q->type == DHT_GET_PROVIDERS && is_mostly_silence(q)     ? E_TIMEOUT
                                                                          : 0;
     dht_query_finish(q, err);
 }

@@ -39,6 +39,35 @@ static void known_peers_are_asked_again_after_an_outage(void **state)
     world_free(w);
 }
 
+/* How a search for what nobody provides ends, when so many of those we know do not answer. */
+static int end_of_search(int silent)
+{
+    enum { KNOWN = 15 };
+    struct world *w = world_new(1 + KNOWN, 3);
+    struct told t = {0};
+    w->fixed_rtt_us = 40000;
+    for (int i = 1; i <= KNOWN; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    run_for(w, 10 * US_PER_S);
+    for (int i = 1; i <= silent; i++)
+        w->nodes[i].is_silent = true;
+    dht_find_providers(w->nodes[0].d, BYTES_LIT("k"), 0, on_peer, on_done, &t);
+    run_for(w, 15 * US_PER_S);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.peers, 0);
+    world_free(w);
+    return t.err;
+}
+
+/* That nobody has it is known when those who would know have been heard. */
+static void where_most_are_silent_nothing_is_known(void **state)
+{
+    assert_int_equal(end_of_search(0), 0);
+    assert_int_equal(end_of_search(5), 0);
+    assert_int_equal(end_of_search(11), E_TIMEOUT);
+    assert_int_equal(end_of_search(14), E_TIMEOUT);
+}
+
 /* A user's question need not wait for the half minute. */
 static void a_question_after_an_outage_is_answered_at_once(void **state)
 {
@@ -164,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_peers_are_asked_again_after_an_outage),
+        cmocka_unit_test(where_most_are_silent_nothing_is_known),
         cmocka_unit_test(a_question_after_an_outage_is_answered_at_once),
         cmocka_unit_test(the_node_is_asked_for_whom_it_knows),
         cmocka_unit_test(so_many_silent_peers_are_remembered),
