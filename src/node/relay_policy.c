@@ -60,12 +60,15 @@ static uint32_t circuits_in(const struct relay_policy *p)
     return n;
 }
 
+/* Those relays that were known first everybody knew first; one of the others has more room. */
 static uint32_t places(struct relay_policy *p)
 {
-    uint32_t wanted = RELAY_PLACES + circuits_in(p) / RELAY_PER_PLACE;
+    uint32_t wanted = RELAY_PLACES + (relay_client_known(p->client) >= RELAY_MANY) +
+                      circuits_in(p) / RELAY_PER_PLACE;
     wanted = wanted < RELAY_PLACES_MAX ? wanted : RELAY_PLACES_MAX;
     if (wanted > p->places && p->places)
-        TRACE(NODE, INFO, "relay: many come over circuits -> %u places wanted", wanted);
+        TRACE(NODE, INFO, "relay: many relays, or many who come over them -> %u places wanted",
+              wanted);
     p->places = wanted > p->places ? wanted : p->places;
     return p->places;
 }
@@ -88,7 +91,7 @@ static void reach_changed(struct p2p_watch *w, enum p2p_reach reach)
     task_defer(p->sched, &p->task); /* not here: who stops serving is a watcher too */
 }
 
-static void connected(struct p2p_watch *w, const struct peer_id *peer)
+static void identified(struct p2p_watch *w, const struct known_peer *peer)
 {
     struct relay_policy *p = CONTAINER_OF(w, struct relay_policy, watch);
     if (wants_places(p))
@@ -137,7 +140,7 @@ int relay_policy_init(struct relay_policy *p, struct p2p_host *host, struct sche
     struct relay_client_cfg client = {.rank = rank, .ctx = p};
     p->client = relay_client_new(host, &client);
     p->punch = punch_new(host);
-    p->watch = (struct p2p_watch){.reach_changed = reach_changed, .connected = connected};
+    p->watch = (struct p2p_watch){.reach_changed = reach_changed, .identified = identified};
     p2p_host_watch(host, &p->watch);
     task_init(&p->task, follow_task);
     follow(p);

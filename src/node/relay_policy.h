@@ -22,7 +22,8 @@
 enum {
     RELAY_FRIENDS = 64,
     RELAY_PLACES = 2,    /* at first; */
-    RELAY_PER_PLACE = 6, /* one more for so many peers that use us over circuits, */
+    RELAY_MANY = 8,      /* relays known: one place more, */
+    RELAY_PER_PLACE = 6, /* and one for so many peers that use us over circuits, */
     RELAY_PLACES_MAX = 6 /* as far as our addresses go into a record of the DHT */
 };
 

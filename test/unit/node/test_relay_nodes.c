@@ -222,6 +222,27 @@ static void who_is_used_by_many_has_more_places(void **state)
     world_fini(&w);
 }
 
+/* Those relays that it knew first everybody knew first: with many known it takes one place more. */
+static void who_knows_many_relays_uses_one_more(void **state)
+{
+    const char *options[] = {"bootstrap=10.0.0.3:8000", NULL};
+    struct world w;
+    world_up(&w, 11, "relay=limited");
+    for (int known = 2; known <= RELAY_MANY; known++) { /* the VPS is the first */
+        char ip[32];
+        snprintf(ip, sizeof ip, "10.0.0.%d", known + 2);
+        machine_up(&w, known + 1, ip, options);
+        p2p_host_set_reach(w.m[known + 1].node->host, P2P_REACH_PUBLIC);
+        if (known == RELAY_MANY - 1) {
+            run_for(&w, 300 * S); /* it meets them when it announces itself again */
+            assert_int_equal(places_of(&w.m[PROVIDER]), RELAY_PLACES);
+        }
+    }
+    run_for(&w, 600 * S);
+    assert_int_equal(places_of(&w.m[PROVIDER]), RELAY_PLACES + 1);
+    world_fini(&w);
+}
+
 /* With a hole punched nothing is left on the circuit, also what was begun on it and does not end. */
 static void a_punched_hole_frees_the_relay(void **state)
 {
@@ -300,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_node_that_relays_for_nobody),
         cmocka_unit_test(another_relay_takes_over),
         cmocka_unit_test(who_is_used_by_many_has_more_places),
+        cmocka_unit_test(who_knows_many_relays_uses_one_more),
         cmocka_unit_test(a_punched_hole_frees_the_relay),
         cmocka_unit_test(the_part_follows_the_reach),
         cmocka_unit_test(wrong_options_are_said),
