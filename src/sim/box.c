@@ -177,8 +177,10 @@ static void on_again(struct timer *t)
 
 void sim_box_hide(struct sim_box *b, uint64_t luck)
 {
-    static const enum loop_virtual_nat_kind kinds[] = {LOOP_NAT_FULL_CONE, LOOP_NAT_RESTRICTED,
-                                                       LOOP_NAT_RESTRICTED, LOOP_NAT_SYMMETRIC};
+    static const enum loop_virtual_nat_kind kinds[] = {
+        LOOP_NAT_FULL_CONE,  LOOP_NAT_ADDRESS_RESTRICTED, LOOP_NAT_RESTRICTED,
+        LOOP_NAT_RESTRICTED, LOOP_NAT_SYMMETRIC,
+    };
     struct net_addr inner = {.kind = NET_IP4, .ip = {10, 0, 0, 2}};
     inner.ip[1] = (uint8_t)(b->index / 250);
     inner.ip[2] = (uint8_t)(b->index % 250);

@@ -105,7 +105,7 @@ static const struct json *find(struct json_doc *doc, const char *key, const char
 static void providers_behind_nats_are_found_and_used(void **state)
 {
     struct sim_options o = small();
-    o.seed = 5;
+    o.seed = 2; /* which says who has which kind of NAT */
     o.nodes = 10;
     o.minutes = 3;
     o.faults = o.mutes = 0;
