@@ -5,6 +5,8 @@
 
 #include "base/bytes.h"
 
+#include <endian.h>
+
 struct dht_key {
     uint8_t b[32];
 };
@@ -13,6 +15,14 @@ struct dht_key dht_key_of(struct bytes id);
 struct dht_key dht_key_distance(const struct dht_key *a, const struct dht_key *b);
 /* Leading bits in common: 0..256; 256 when equal. The index of a bucket. */
 int dht_key_common_bits(const struct dht_key *a, const struct dht_key *b);
+
+/* Its first eight bytes as a number: orders as the keys do, but for keys that begin alike. */
+static inline uint64_t dht_key_head(const struct dht_key *k)
+{
+    uint64_t v;
+    memcpy(&v, k->b, sizeof v);
+    return be64toh(v);
+}
 
 static inline int dht_key_cmp(const struct dht_key *a, const struct dht_key *b)
 {

@@ -29,6 +29,7 @@ void dht_table_fini(struct dht_table *t)
 {
     for (int i = 0; i < DHT_BUCKETS; i++) {
         contact_free(t->buckets[i].waiting);
+        free(t->buckets[i].slots);
         LIST_FOREACH_SAFE (&t->buckets[i].contacts, it)
             contact_free(LIST_ENTRY(it, struct dht_contact, link));
     }
@@ -92,7 +93,9 @@ static struct dht_contact *contact_new(const struct dht_peer *peer, const struct
 static void enter(struct dht_table *t, struct dht_bucket *b, struct dht_contact *c)
 {
     list_append(&b->contacts, &c->link);
-    b->count++;
+    if (!b->slots)
+        b->slots = mem_array(LIMIT_DHT_BUCKET, sizeof *b->slots);
+    b->slots[b->count++] = (struct dht_slot){dht_key_head(&c->key), c};
     t->count++;
     count_group(t, c->group, 1);
     map_put(&t->by_id, peer_id_bytes(&c->id), c);
@@ -166,6 +169,14 @@ enum dht_table_result dht_table_seen(struct dht_table *t, const struct dht_peer 
     return DHT_TABLE_FULL;
 }
 
+static void leave(struct dht_bucket *b, const struct dht_contact *c)
+{
+    int i = 0;
+    while (b->slots[i].contact != c)
+        i++;
+    b->slots[i] = b->slots[--b->count];
+}
+
 void dht_table_remove(struct dht_table *t, const struct peer_id *id, uint64_t now)
 {
     struct dht_contact *c = map_take(&t->by_id, peer_id_bytes(id));
@@ -173,7 +184,7 @@ void dht_table_remove(struct dht_table *t, const struct peer_id *id, uint64_t no
         return;
     struct dht_bucket *b = bucket_of(t, &c->key);
     list_remove(&c->link);
-    b->count--;
+    leave(b, c);
     t->count--;
     count_group(t, c->group, -1);
     contact_free(c);
@@ -199,27 +210,38 @@ struct nearest {
     const struct dht_key *key;
     const struct peer_id *except;
     struct dht_contact **out;
-    struct dht_key far[LIMIT_DHT_BUCKET * 4]; /* distances of out[] */
+    uint64_t head;                     /* of the key */
+    uint64_t far[LIMIT_DHT_BUCKET * 4]; /* heads of the distances of out[] */
     int n, count, fixed;
     size_t looked_at; /* contacts */
 };
 
+/* Is `c`, whose distance begins so, nearer than the one at that place? */
+static bool is_nearer(const struct nearest *s, uint64_t head, const struct dht_contact *c, int at)
+{
+    if (head != s->far[at])
+        return head < s->far[at];
+    struct dht_key a = dht_key_distance(&c->key, s->key);
+    struct dht_key b = dht_key_distance(&s->out[at]->key, s->key);
+    return dht_key_cmp(&a, &b) < 0;
+}
+
 static void take_bucket(struct nearest *s, const struct dht_bucket *b)
 {
     s->looked_at += (size_t)b->count;
-    LIST_FOREACH (&b->contacts, it) {
-        struct dht_contact *c = LIST_ENTRY(it, struct dht_contact, link);
-        struct dht_key d = dht_key_distance(&c->key, s->key);
+    for (int i = 0; i < b->count; i++) {
+        struct dht_contact *c = b->slots[i].contact;
+        uint64_t head = b->slots[i].head ^ s->head;
+        if (s->count == s->n && (s->n == 0 || !is_nearer(s, head, c, s->n - 1)))
+            continue;
         if (s->except && peer_id_eq(&c->id, s->except))
             continue;
-        if (s->count == s->n && (s->n == 0 || dht_key_cmp(&d, &s->far[s->n - 1]) >= 0))
-            continue;
         int at = s->count < s->n ? s->count++ : s->n - 1;
-        for (; at > s->fixed && dht_key_cmp(&d, &s->far[at - 1]) < 0; at--) {
+        for (; at > s->fixed && is_nearer(s, head, c, at - 1); at--) {
             s->far[at] = s->far[at - 1];
             s->out[at] = s->out[at - 1];
         }
-        s->far[at] = d;
+        s->far[at] = head;
         s->out[at] = c;
     }
 }
@@ -229,7 +251,7 @@ static void take_bucket(struct nearest *s, const struct dht_bucket *b)
 int dht_table_nearest(const struct dht_table *t, const struct dht_key *key,
                       const struct peer_id *except, struct dht_contact **out, int n)
 {
-    struct nearest s = {.key = key, .except = except, .out = out};
+    struct nearest s = {.key = key, .head = dht_key_head(key), .except = except, .out = out};
     int own = dht_key_common_bits(&t->self_key, key);
     s.n = n < (int)ARRAY_LEN(s.far) ? n : (int)ARRAY_LEN(s.far);
     own = own < DHT_BUCKETS ? own : DHT_BUCKETS - 1;

@@ -33,9 +33,17 @@ struct dht_contact {
     bool is_checked;      /* a liveness check is under way */
 };
 
+/* The beginning of a contact's key, first byte most significant: most comparisons need no more, and so do not touch the
+ * contact. */
+struct dht_slot {
+    uint64_t head;
+    struct dht_contact *contact;
+};
+
 struct dht_bucket {
     struct list contacts; /* oldest sign of life first */
     int count;
+    struct dht_slot *slots; /* the same contacts in no order; LIMIT_DHT_BUCKET, or NULL before the first */
     struct dht_contact *waiting; /* newcomer, until waiting_until_us */
     uint64_t waiting_until_us;
 };

@@ -13,8 +13,8 @@ struct keepalive_cfg keepalive_cfg_default(void)
         .idle_dead_us = 14500 * US_PER_MS,
         .busy_ping_us = 250 * US_PER_MS,
         .busy_dead_us = 900 * US_PER_MS,
-        .rest_ping_us = 60 * US_PER_S,
-        .rest_dead_us = 75 * US_PER_S,
+        .rest_ping_us = 120 * US_PER_S,
+        .rest_dead_us = 135 * US_PER_S,
         .doubt_dead_us = 3 * US_PER_S,
     };
 }

@@ -23,8 +23,8 @@ struct keepalive_cfg {
     uint64_t doubt_dead_us;              /* after doubt: asked at once, dead after */
 };
 
-/* 11 s (a feed says something every 10) and 14.5 s; 250 ms and 900 ms: inside the 15 s and the second that users are promised; 60 s and 75 s: no
- * NAT forgets a TCP connection so soon (RFC 5382); 3 s. */
+/* 11 s (a feed says something every 10) and 14.5 s; 250 ms and 900 ms: inside the 15 s and the second that users are promised; two minutes and
+ * 135 s: no NAT may forget a TCP connection so soon (RFC 5382, REQ-5); 3 s. */
 struct keepalive_cfg keepalive_cfg_default(void);
 
 enum keepalive_act { KEEPALIVE_WAIT, KEEPALIVE_PING, KEEPALIVE_DEAD };

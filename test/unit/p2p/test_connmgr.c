@@ -241,8 +241,8 @@ static void silence_is_noticed_in_time(void **state)
     keepalive_init(&k, &cfg, 0);
     keepalive_rest(&k, true);
     run_silent(&k, 0, &ping, &dead);
-    assert_int_equal(ping, 60 * US_PER_S);
-    assert_int_equal(dead, 75 * US_PER_S);
+    assert_int_equal(ping, 120 * US_PER_S);
+    assert_int_equal(dead, 135 * US_PER_S);
     keepalive_init(&k, &cfg, 0);
     keepalive_busy(&k, true, 100 * US_PER_S);
     run_silent(&k, 100 * US_PER_S, &ping, &dead);

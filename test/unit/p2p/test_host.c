@@ -329,7 +329,7 @@ static void who_was_dialled_does_not_hang_up(void **state)
     hosts_fini(&h);
 }
 
-/* Unused, it rests: a ping a minute instead of five; a stream or protection wakes it. */
+/* Unused, it rests: a ping every other minute instead of eleven; a stream or protection wakes it. */
 static void unused_connections_rest(void **state)
 {
     struct hosts h;
@@ -342,7 +342,7 @@ static void unused_connections_rest(void **state)
     hosts_run(&h, 40 * US_PER_S);
     assert_true(c->keepalive.is_resting);
     uint64_t frames = c->env->counts.frames_out;
-    hosts_run(&h, 300 * US_PER_S);
+    hosts_run(&h, 600 * US_PER_S);
     assert_in_range(c->env->counts.frames_out - frames, 4, 6);
     ask_echo(&a, &h.m[0], &h.m[1], ECHO, 10);
     hosts_run(&h, US_PER_S);
