@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { WAIT_US = 60 * 1000 * 1000, FAILURES = 2 };
+enum { WAIT_US = 60 * 1000 * 1000, FRESH_US = 60 * 1000 * 1000, FAILURES = 2 };
 
 void dht_table_init(struct dht_table *t, const struct peer_id *self, uint64_t seed)
 {
@@ -162,7 +162,7 @@ enum dht_table_result dht_table_seen(struct dht_table *t, const struct dht_peer 
         b->waiting_until_us = now + WAIT_US;
     }
     struct dht_contact *oldest = LIST_ENTRY(b->contacts.next, struct dht_contact, link);
-    if (!oldest->is_checked) {
+    if (!oldest->is_checked && now - oldest->seen_us >= FRESH_US) {
         oldest->is_checked = true;
         *check = oldest;
     }
@@ -210,7 +210,7 @@ struct nearest {
     const struct dht_key *key;
     const struct peer_id *except;
     struct dht_contact **out;
-    uint64_t head;                     /* of the key */
+    uint64_t head;                      /* of the key */
     uint64_t far[LIMIT_DHT_BUCKET * 4]; /* heads of the distances of out[] */
     int n, count, fixed;
     size_t looked_at; /* contacts */

@@ -7,8 +7,8 @@
  *   ...
  *   bucket b   those nearest to us
  *
- * Who is in stays in while it lives: a full bucket's oldest is asked for a sign of life, and only if
- * it gives none does the newcomer, which waits for a minute, take its place. So a flood of new
+ * Who is in stays in while it lives: a full bucket's oldest is asked for a sign of life, unless it gave one within the
+ * minute, and only if it gives none does the newcomer, which waits for a minute, take its place. So a flood of new
  * identities does not push out peers that work. At most 3 peers of one IPv4 /16 (IPv6 /32) are in the
  * table and 2 in one bucket; private networks and loopback are exempt. */
 #ifndef CONDUIT_DHT_TABLE_H
@@ -60,7 +60,7 @@ struct dht_table {
 enum dht_table_result {
     DHT_TABLE_ADDED,
     DHT_TABLE_KNOWN,   /* was in; heard of again */
-    DHT_TABLE_FULL,    /* waits; *check is to be asked for a sign of life (NULL: is being asked) */
+    DHT_TABLE_FULL,    /* waits; *check is to be asked for a sign of life (NULL: need not be, or is) */
     DHT_TABLE_REFUSED, /* ourselves, no address, or too many of its net */
 };
 

@@ -98,18 +98,21 @@ static void full_bucket(void **state)
         for (int i = 0; i < LIMIT_DHT_BUCKET; i++, n = next_in_bucket(t, n + 1, 0))
             assert_int_equal(seen(t, n, loopback, 10, &check), DHT_TABLE_ADDED);
         uint32_t newcomer = n, second = next_in_bucket(t, n + 1, 0);
-        assert_int_equal(seen(t, newcomer, loopback, 20, &check), DHT_TABLE_FULL);
+        assert_int_equal(seen(t, newcomer, loopback, 20 * US_PER_S, &check), DHT_TABLE_FULL);
+        assert_null(check); /* all were heard of within the minute */
+        const uint64_t later = 61 * US_PER_S;
+        assert_int_equal(seen(t, newcomer, loopback, 20 + later, &check), DHT_TABLE_FULL);
         struct peer_id id = id_of(first), new_id = id_of(newcomer), second_id = id_of(second);
         assert_true(check && peer_id_eq(&check->id, &id));
-        assert_int_equal(seen(t, second, loopback, 30, &check), DHT_TABLE_FULL);
+        assert_int_equal(seen(t, second, loopback, 30 + later, &check), DHT_TABLE_FULL);
         assert_null(check); /* it is being asked already, and the first newcomer waits */
         if (oldest_answers) {
-            assert_int_equal(seen(t, first, loopback, 40, &check), DHT_TABLE_KNOWN);
+            assert_int_equal(seen(t, first, loopback, 40 + later, &check), DHT_TABLE_KNOWN);
             assert_null(dht_table_find(t, &new_id));
-            assert_int_equal(seen(t, newcomer, loopback, 50, &check), DHT_TABLE_FULL);
+            assert_int_equal(seen(t, newcomer, loopback, 50 + later, &check), DHT_TABLE_FULL);
             assert_false(peer_id_eq(&check->id, &id)); /* now somebody else is oldest */
         } else {
-            assert_true(dht_table_failed(t, &id, 40));
+            assert_true(dht_table_failed(t, &id, 40 + later));
             assert_null(dht_table_find(t, &id));
             assert_non_null(dht_table_find(t, &new_id));
         }

@@ -336,10 +336,10 @@ static void unused_connections_rest(void **state)
     struct asked a;
     hosts_init(&h, 13, 2);
     ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
-    hosts_run(&h, 100 * US_PER_S);
+    hosts_run(&h, 50 * US_PER_S);
     struct conn *c = host_peer_conn(host_peer_get(h.m[0].host, &h.m[1].key.id));
     assert_false(c->keepalive.is_resting);
-    hosts_run(&h, 40 * US_PER_S);
+    hosts_run(&h, 30 * US_PER_S);
     assert_true(c->keepalive.is_resting);
     uint64_t frames = c->env->counts.frames_out;
     hosts_run(&h, 600 * US_PER_S);
