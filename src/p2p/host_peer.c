@@ -52,11 +52,12 @@ static bool prefers_dialed_by_us(const struct host_peer *p)
     return bytes_cmp(peer_id_bytes(&p->host->id), peer_id_bytes(&p->id)) < 0;
 }
 
-/* How good a connection is for a new stream: direct, else without a limit, else the direction that both
- * sides prefer. */
+/* How good a connection is for a new stream: not one that may be dead; direct, else without a limit, else the direction
+ * that both sides prefer. */
 static int goodness(const struct conn *c, bool ours)
 {
-    return (c->is_relayed ? 0 : 4) + (c->is_limited ? 0 : 2) + (c->is_dialer == ours);
+    return (c->keepalive.is_doubted ? 0 : 8) + (c->is_relayed ? 0 : 4) + (c->is_limited ? 0 : 2) +
+           (c->is_dialer == ours);
 }
 
 static struct conn *best_conn(struct host_peer *p, bool also_relayed)

@@ -155,6 +155,32 @@ static void a_dead_connection_hides_no_death(void **state)
     world_fini(&k.w);
 }
 
+static void hello_over(struct hello *h)
+{
+    *(uint64_t *)h->ctx = sched_now(h->sched);
+}
+
+/* Nor does anything new go over it, while the other one lives. */
+static void nothing_is_sent_over_a_dead_connection(void **state)
+{
+    for (uint64_t seed = 5; seed < 11; seed++) { /* either one may be the better by its direction */
+        struct crew k;
+        uint64_t over_us = 0;
+        crew_init(&k, seed, "echo:", false);
+        loop_virtual_crash(k.w.v, k.d->loop, false);
+        restart(&k, k.d);
+        run_for(&k.w, S);
+        assert_true(p2p_host_counts(k.a->node->host).conns >= 2);
+        struct hello h = {.peer = k.d->node->key.id, .done = hello_over, .ctx = &over_us};
+        uint64_t start = loop_virtual_now(k.w.v);
+        hello_start(&h, k.a->node->host, k.a->node->sched, k.a->node->client);
+        run_for(&k.w, 10 * S);
+        assert_int_equal(h.err, 0);
+        assert_in_range(over_us, start + 1, start + 200 * MS);
+        world_fini(&k.w);
+    }
+}
+
 /* --- death with a request in flight --- */
 
 /* Before the first event: the other provider answers, and the client sees nothing of it. */
@@ -324,11 +350,6 @@ static void a_wedged_peer_leaves_the_catalogue(void **state)
     world_fini(&k.w);
 }
 
-static void hello_over(struct hello *h)
-{
-    *(uint64_t *)h->ctx = sched_now(h->sched);
-}
-
 /* The doctor asks a few peers for their clocks: one that answers a byte a second keeps it six seconds, no more. */
 static void a_peer_that_trickles_does_not_hold_the_doctor(void **state)
 {
@@ -460,6 +481,7 @@ int main(void)
         cmocka_unit_test(a_killed_process_is_noticed_by_everyone_at_once),
         cmocka_unit_test(a_silent_host_is_noticed_within_15_s),
         cmocka_unit_test(a_dead_connection_hides_no_death),
+        cmocka_unit_test(nothing_is_sent_over_a_dead_connection),
         cmocka_unit_test(a_request_in_flight_moves_on_when_its_provider_is_killed),
         cmocka_unit_test(a_request_in_flight_moves_on_within_a_second_of_silence),
         cmocka_unit_test(a_cut_answer_ends_with_an_error),
