@@ -33,6 +33,7 @@ struct watch {
         struct sim_box *box;
         unsigned lives;
         enum stage stage;
+        bool is_stale; /* it follows the provider's former life, and has not noticed its end */
         uint64_t from_us;
     } who[];
 };
@@ -131,7 +132,9 @@ static void look(struct watch *w, struct who *x, uint64_t now)
         x->stage = OVER;
         return;
     }
-    if (x->stage == ELSEWHERE && w->is_newcomer && sim_inside_follows(x->box->node, id)) {
+    bool follows = w->is_newcomer && sim_inside_follows(x->box->node, id);
+    x->is_stale &= follows;
+    if (x->stage == ELSEWHERE && follows && !x->is_stale) {
         x->stage = FOLLOWING;
         x->from_us = w->before_us;
     }
@@ -190,7 +193,11 @@ static void choose(struct watch *w)
         if (at >= SAMPLE)
             continue;
         bool is_watching = !w->is_newcomer && sim_inside_watches(b->node, id);
-        w->who[at] = (struct who){b, b->lives, is_watching ? WATCHING : ELSEWHERE, w->since_us};
+        w->who[at] = (struct who){.box = b,
+                                  .lives = b->lives,
+                                  .stage = is_watching ? WATCHING : ELSEWHERE,
+                                  .is_stale = w->is_newcomer && sim_inside_follows(b->node, id),
+                                  .from_us = w->since_us};
     }
     w->n = met < SAMPLE ? met : SAMPLE;
 }
