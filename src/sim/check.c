@@ -53,6 +53,13 @@ static bool is_over_dead_relay(const struct watch *w, const struct sim_box *b)
     return last && sim_now(w->sim) - last < DEAF_US && sim_inside_is_relayed(b->node, &w->peer);
 }
 
+/* They were on two sides a while ago: one may have given a connection up that the other still has, resting. */
+static bool were_apart(const struct sim_box *a, const struct sim_box *b)
+{
+    const struct sim_faults *f = &a->sim->faults;
+    return a->last_side != b->last_side && sim_now(a->sim) - f->parted_us < DEAF_US;
+}
+
 /* It came back, or the one who should notice is gone, cut off, or one of them is behind a NAT that has just forgotten
  * the connection: the reset does not come through. */
 static bool is_excused(const struct watch *w, const struct sim_box *b, unsigned lives)
@@ -60,7 +67,7 @@ static bool is_excused(const struct watch *w, const struct sim_box *b, unsigned 
     const struct sim_box *dead = &w->sim->boxes[w->dead];
     return dead->lives != w->dead_lives || b->lives != lives || b->state != SIM_BOX_UP ||
            b->side != dead->side || has_forgotten(b) || has_forgotten(dead) ||
-           is_over_dead_relay(w, b);
+           is_over_dead_relay(w, b) || were_apart(b, dead);
 }
 
 static void on_poll(struct timer *t)

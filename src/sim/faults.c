@@ -72,11 +72,12 @@ static bool part(struct sim *s)
     size_t n = 0;
     if (s->faults.is_parted)
         return false;
-    for (size_t i = 0; i < s->box_count; i++)
-        if (rng_below(&s->rng, 100) < share) {
+    for (size_t i = 0; i < s->box_count; i++) {
+        s->boxes[i].last_side = rng_below(&s->rng, 100) < share;
+        if (s->boxes[i].last_side)
             set_side(s, &s->boxes[i], 1);
-            n++;
-        }
+        n += s->boxes[i].last_side;
+    }
     s->faults.is_parted = true;
     s->faults.parted_us = sim_now(s);
     sim_note(s, NULL, "partition: %zu machines on the other side", n);
