@@ -41,6 +41,14 @@ void timer_after(struct sched *s, struct timer *t, uint64_t delay_us)
     timer_set(s, t, __builtin_add_overflow(s->now_us, delay_us, &at) ? SCHED_NEVER : at);
 }
 
+void timer_about(struct sched *s, struct timer *t, uint64_t delay_us, uint64_t slack_us)
+{
+    uint64_t at;
+    bool is_never = __builtin_add_overflow(s->now_us, delay_us, &at) ||
+                    __builtin_add_overflow(at, slack_us - 1, &at);
+    timer_set(s, t, is_never ? SCHED_NEVER : at - at % slack_us);
+}
+
 void timer_clear(struct sched *s, struct timer *t)
 {
     heap_remove(&s->timers, &t->node);

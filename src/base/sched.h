@@ -56,6 +56,9 @@ static inline uint64_t sched_wall_ms(const struct sched *s)
 void timer_init(struct timer *t, void (*fire)(struct timer *t));
 void timer_set(struct sched *s, struct timer *t, uint64_t at_us); /* SCHED_NEVER clears */
 void timer_after(struct sched *s, struct timer *t, uint64_t delay_us);
+/* Not before the delay, and at most `slack_us` later: the periodic deadlines of many owners fall together, and the
+ * process wakes once for them. */
+void timer_about(struct sched *s, struct timer *t, uint64_t delay_us, uint64_t slack_us);
 void timer_clear(struct sched *s, struct timer *t);
 static inline bool timer_is_set(const struct timer *t)
 {

@@ -207,10 +207,16 @@ static void run_ready(struct loop_virtual *w)
     }
 }
 
+/* Between two runs anything may have been done to a machine. A turn is only for those that have something to do. */
 static void ready_all(struct loop_virtual *w)
 {
-    LIST_FOREACH (&w->machines, it)
-        virtual_ready(LIST_ENTRY(it, struct virtual_machine, of_world));
+    LIST_FOREACH (&w->machines, it) {
+        struct virtual_machine *m = LIST_ENTRY(it, struct virtual_machine, of_world);
+        if (sched_deadline(&m->base.sched) <= w->net.now_us)
+            virtual_ready(m);
+        else
+            go_to_sleep(m);
+    }
 }
 
 static void refresh_all(struct loop_virtual *w)
@@ -244,7 +250,7 @@ static void jump_to(struct loop_virtual *w, uint64_t now_us)
 uint64_t loop_virtual_run(struct loop_virtual *w, uint64_t until_us, bool (*stop)(void *ctx),
                           void *ctx)
 {
-    ready_all(w); /* whatever was done to them between two runs */
+    ready_all(w);
     for (;;) {
         run_ready(w);
         if (stop && stop(ctx))

@@ -432,7 +432,7 @@ static void on_browse(struct timer *t)
         discover_start(d, (struct bytes){0}, 2 * NEW_US, browsed, NULL);
         d->browse_us = 2 * d->browse_us < BROWSE_MAX ? 2 * d->browse_us : BROWSE_MAX;
     }
-    timer_after(d->sched, t, d->browse_us);
+    timer_about(d->sched, t, d->browse_us, US_PER_S / 2);
 }
 
 void discover_init(struct discover *d, struct p2p_host *host, struct dht *dht, struct sched *sched,

@@ -72,7 +72,8 @@ static void on_timer(struct timer *t)
 {
     struct netwatch_node *w = CONTAINER_OF(t, struct netwatch_node, timer);
     look(w);
-    timer_set(w->node->sched, t, netwatch_deadline(&w->watch));
+    uint64_t now = sched_now(w->node->sched);
+    timer_about(w->node->sched, t, netwatch_deadline(&w->watch) - now, US_PER_S / 2);
 }
 
 /* By now dead connections are closed and new ones are there. */

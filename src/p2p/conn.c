@@ -92,7 +92,7 @@ void conn_rest(struct conn *c, bool is_resting)
 {
     if (c->keepalive.is_resting == is_resting)
         return;
-    keepalive_rest(&c->keepalive, is_resting);
+    keepalive_rest(&c->keepalive, is_resting, sched_now(c->env->sched));
     if (c->state == CONN_OPEN)
         arm(c);
 }

@@ -127,7 +127,7 @@ void conn_free(struct conn *c);
 /* The peer turned out to be a Conduit node, or something else: streams are bounded accordingly. */
 void conn_set_known(struct conn *c, bool is_conduit);
 uint64_t conn_rtt_us(const struct conn *c); /* 0 unknown */
-/* Nobody has needed it for a while, and it is kept: fewer pings. The next stream ends that. */
+/* Nobody has needed it for a while, and it is kept: few pings. The next stream ends that, and asks. */
 void conn_rest(struct conn *c, bool is_resting);
 /* It may have died without a word (sleep, another address, a second connection): asked at once, closed when silent. */
 void conn_doubt(struct conn *c);

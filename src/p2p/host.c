@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #define TEND_EVERY_US (5 * US_PER_S)
-enum { TENDS_A_LOOK = 3 };          /* at each connection: most have nothing to be done about */
+enum { TENDS_A_LOOK = 6 };          /* at each connection: most have nothing to be done about */
 #define SPARE_US   (120 * US_PER_S) /* one that nobody needs is closed when unused for so long */
 #define STRANGE_US (60 * US_PER_S)  /* a connection so new does not rest yet */
 #define REST_US    (30 * US_PER_S)  /* … and later, when unused for so long */

@@ -4,7 +4,10 @@
 
 #include "base/sched.h"
 
-enum { SLEPT_US = 200 * 1000 }; /* a step so late means that we were not running */
+enum {
+    SLEPT_US = 200 * 1000, /* a step so late means that we were not running */
+    GRAIN_US = 500 * 1000,
+};
 
 struct keepalive_cfg keepalive_cfg_default(void)
 {
@@ -43,8 +46,10 @@ void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us)
     k->is_busy = is_busy;
 }
 
-void keepalive_rest(struct keepalive *k, bool is_resting)
+void keepalive_rest(struct keepalive *k, bool is_resting, uint64_t now_us)
 {
+    if (k->is_resting && !is_resting)
+        keepalive_doubt(k, now_us);
     k->is_resting = is_resting;
 }
 
@@ -88,8 +93,11 @@ bool keepalive_rides(struct keepalive *k, uint64_t now_us)
     return true;
 }
 
+/* The question of an idle connection has time: many of them are due in one moment. */
 uint64_t keepalive_deadline(struct keepalive *k)
 {
-    k->expected_us = k->since_us + (k->is_asked ? dead_after(k) : ping_after(k));
+    uint64_t at = k->since_us + (k->is_asked ? dead_after(k) : ping_after(k));
+    bool is_exact = k->is_asked || k->is_busy || k->is_doubted;
+    k->expected_us = is_exact ? at : (at + GRAIN_US - 1) / GRAIN_US * GRAIN_US;
     return k->expected_us;
 }

@@ -4,9 +4,9 @@
  *   heard something ----quiet for ping_after----> PING ----quiet for dead_after----> DEAD
  *
  * TCP tells of a dead process at once and of a dead machine after a quarter of an hour; so we ask.
- * While a request is in flight the patience is short (a user waits), else long; and longest while the connection
- * rests: nobody has needed it for a while, and who needs it again asks at once. Anything heard counts as life, so a
- * busy connection is never pinged.
+ * While a request is in flight the patience is short (a user waits), else long. Anything heard counts as life, so a
+ * busy connection is never pinged. It is longest while the connection rests: nobody has needed it for a while, and who
+ * needs it again asks with the first bytes.
  *
  * The hard thing: silence may be our own. When a step comes later than it was due, this process or
  * machine slept, nothing could be heard, and the patience starts again. */
@@ -23,8 +23,9 @@ struct keepalive_cfg {
     uint64_t doubt_dead_us;              /* after doubt: asked at once, dead after */
 };
 
-/* 11 s (a feed says something every 10) and 14.5 s; 250 ms and 900 ms: inside the 15 s and the second that users are promised; two minutes and
- * 135 s: no NAT may forget a TCP connection so soon (RFC 5382, REQ-5); 3 s. */
+/* 11 s (a feed says something every 10; up to half a second later, so that many are asked in one moment) and 14.5 s;
+ * 250 ms and 900 ms: inside the 15 s and the second that users are promised; two minutes and 135 s: no NAT may forget a
+ * TCP connection so soon (RFC 5382, REQ-5); 3 s. */
 struct keepalive_cfg keepalive_cfg_default(void);
 
 enum keepalive_act { KEEPALIVE_WAIT, KEEPALIVE_PING, KEEPALIVE_DEAD };
@@ -40,7 +41,7 @@ struct keepalive {
 void keepalive_init(struct keepalive *k, const struct keepalive_cfg *cfg, uint64_t now_us);
 void keepalive_heard(struct keepalive *k, uint64_t now_us);
 void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us);
-void keepalive_rest(struct keepalive *k, bool is_resting);
+void keepalive_rest(struct keepalive *k, bool is_resting, uint64_t now_us);
 /* The machine slept or its addresses changed: does the other side still hear us? Ask now. */
 void keepalive_doubt(struct keepalive *k, uint64_t now_us);
 enum keepalive_act keepalive_step(struct keepalive *k, uint64_t now_us);

@@ -16,6 +16,12 @@ struct place {
     uint64_t at_us;
 };
 
+/* An IP, whatever the ports. */
+struct machine {
+    uint64_t at_us;
+    uint32_t ports; /* places of it in the book */
+};
+
 static struct bytes key_of(const struct net_addr *a, uint8_t out[static KEY])
 {
     memset(out, 0, KEY);
@@ -30,13 +36,26 @@ void sent_init(struct sent *s, uint64_t seed)
 {
     *s = (struct sent){0};
     map_init(&s->places, seed);
+    map_init(&s->machines, seed);
 }
 
 void sent_fini(struct sent *s)
 {
     for (struct map_entry *e = map_first(&s->places); e; e = map_next(&s->places, e))
         free(e->value);
+    for (struct map_entry *e = map_first(&s->machines); e; e = map_next(&s->machines, e))
+        free(e->value);
     map_fini(&s->places);
+    map_fini(&s->machines);
+}
+
+static void forget(struct sent *s, struct map_entry *e)
+{
+    struct bytes ip = bytes_first(map_key(e), KEY_IP);
+    struct machine *m = map_get(&s->machines, ip);
+    if (--m->ports == 0)
+        free(map_take(&s->machines, ip));
+    free(map_take(&s->places, map_key(e)));
 }
 
 /* The oldest first: who is too old, and one more when there is no room. */
@@ -50,8 +69,20 @@ static void make_room(struct sent *s, uint64_t now_us)
             return;
         if (!is_over)
             s->unsure_until_us = p->at_us + KEPT_US;
-        free(map_take(&s->places, map_key(e)));
+        forget(s, e);
     }
+}
+
+static struct machine *note_machine(struct sent *s, struct bytes place, uint64_t now_us)
+{
+    struct bytes ip = bytes_first(place, KEY_IP);
+    struct machine *m = map_get(&s->machines, ip);
+    if (!m) {
+        m = MEM_NEW(struct machine);
+        map_put(&s->machines, ip, m);
+    }
+    m->at_us = now_us;
+    return m;
 }
 
 void sent_note(struct sent *s, const struct net_addr *to, uint64_t now_us)
@@ -62,8 +93,9 @@ void sent_note(struct sent *s, const struct net_addr *to, uint64_t now_us)
     if (!p) {
         make_room(s, now_us);
         p = MEM_NEW(struct place);
+        note_machine(s, k, now_us)->ports++;
     }
-    p->at_us = now_us;
+    p->at_us = note_machine(s, k, now_us)->at_us;
     map_put(&s->places, k, p);
 }
 
@@ -71,14 +103,11 @@ enum sent_to sent_look(const struct sent *s, const struct net_addr *who, uint64_
 {
     uint8_t key[KEY];
     struct bytes k = key_of(who, key);
-    enum sent_to found = now_us < s->unsure_until_us ? SENT_TO_IP : SENT_TO_NOBODY;
-    for (struct map_entry *e = map_first(&s->places); e; e = map_next(&s->places, e)) {
-        const struct place *p = e->value;
-        if (p->at_us + KEPT_US <= now_us || memcmp(e->key, key, KEY_IP) != 0)
-            continue;
-        if (bytes_eq(map_key(e), k))
-            return SENT_TO_PORT;
-        found = SENT_TO_IP;
-    }
-    return found;
+    const struct place *p = map_get(&s->places, k);
+    const struct machine *m = map_get(&s->machines, bytes_first(k, KEY_IP));
+    if (p && p->at_us + KEPT_US > now_us)
+        return SENT_TO_PORT;
+    if ((m && m->at_us + KEPT_US > now_us) || now_us < s->unsure_until_us)
+        return SENT_TO_IP;
+    return SENT_TO_NOBODY;
 }

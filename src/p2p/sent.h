@@ -16,7 +16,8 @@
 enum sent_to { SENT_TO_NOBODY = 0, SENT_TO_IP, SENT_TO_PORT };
 
 struct sent {
-    struct map places; /* IP and port -> struct place, oldest first */
+    struct map places;   /* IP and port -> struct place, oldest first */
+    struct map machines; /* IP -> struct machine */
     uint64_t unsure_until_us;
 };
 

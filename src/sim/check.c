@@ -15,7 +15,7 @@
 #define POLL_US (20 * US_PER_MS)
 #define EACH_US (5 * US_PER_S)
 
-enum { BOXES_A_TURN = 100 };
+enum { BOXES_A_TURN = 50 };
 
 /* --- a death is noticed --- */
 

@@ -149,6 +149,26 @@ static void timers_fire_in_order_and_once(void **state)
 }
 
 /* A timer that sets itself to "now" must not spin inside one turn. */
+/* What is due about then is due in one moment, and never early. */
+static void timers_about_a_time_fall_together(void **state)
+{
+    struct sched s;
+    struct timer t[50];
+    sched_init(&s, 1234567, 0);
+    uint64_t first = 0;
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        uint64_t delay = 800000 + 2000 * i;
+        timer_init(&t[i], NULL);
+        timer_about(&s, &t[i], delay, 500000);
+        assert_in_range(t[i].node.key, s.now_us + delay, s.now_us + delay + 499999);
+        first = first ? first : t[i].node.key;
+        assert_int_equal(t[i].node.key, first);
+    }
+    timer_about(&s, &t[0], SCHED_NEVER, 500000);
+    assert_false(timer_is_set(&t[0]));
+    sched_fini(&s);
+}
+
 static void a_timer_cannot_starve_the_loop(void **state)
 {
     struct sched s;
@@ -304,6 +324,7 @@ int main(void)
         cmocka_unit_test(buf_prints_long_lines),
         cmocka_unit_test(map_agrees_with_a_model),
         cmocka_unit_test(timers_fire_in_order_and_once),
+        cmocka_unit_test(timers_about_a_time_fall_together),
         cmocka_unit_test(a_timer_cannot_starve_the_loop),
         cmocka_unit_test(rng_repeats_and_stays_in_bounds),
         cmocka_unit_test(arena_stops_at_its_limit),

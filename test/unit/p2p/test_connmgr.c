@@ -239,10 +239,16 @@ static void silence_is_noticed_in_time(void **state)
     assert_int_equal(ping, 11 * US_PER_S);
     assert_true(dead < 15 * US_PER_S);
     keepalive_init(&k, &cfg, 0);
-    keepalive_rest(&k, true);
+    keepalive_rest(&k, true, 0);
     run_silent(&k, 0, &ping, &dead);
     assert_int_equal(ping, 120 * US_PER_S);
     assert_int_equal(dead, 135 * US_PER_S);
+    keepalive_init(&k, &cfg, 0);
+    keepalive_rest(&k, true, 0);
+    keepalive_rest(&k, false, 50 * US_PER_S); /* needed again: asked at once */
+    run_silent(&k, 50 * US_PER_S, &ping, &dead);
+    assert_int_equal(ping, 50 * US_PER_S);
+    assert_int_equal(dead, 53 * US_PER_S);
     keepalive_init(&k, &cfg, 0);
     keepalive_busy(&k, true, 100 * US_PER_S);
     run_silent(&k, 100 * US_PER_S, &ping, &dead);
@@ -297,7 +303,7 @@ static void a_request_ends_the_rest(void **state)
     struct keepalive k;
     uint64_t ping, dead;
     keepalive_init(&k, &cfg, 0);
-    keepalive_rest(&k, true);
+    keepalive_rest(&k, true, 0);
     keepalive_busy(&k, true, 50 * US_PER_S);
     run_silent(&k, 50 * US_PER_S, &ping, &dead);
     assert_int_equal(ping, 50 * US_PER_S + 250 * US_PER_MS);

@@ -57,6 +57,25 @@ static void a_quarter_of_an_hour_after_the_last_time_it_is_forgotten(void **stat
     assert_int_equal(look(&s, "192.0.2.2", 4001, 16 * MINUTE), SENT_TO_NOBODY);
     note(&s, "192.0.2.3", 4001, 30 * MINUTE);
     assert_int_equal(map_count(&s.places), 1);
+    assert_int_equal(map_count(&s.machines), 1);
+    sent_fini(&s);
+}
+
+/* As long as one port of it is remembered, so is the IP. */
+static void an_ip_outlives_one_of_its_ports(void **state)
+{
+    struct sent s;
+    sent_init(&s, 3);
+    note(&s, "192.0.2.1", 1, 0);
+    note(&s, "192.0.2.1", 2, 10 * MINUTE);
+    note(&s, "192.0.2.9", 1, 16 * MINUTE); /* the first is thrown out */
+    assert_int_equal(map_count(&s.places), 2);
+    assert_int_equal(look(&s, "192.0.2.1", 1, 16 * MINUTE), SENT_TO_IP);
+    assert_int_equal(look(&s, "192.0.2.1", 2, 16 * MINUTE), SENT_TO_PORT);
+    assert_int_equal(look(&s, "192.0.2.1", 2, 26 * MINUTE), SENT_TO_NOBODY);
+    note(&s, "192.0.2.9", 1, 26 * MINUTE);
+    note(&s, "192.0.2.8", 1, 26 * MINUTE);
+    assert_int_equal(map_count(&s.machines), 2);
     sent_fini(&s);
 }
 
@@ -79,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_ip_and_a_port_of_it),
+        cmocka_unit_test(an_ip_outlives_one_of_its_ports),
         cmocka_unit_test(a_quarter_of_an_hour_after_the_last_time_it_is_forgotten),
         cmocka_unit_test(a_full_book_is_not_sure_of_anybody),
     };
