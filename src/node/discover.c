@@ -58,7 +58,8 @@ struct discover_search {
     struct task task;
     struct list found; /* in the order they were named */
     size_t found_count;
-    unsigned dialled[SOURCES], dialling[SOURCES]; /* of those that each told of; so far, now */
+    unsigned dialled[SOURCES], dialling[SOURCES];   /* of those that each told of; so far, now */
+    unsigned listened[SOURCES], listening[SOURCES]; /* the same */
 };
 
 static void found_free(struct found *f)
@@ -224,19 +225,33 @@ static bool has_place(const struct found *f)
            (f->has_listened && map_get(&f->s->d->offers->peers, peer_id_bytes(&f->peer)));
 }
 
-static void listen_more(struct discover_search *s)
+/* The next whose feed may have a place: the sources take turns here too, and none may hold all places, or peers that
+ * are there and say nothing would hide everybody else. */
+static struct found *next_connected(struct discover_search *s, size_t share)
 {
-    size_t used = 0;
-    LIST_FOREACH (&s->found, it)
-        used += has_place(LIST_ENTRY(it, struct found, link));
+    struct found *next = NULL;
     LIST_FOREACH (&s->found, it) {
         struct found *f = LIST_ENTRY(it, struct found, link);
-        if (f->state != CONNECTED || used == listened_max(s->d))
-            continue;
+        bool may = f->state == CONNECTED && s->listening[f->source] < share;
+        if (may && (!next || s->listened[f->source] < s->listened[next->source]))
+            next = f;
+    }
+    return next;
+}
+
+static void listen_more(struct discover_search *s)
+{
+    size_t used = 0, max = listened_max(s->d);
+    size_t share = (max + LIMIT_DHT_PATHS - 1) / LIMIT_DHT_PATHS;
+    struct found *f;
+    LIST_FOREACH (&s->found, it)
+        used += has_place(LIST_ENTRY(it, struct found, link));
+    for (; used < max && (f = next_connected(s, share)); used++) {
         f->state = LISTENING;
         f->has_listened = true;
+        s->listened[f->source]++;
+        s->listening[f->source]++;
         feeds_want(s->d->feeds, &f->peer);
-        used++;
     }
 }
 
@@ -284,6 +299,8 @@ static void on_news(struct feeds_waiter *w, const struct peer_id *peer)
 {
     struct discover_search *s = CONTAINER_OF(w, struct discover_search, waiter);
     struct found *f = found_of(s, peer);
+    if (f && f->state == LISTENING)
+        s->listening[f->source]--;
     if (f && (f->state == CONNECTED || f->state == LISTENING))
         f->state = OVER;
     look_soon(s);

@@ -7,6 +7,7 @@
  * We and the provider are no servers of the DHT: only the record of `protocol:openai` leads from one to the other. */
 #include "unit/p2p/host_world.h"
 
+#include "dht/core.h"
 #include "node/discover.h"
 #include "node/kad_port.h"
 
@@ -194,6 +195,63 @@ static void where_nobody_is_it_looks_less_and_less(void **state)
     net_down(&n);
 }
 
+/* --- providers that say nothing --- */
+
+static void held_over(void *ctx, int err)
+{
+    stream_close(ctx);
+}
+
+static void nothing(void *ctx)
+{
+}
+
+/* Takes the question for its offers and never answers. */
+static void hold_http(void *ctx, struct stream *s, const struct peer_id *peer)
+{
+    static const struct stream_events events = {nothing, nothing, held_over};
+    stream_listen(s, &events, s);
+}
+
+static void searched(void *ctx, bool is_complete)
+{
+    ++*(int *)ctx;
+}
+
+/* Two that are there and say nothing give us records of theirs, as anybody may; the keeper tells of a third provider.
+ * All feeds are taken, two of them by peers who offer nothing, and a search may have two. */
+static void who_says_nothing_hides_nobody(void **state)
+{
+    struct net n;
+    uint8_t key[DHT_KEY_TEXT];
+    int done = 0;
+    net_up(&n, 6, true);
+    struct machine *liars[2] = {hosts_add(&n.h, NULL), hosts_add(&n.h, NULL)};
+    struct machine *other = hosts_add(&n.h, NULL);
+    assert_int_equal(p2p_host_handle(other->host, HTTP_PROTOCOL, serve_http, NULL), 0);
+    connect(&n, US, (int)(other - n.h.m));
+    begin(&n);
+    n.feeds.max = 4;
+    dht_key_text(BYTES_LIT("model:m"), key);
+    assert_int_equal(dht_provide(n.kad[PROVIDER].dht, bytes_of(key, sizeof key)), 0);
+    for (int i = 0; i < 2; i++) {
+        struct dht_peer liar = {liars[i]->key.id, &liars[i]->addr_view, 1};
+        assert_int_equal(p2p_host_handle(liars[i]->host, HTTP_PROTOCOL, hold_http, NULL), 0);
+        assert_int_equal(dht_providers_add(&n.kad[US].dht->providers, bytes_of(key, sizeof key),
+                                           &liar, loop_virtual_now(n.h.world)),
+                         0);
+    }
+    hosts_run(&n.h, US_PER_S);
+    discover_start(&n.discover, BYTES_LIT("m"), 10 * US_PER_S, searched, &done);
+    hosts_run(&n.h, 2 * US_PER_S);
+    assert_int_equal(done, 0);
+    assert_int_equal(map_count(&n.feeds.by_peer), 4);
+    assert_non_null(map_get(&n.feeds.by_peer, peer_id_bytes(&n.h.m[PROVIDER].key.id)));
+    hosts_run(&n.h, 10 * US_PER_S);
+    assert_int_equal(done, 1);
+    net_down(&n);
+}
+
 int main(void)
 {
     trace_set_all(getenv("TRACE") ? TRACE_DEBUG : TRACE_OFF);
@@ -203,6 +261,7 @@ int main(void)
         cmocka_unit_test(before_the_node_has_joined_it_does_not_look),
         cmocka_unit_test(beside_a_conduit_node_it_does_not_look),
         cmocka_unit_test(where_nobody_is_it_looks_less_and_less),
+        cmocka_unit_test(who_says_nothing_hides_nobody),
     };
     return cmocka_run_group_tests_name("discover", tests, NULL, NULL);
 }
