@@ -223,7 +223,7 @@ static int secured(void *ctx, struct conn *c)
 }
 
 /* Who connects once more may have lost the connection that we still have, and one that is dead would hide its
- * departure. */
+ * departure; so would one that rests, when its peer fell silent on another. */
 static void doubt_others(const struct host_peer *p, const struct conn *c)
 {
     LIST_FOREACH ((struct list *)&p->conns, it) {
@@ -310,6 +310,8 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
         c->owner = NULL;
         p->conn_count--;
         connmgr_drop(&h->connmgr);
+        if (err == E_TIMEOUT)
+            doubt_others(p, c);
         peer_lost(h, p, err);
     } else if (c->is_accepted) {
         settle(h, c);

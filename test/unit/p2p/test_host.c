@@ -217,6 +217,24 @@ static void a_silent_host_is_noticed_within_a_second(void **state)
     hosts_fini(&h);
 }
 
+/* What one connection finds out counts for all of them, for those that rest too. */
+static void a_silent_host_is_soon_gone_with_all_its_connections(void **state)
+{
+    struct hosts h;
+    struct asked a, b;
+    struct loop_virtual_link cut = {.is_cut = true};
+    hosts_init(&h, 22, 2);
+    ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    ask_connect(&b, &h.m[1], &h.m[0].key.id, &h.m[0].addr_view, 1);
+    hosts_run(&h, 85 * US_PER_S);
+    assert_int_equal(host_peer_get(h.m[0].host, &h.m[1].key.id)->conn_count, 2);
+    loop_virtual_set_link(h.world, h.m[0].loop, h.m[1].loop, &cut);
+    ask_echo(&a, &h.m[0], &h.m[1], ECHO, 1000);
+    hosts_run(&h, 5 * US_PER_S); /* one for the request, three of doubt */
+    assert_int_equal(h.m[0].disconnected, 1);
+    hosts_fini(&h);
+}
+
 static void both_dial_at_once(void **state)
 {
     for (uint64_t seed = 0; seed < 20; seed++) {
@@ -616,6 +634,7 @@ int main(void)
         cmocka_unit_test(the_first_answer_takes_three_round_trips),
         cmocka_unit_test(a_dead_process_is_noticed_at_once),
         cmocka_unit_test(a_silent_host_is_noticed_within_a_second),
+        cmocka_unit_test(a_silent_host_is_soon_gone_with_all_its_connections),
         cmocka_unit_test(both_dial_at_once),
         cmocka_unit_test(a_protocol_of_ours_is_pushed),
         cmocka_unit_test(the_gate_keeps_peers_out),
