@@ -20,6 +20,10 @@
 
 enum {
     EMPTY_MAX = 16, /* feeds of peers that offer nothing, and might begin to */
+    /* Of RETRY_US; fewer while its offers are counted on: an unused connection rests after half a minute, and who falls
+     * silent then is noticed too late. */
+    DOUBLINGS = 5,
+    DOUBLINGS_COUNTED = 3,
     BAD_TOLD =
         3, /* bad offers of one feed that the log hears of; a peer can send a thousand a second */
 };
@@ -167,7 +171,9 @@ static void again(struct feed *w, int err)
     struct peer_id peer = w->peer;
     w->is_known = true; /* as far as it goes */
     w->failures++;
-    unsigned doublings = w->failures < 5 ? w->failures : 5;
+    unsigned most =
+        map_get(&f->offers->peers, peer_id_bytes(&peer)) ? DOUBLINGS_COUNTED : DOUBLINGS;
+    unsigned doublings = w->failures < most ? w->failures : most;
     timer_after(f->sched, &w->retry, RETRY_US << doublings);
     tell(f, &peer);
 }

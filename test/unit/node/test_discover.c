@@ -252,6 +252,33 @@ static void who_says_nothing_hides_nobody(void **state)
     net_down(&n);
 }
 
+/* --- and those whose feed cannot be had --- */
+
+/* Its offers are counted on: its silence must be noticed within 15 s, however seldom its feed is asked for. */
+static void who_offers_something_does_not_rest(void **state)
+{
+    struct net n;
+    net_up(&n, 7, false);
+    begin(&n);
+    connect(&n, US, PROVIDER);
+    struct machine *m = &n.h.m[PROVIDER];
+    struct offer o = {.peer = m->key.id,
+                      .seq = 1,
+                      .id = "o1",
+                      .protocol = "openai",
+                      .model = "m",
+                      .abilities = OFFER_CHAT,
+                      .expires_ms = UINT64_MAX};
+    assert_int_equal(catalogue_put(&n.offers, &o, false), 0);
+    for (int s = 0; s < 600; s++) {
+        hosts_run(&n.h, US_PER_S);
+        struct conn *c = host_peer_conn(host_peer_get(n.h.m[US].host, &m->key.id));
+        assert_non_null(catalogue_next(&n.offers, NULL));
+        assert_false(c->keepalive.is_resting);
+    }
+    net_down(&n);
+}
+
 int main(void)
 {
     trace_set_all(getenv("TRACE") ? TRACE_DEBUG : TRACE_OFF);
@@ -262,6 +289,7 @@ int main(void)
         cmocka_unit_test(beside_a_conduit_node_it_does_not_look),
         cmocka_unit_test(where_nobody_is_it_looks_less_and_less),
         cmocka_unit_test(who_says_nothing_hides_nobody),
+        cmocka_unit_test(who_offers_something_does_not_rest),
     };
     return cmocka_run_group_tests_name("discover", tests, NULL, NULL);
 }
