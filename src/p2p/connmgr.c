@@ -205,6 +205,12 @@ void connmgr_settle_circuit(struct connmgr *m, struct bytes relay)
     settle(m, group_peek(m, GROUP_RELAY, relay));
 }
 
+bool connmgr_is_full(struct connmgr *m, struct bytes relay)
+{
+    const struct group *g = group_peek(m, GROUP_RELAY, relay);
+    return g && g->pending >= m->cfg.max_pending_per_relay;
+}
+
 int connmgr_admit(struct connmgr *m, uint32_t per_peer)
 {
     if (per_peer >= m->cfg.max_per_peer)

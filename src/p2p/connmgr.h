@@ -48,6 +48,8 @@ void connmgr_settle(struct connmgr *m, const struct net_addr *from, uint64_t now
 int connmgr_accept_circuit(struct connmgr *m, struct bytes relay, struct bytes peer,
                            uint64_t now_us);
 void connmgr_settle_circuit(struct connmgr *m, struct bytes relay);
+/* As many circuits over that relay are pending as may be. */
+bool connmgr_is_full(struct connmgr *m, struct bytes relay);
 /* A peer has proved itself and has `per_peer` connections already: 0 (and counted), or E_LIMIT. */
 int connmgr_admit(struct connmgr *m, uint32_t per_peer);
 void connmgr_drop(struct connmgr *m); /* an admitted connection is gone */

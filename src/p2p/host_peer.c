@@ -95,8 +95,9 @@ static void settle(struct p2p_host *h, struct conn *c)
 }
 
 /* The unproved connection that is worth least: silent for longest, and for half a second at least; else the
- * oldest that said hello and then took three seconds and more. NULL: all are in good time. */
-static struct conn *least_hopeful(struct p2p_host *h, uint64_t now)
+ * oldest that said hello and then took three seconds and more. `relay`: of those over it; empty: of all. NULL: all are
+ * in good time. */
+static struct conn *least_hopeful(struct p2p_host *h, struct bytes relay, uint64_t now)
 {
     struct conn *slow = NULL;
     LIST_FOREACH (&h->pending, it) {
@@ -104,7 +105,8 @@ static struct conn *least_hopeful(struct p2p_host *h, uint64_t now)
         uint64_t age = now - c->since_us;
         if (age < LIMIT_HELLO_US)
             break; /* those behind it are younger */
-        if (!c->is_accepted || c->state != CONN_UPGRADING || !c->upgrade)
+        if (!c->is_accepted || c->state != CONN_UPGRADING || !c->upgrade ||
+            (relay.n && !bytes_eq(conn_relay(c), relay)))
             continue;
         if (!c->upgrade->had_hello)
             return c;
@@ -114,13 +116,15 @@ static struct conn *least_hopeful(struct p2p_host *h, uint64_t now)
     return slow;
 }
 
-/* As many wait to be proved as may: one gives way. So a flood of connections that prove nothing costs a
- * newcomer one try, not the ten seconds that a handshake may take. */
-static void make_room(struct p2p_host *h, uint64_t now)
+/* As many wait to be proved as may, at all or over the relay: one gives way. So a flood of connections that prove
+ * nothing costs a newcomer one try, not the ten seconds that a handshake may take. */
+static void make_room(struct p2p_host *h, struct bytes relay, uint64_t now)
 {
     struct conn *c = NULL;
     if (h->connmgr.pending >= h->connmgr.cfg.max_pending)
-        c = least_hopeful(h, now);
+        c = least_hopeful(h, (struct bytes){0}, now);
+    else if (relay.n && connmgr_is_full(&h->connmgr, relay))
+        c = least_hopeful(h, relay, now);
     if (!c)
         return;
     settle(h, c);
@@ -146,7 +150,9 @@ static int accept_from(struct p2p_host *h, struct stream *s, const struct peer_i
 static struct conn *take_inbound(struct p2p_host *h, struct stream *s, const struct peer_id *named)
 {
     char text[NET_ADDR_TEXT];
-    make_room(h, sched_now(h->sched));
+    const struct principal *relay = stream_principal(s);
+    make_room(h, named ? bytes_of(relay->id, relay->id_len) : (struct bytes){0},
+              sched_now(h->sched));
     int err = accept_from(h, s, named);
     if (err) {
         TRACE(P2P, DEBUG, "accept %s%s: %s -> closed at once", net_addr_format(&s->remote, text),

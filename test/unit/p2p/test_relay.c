@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Hosts and a relay in virtual time: places, circuits, limits, relays that die or lie. */
+#include "p2p/relay_dial.h"
 #include "relay_world.h"
 
 static void two_that_cannot_reach_each_other_talk_over_a_relay(void **state)
@@ -563,6 +564,63 @@ static void hosts_may_go_in_the_middle(void **state)
     }
 }
 
+/* --- circuits on which nothing is said --- */
+
+struct mute {
+    struct relay_dial dial;
+    struct stream *s;
+};
+
+static void nothing(void *ctx)
+{
+}
+
+static void mute_closed(void *ctx, int err)
+{
+    struct mute *x = ctx;
+    stream_close(x->s);
+    x->s = NULL;
+}
+
+static void mute_dialled(struct relay_dial *d, int err, const char *why, struct stream *s,
+                         const struct relay_limit *limit)
+{
+    static const struct stream_events events = {nothing, nothing, mute_closed};
+    struct mute *x = CONTAINER_OF(d, struct mute, dial);
+    x->s = s;
+    if (s)
+        stream_listen(s, &events, x);
+}
+
+/* Two strangers keep as many circuits waiting for their proof as there may be over the relay. */
+static void mute_circuits_give_way_to_others(void **state)
+{
+    struct relays r;
+    struct asked a;
+    struct multiaddr m;
+    struct mute x[LIMIT_CONNS_PENDING_RELAY + 8] = {0};
+    relays_init(&r, 40, true, 1);
+    struct p2p_host *provider = r.h.m[PROVIDER].host;
+    struct bytes relay = peer_id_bytes(&r.h.m[FIRST].key.id);
+    relays_connect(&r, 4, FIRST);
+    relays_connect(&r, 5, FIRST);
+    for (size_t i = 0; i < ARRAY_LEN(x); i++) {
+        x[i].dial.done = mute_dialled;
+        relay_dial_start(&x[i].dial, r.h.m[4 + i % 2].host, &r.h.m[FIRST].key.id,
+                         &r.h.m[PROVIDER].key.id, 5 * US_PER_S);
+        hosts_run(&r.h, 50 * US_PER_MS);
+    }
+    assert_true(connmgr_is_full(&provider->connmgr, relay));
+    ask_echo_at(&a, &r.h.m[CONSUMER], &r.h.m[PROVIDER], relayed_addr(&r, FIRST, PROVIDER, &m), 10);
+    hosts_run(&r.h, US_PER_S);
+    assert_int_equal(a.err, 0);
+    assert_true(a.client.is_complete);
+    for (size_t i = 0; i < ARRAY_LEN(x); i++)
+        if (x[i].s)
+            stream_close(x[i].s);
+    relays_fini(&r);
+}
+
 int main(void)
 {
     trace_set_all(TRACE_OFF);
@@ -584,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_target_that_does_not_answer_ends_in_time),
         cmocka_unit_test(no_relay_over_a_relay),
         cmocka_unit_test(hosts_may_go_in_the_middle),
+        cmocka_unit_test(mute_circuits_give_way_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
