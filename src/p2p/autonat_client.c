@@ -19,7 +19,7 @@
 #define BACK_TIMEOUT_US (5 * US_PER_S)
 #define IDLE_LOOK_US    (30 * US_PER_S) /* interfaces and observations change without a word */
 
-enum { DATA_CHUNK = 4000, OBSERVED_ASKED = 4 };
+enum { DATA_CHUNK = 4000, OBSERVED_ASKED = 4, BACKS_MAX = 4 };
 
 /* An incoming dial-back. */
 struct autonat_back {
@@ -448,15 +448,30 @@ static void back_ended(struct framed *f, int err)
 
 static const struct framed_events back_events = {on_back, back_ended};
 
+/* Whoever comes with the nonce says it at once; the oldest of those who say nothing gives way, or anybody could keep
+ * the answer from coming by being there before it. */
+static void make_room(struct autonat_host *ah)
+{
+    size_t n = 0;
+    LIST_FOREACH (&ah->backs, it)
+        n++;
+    if (n < BACKS_MAX)
+        return;
+    struct autonat_back *oldest = LIST_ENTRY(ah->backs.next, struct autonat_back, link);
+    stream_reset(oldest->io.s, STREAM_REFUSED);
+    back_close(oldest);
+}
+
 static void dialled_back(void *ctx, struct stream *s, const struct peer_id *peer)
 {
     struct autonat_host *ah = ctx;
     struct conn *c = CONTAINER_OF(s, struct conn_stream, s)->conn;
-    if (!ah->asking.is_on || !list_is_empty(&ah->backs)) { /* one question, one answer */
+    if (!ah->asking.is_on) {
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
         return;
     }
+    make_room(ah);
     struct autonat_back *b = MEM_NEW(struct autonat_back);
     b->ah = ah;
     b->sent = c ? host_sent_to(ah->h, &c->remote) : SENT_TO_PORT;

@@ -864,6 +864,31 @@ static void a_nonce_over_the_old_connection_proves_nothing(void **state)
     scene_fini(&s);
 }
 
+/* Who comes first and says nothing does not keep the proof away. */
+static void silent_dial_backs_keep_no_answer_away(void **state)
+{
+    struct scene s;
+    struct asked silent[6];
+    scene_init(&s, 32, "/ip4/0.0.0.0/tcp/8000");
+    scene_add(&s, "/ip4/0.0.0.0/tcp/8000", NULL);
+    hosts_add_at(&s.h, NULL, places[2], "/ip4/0.0.0.0/tcp/8000");
+    connect_to(&s, 2);
+    struct loop_virtual_link far = {.delay_us = 100 * US_PER_MS};
+    loop_virtual_set_link(s.h.world, s.h.m[0].loop, s.h.m[1].loop, &far);
+    ask_connect(&silent[0], &s.h.m[0], &s.h.m[1].key.id, &s.h.m[1].addr_view, 1);
+    while (!s.ah[0]->asking.is_on)
+        hosts_run(&s.h, 1000);
+    for (size_t i = 0; i < ARRAY_LEN(silent); i++) {
+        ask_echo(&silent[i], &s.h.m[2], &s.h.m[0], AUTONAT_V2_BACK, 0);
+        silent[i].client.holds_finish = true;
+    }
+    while (s.ah[0]->asking.is_on)
+        hosts_run(&s.h, 1000);
+    assert_int_equal(reach(&s), P2P_REACH_PUBLIC);
+    hosts_run(&s.h, 20 * US_PER_S);
+    scene_fini(&s);
+}
+
 static void neighbours_are_dialled_back_as_neighbours(void **state)
 {
     struct hosts h;
@@ -920,6 +945,7 @@ int main(void)
         cmocka_unit_test(garbage_and_silence_end),
         cmocka_unit_test(a_yes_without_the_nonce_is_no_answer),
         cmocka_unit_test(a_nonce_over_the_old_connection_proves_nothing),
+        cmocka_unit_test(silent_dial_backs_keep_no_answer_away),
         cmocka_unit_test(neighbours_are_dialled_back_as_neighbours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
