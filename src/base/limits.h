@@ -154,6 +154,7 @@
 #define LIMIT_AUTONAT_DIALS      4         /* addresses dialled for one question of version 1 */
 #define LIMIT_AUTONAT_AT_ONCE    60        /* questions being read or answered, of all peers … */
 #define LIMIT_AUTONAT_PEER_ONCE  4         /* … of one peer … */
+#define LIMIT_AUTONAT_GROUP_ONCE 12        /* … of one IP group, of all over relays … */
 #define LIMIT_AUTONAT_PEER_DIALS 2         /* … and those of them that are dialled for; as go */
 #define LIMIT_AUTONAT_RATE       1.0       /* questions a second dialled for, of all peers; as go … */
 #define LIMIT_AUTONAT_BURST      60        /* … and so many at once */

@@ -351,10 +351,25 @@ static const struct framed_events served_events = {on_message, on_ended};
 
 /* --- being asked --- */
 
+/* From the IP group of `from`; over relays they all are of one. */
+static size_t count_from(struct autonat_host *ah, const struct net_addr *from)
+{
+    uint8_t group[8], other[8];
+    size_t n = 0, len = net_addr_group(from, group);
+    LIST_FOREACH (&ah->served, it) {
+        const struct autonat_served *v = LIST_ENTRY(it, struct autonat_served, link);
+        n += net_addr_group(&v->from, other) == len && memcmp(group, other, sizeof group) == 0;
+    }
+    return net_addr_is_loopback(from) ? 0 : n;
+}
+
 static void asked(struct autonat_host *ah, struct stream *s, const struct peer_id *peer, bool is_v2)
 {
+    /* Over a circuit it is the relay's. */
+    struct net_addr from = p2p_stream_is_relayed(s) ? (struct net_addr){0} : s->remote;
     if (ah->served_count >= LIMIT_AUTONAT_AT_ONCE ||
-        count_of(ah, peer, SERVED_ASKED) >= LIMIT_AUTONAT_PEER_ONCE) {
+        count_of(ah, peer, SERVED_ASKED) >= LIMIT_AUTONAT_PEER_ONCE ||
+        count_from(ah, &from) >= LIMIT_AUTONAT_GROUP_ONCE) {
         ah->counts.refused++;
         stream_reset(s, STREAM_REFUSED);
         stream_close(s);
@@ -365,8 +380,7 @@ static void asked(struct autonat_host *ah, struct stream *s, const struct peer_i
     v->is_v2 = is_v2;
     v->peer = *peer;
     timer_init(&v->wait, waited);
-    if (!p2p_stream_is_relayed(s)) /* else it is the relay's */
-        v->from = s->remote;
+    v->from = from;
     list_append(&ah->served, &v->link);
     ah->served_count++;
     framed_open(&v->io, ah->h->sched, s, LIMIT_AUTONAT_MESSAGE, QUESTION_US, &served_events);

@@ -736,6 +736,32 @@ static void half_said_questions_of_one_peer_are_bounded(void **state)
     scene_fini(&s);
 }
 
+/* However many peers it calls itself: the places of the others stay free. */
+static void half_said_questions_of_one_place_are_bounded(void **state)
+{
+    struct scene s;
+    struct raw_ask r[4 * LIMIT_AUTONAT_PEER_ONCE];
+    struct autonat_v2 q = {.kind = AUTONAT_DIAL_REQUEST};
+    scene_server(&s, 45);
+    for (int i = 2; i < 5; i++) {
+        struct asked a;
+        scene_beside(&s, 0);
+        ask_connect(&a, &s.h.m[i], &s.h.m[1].key.id, &s.h.m[1].addr_view, 1);
+        hosts_run(&s.h, US_PER_S / 2);
+        assert_int_equal(a.err, 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        size_t k = i / LIMIT_AUTONAT_PEER_ONCE;
+        raw_ask(&r[i], &s.h.m[k ? k + 1 : 0], &s.h.m[1], NULL, &q);
+        buf_clear(&r[i].send);
+    }
+    hosts_run(&s.h, US_PER_S);
+    assert_int_equal(s.ah[1]->served_count, LIMIT_AUTONAT_GROUP_ONCE);
+    for (size_t i = 0; i < ARRAY_LEN(r); i++)
+        raw_fini(&r[i]);
+    scene_fini(&s);
+}
+
 /* Its address is the relay's: nobody is dialled, and it is told so. */
 static void over_a_relay_nobody_is_dialled(void **state)
 {
@@ -941,6 +967,7 @@ int main(void)
         cmocka_unit_test(who_asks_on_while_it_is_dialled_is_told_to_wait),
         cmocka_unit_test(a_question_that_is_not_dialled_for_costs_nothing),
         cmocka_unit_test(half_said_questions_of_one_peer_are_bounded),
+        cmocka_unit_test(half_said_questions_of_one_place_are_bounded),
         cmocka_unit_test(over_a_relay_nobody_is_dialled),
         cmocka_unit_test(garbage_and_silence_end),
         cmocka_unit_test(a_yes_without_the_nonce_is_no_answer),
