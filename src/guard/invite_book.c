@@ -180,6 +180,13 @@ int invite_book_show(struct invite_book *b, const struct peer_id *self, struct b
     return err;
 }
 
+void invite_book_unbind(struct invite_book *b, struct invite_entry *e)
+{
+    e->guest = (struct peer_id){0};
+    e->bound_s = 0;
+    changed(b);
+}
+
 struct invite_entry *invite_book_of(const struct invite_book *b, struct bytes peer, uint64_t now_s)
 {
     struct invite_entry *found = NULL;

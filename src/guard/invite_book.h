@@ -71,6 +71,8 @@ void invite_book_expire(struct invite_book *b, const struct invite_now *now);
 int invite_book_show(struct invite_book *b, const struct peer_id *self, struct bytes text,
                      const struct peer_id *peer, const struct invite_now *now,
                      struct invite_entry **out, struct guard_refusal *why);
+/* It was bound just now, which could not be written down: it is nobody's, as before. */
+void invite_book_unbind(struct invite_book *b, struct invite_entry *e);
 /* The invite under which a peer is served: the one it showed last of those that hold; or NULL. */
 struct invite_entry *invite_book_of(const struct invite_book *b, struct bytes peer, uint64_t now_s);
 /* Is there one that nobody has shown yet? Somebody unknown may come with it. */

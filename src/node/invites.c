@@ -493,9 +493,11 @@ void invites_serve_show(void *node, struct http_exchange *x, const struct http_h
     bool is_new = !err && n->invites.book.bindings != before;
     json_wipe(doc);
     http_exchange_wipe_body(x);
-    if (is_new && save(&n->invites)) /* a binding that a restart forgets is none */
+    if (is_new && save(&n->invites)) { /* a binding that a restart forgets is none */
+        invite_book_unbind(&n->invites.book, e);
         err = guard_refuse(&why, 503, "invite_not_kept", 60,
                            "this node cannot write down that the invite is yours now");
+    }
     if (err) {
         TRACE(NODE, INFO, "%s shows an invite: %s -> refused", peer_id_short(&peer, short_id),
               why.code);

@@ -223,6 +223,29 @@ static void what_was_used_survives_a_restart(void **state)
     world_fini(&w);
 }
 
+/* While that it is bound cannot be written down nobody is told so, nor when he asks again. */
+static void a_binding_that_is_not_kept_binds_nobody(void **state)
+{
+    struct world w;
+    world_up(&w, 13, closed);
+    struct invites *v = &w.m[0].node->invites;
+    const char *dir = v->dir;
+    char *text = invite_from(&w.m[0], "ann", NULL);
+    v->dir = "/nowhere/at/all";
+    up(&w, (const char *const[]){"join", text, NULL});
+    for (int i = 0; i < 100; i++) {
+        run_for(&w, 2 * S);
+        assert_true(peer_id_is_none(&entry(&w.m[0], "ann")->guest));
+        assert_int_not_equal(w.m[1].node->guest.invites[0].state, GUEST_SHOWN);
+    }
+    v->dir = dir;
+    run_for(&w, 700 * S);
+    assert_int_equal(w.m[1].node->guest.invites[0].state, GUEST_SHOWN);
+    assert_true(peer_id_eq(&entry(&w.m[0], "ann")->guest, &w.m[1].node->key.id));
+    free(text);
+    world_fini(&w);
+}
+
 static void the_network_key_travels_in_the_invite(void **state)
 {
     struct world w;
@@ -503,6 +526,7 @@ int main(void)
         cmocka_unit_test(the_limits_are_the_invites),
         cmocka_unit_test(a_guest_may_have_a_wrong_clock),
         cmocka_unit_test(what_was_used_survives_a_restart),
+        cmocka_unit_test(a_binding_that_is_not_kept_binds_nobody),
         cmocka_unit_test(the_network_key_travels_in_the_invite),
         cmocka_unit_test(lists_decide_who_may_connect),
         cmocka_unit_test(who_is_denied_is_in_no_table),
