@@ -225,8 +225,8 @@
 
 #define LIMIT_INVITE_SHOW_RATE_IP  0.5  /* invites shown a second by one IP group (over a relay: peer) … */
 #define LIMIT_INVITE_SHOW_BURST_IP 20   /* … and so many at once */
-#define LIMIT_INVITE_SHOW_RATE     5    /* … by all who are no guests yet … */
-#define LIMIT_INVITE_SHOW_BURST    50   /* … and so many at once */
+#define LIMIT_INVITE_SHOW_RATE     50   /* … by all who are no guests yet … */
+#define LIMIT_INVITE_SHOW_BURST    200  /* … and so many at once */
 #define LIMIT_INVITE_SHOW_RATED    4096 /* IP groups remembered for that */
 
 /* --- engine --- */

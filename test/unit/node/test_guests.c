@@ -246,6 +246,25 @@ static void a_binding_that_is_not_kept_binds_nobody(void **state)
     world_fini(&w);
 }
 
+/* Strangers from twenty places, each as often as it may, leave room for the guest who comes. */
+static void strangers_who_show_anything_lock_no_guest_out(void **state)
+{
+    struct world w;
+    struct peer_id who = {.len = 1};
+    world_up(&w, 14, closed);
+    struct invites *in = &w.m[0].node->invites;
+    for (uint32_t s = 0; s < 120; s++) {
+        for (uint32_t i = 0; i < 20; i++) {
+            struct net_addr from = {.kind = NET_IP4, .ip = {198, 51, 100, (uint8_t)i}};
+            (void)invites_may_show(in, &who, &from, false);
+        }
+        struct net_addr guest = {.kind = NET_IP4, .ip = {203, 0, 113, (uint8_t)s}};
+        assert_true(invites_may_show(in, &who, &guest, false));
+        run_for(&w, S);
+    }
+    world_fini(&w);
+}
+
 static void the_network_key_travels_in_the_invite(void **state)
 {
     struct world w;
@@ -455,7 +474,7 @@ static void whoever_tries_invites_all_day_is_slowed(void **state)
     struct peer_id who = w.m[2].node->key.id;
     int taken = 0;
     run_for(&w, 60 * S);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 240; i++) {
         from.ip[3] = (uint8_t)i;
         taken += invites_may_show(in, &who, &from, false);
     }
@@ -527,6 +546,7 @@ int main(void)
         cmocka_unit_test(a_guest_may_have_a_wrong_clock),
         cmocka_unit_test(what_was_used_survives_a_restart),
         cmocka_unit_test(a_binding_that_is_not_kept_binds_nobody),
+        cmocka_unit_test(strangers_who_show_anything_lock_no_guest_out),
         cmocka_unit_test(the_network_key_travels_in_the_invite),
         cmocka_unit_test(lists_decide_who_may_connect),
         cmocka_unit_test(who_is_denied_is_in_no_table),
