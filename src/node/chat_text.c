@@ -199,7 +199,10 @@ static bool is_shown(const uint8_t *p, size_t n)
     return !(n == 2 && p[0] == 0xc2 && p[1] < 0xa0);
 }
 
-void chat_text_plain(struct bytes text, struct buf *out)
+/* What a terminal may be sent, with a stand-in for what is no UTF-8. `instead` writes what is left out; NULL: nothing. */
+static void keep_shown(struct bytes text,
+                       void (*instead)(const uint8_t *p, size_t n, struct buf *out),
+                       struct buf *out)
 {
     const uint8_t *p = text.p, *end = text.p + text.n;
     while (p < end) {
@@ -208,23 +211,26 @@ void chat_text_plain(struct bytes text, struct buf *out)
             (void)buf_append_str(out, "\xef\xbf\xbd");
         else if (is_shown(p, n))
             (void)buf_append(out, p, n);
+        else if (instead)
+            instead(p, n, out);
         p += n ? n : 1;
     }
 }
 
+void chat_text_plain(struct bytes text, struct buf *out)
+{
+    keep_shown(text, NULL, out);
+}
+
+static void escape(const uint8_t *p, size_t n, struct buf *out)
+{
+    if (*p == '\r') /* between values: in a string it is escaped already */
+        (void)buf_append_byte(out, ' ');
+    else
+        (void)buf_printf(out, "\\u%04x", p[n - 1]); /* of C1 the second byte is the character */
+}
+
 void chat_text_json(struct bytes json, struct buf *out)
 {
-    const uint8_t *p = json.p, *end = json.p + json.n;
-    while (p < end) {
-        size_t n = utf8_char(p, end);
-        if (n == 0)
-            (void)buf_append_str(out, "\xef\xbf\xbd");
-        else if (is_shown(p, n))
-            (void)buf_append(out, p, n);
-        else if (*p == '\r') /* between values: in a string it is escaped already */
-            (void)buf_append_byte(out, ' ');
-        else
-            (void)buf_printf(out, "\\u%04x", p[n - 1]); /* of C1 the second byte is the character */
-        p += n ? n : 1;
-    }
+    keep_shown(json, escape, out);
 }
