@@ -151,7 +151,10 @@ static void on_timer(struct timer *t)
     uint64_t next_us = asks ? ANSWER_US : p ? c->pause_us : PAUSE_MIN_US;
     if (asks)
         c->pause_us = c->pause_us * 2 < PAUSE_MAX_US ? c->pause_us * 2 : PAUSE_MAX_US;
-    timer_about(c->sched, &c->timer, next_us, asks ? 1 : US_PER_S / 2);
+    if (asks)
+        timer_after(c->sched, &c->timer, next_us);
+    else
+        timer_about(c->sched, &c->timer, next_us, US_PER_S / 2);
     if (is_awaited && !asks)
         c->ended(c->ctx);
 }

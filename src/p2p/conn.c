@@ -150,8 +150,10 @@ static void become_open(struct conn *c)
         patience.busy_ping_us *= 4;
         patience.busy_dead_us *= 4;
     }
-    if (!c->is_dialer) /* who was dialled hears the dialler's pings, and need not send its own */
-        patience.idle_ping_us += LISTENER_LATER_US, patience.rest_ping_us += LISTENER_LATER_US;
+    if (!c->is_dialer) { /* who was dialled hears the dialler's pings, and need not send its own */
+        patience.idle_ping_us += LISTENER_LATER_US;
+        patience.rest_ping_us += LISTENER_LATER_US;
+    }
     keepalive_init(&c->keepalive, &patience, c->since_us);
     arm(c);
     c->env->on->opened(c->env->ctx, c);

@@ -6,8 +6,9 @@
  *   any:     ----reset, refused, connection lost----> BROKEN
  *   user:    closes in OPEN or LAZY -> LINGERS until what it wrote has left, or linger_us are over
  *
- * In LAZY the FIN is held until the echo has been read, unless the peer is a Conduit node: js-libp2p resets a stream that is half-closed
- * before its handler is attached. Data of the peer follows the echo, so reading waits for it too.
+ * In LAZY the FIN is held until the echo has been read, unless the peer is a Conduit node: js-libp2p resets a
+ * stream that is half-closed before its handler is attached. Data of the peer follows the echo, so reading
+ * waits for it too.
  *
  * Users are told from the connection's task or from its read, never from inside their own calls.
  * While one is being told it may close the stream; then the struct dies after the call returns. */
