@@ -308,7 +308,11 @@ static bool is_allowed(struct exchange *e)
             "or ask its owner for an invite or for --open");
         return false;
     }
-    return exchange_guard_allows(e);
+    if (!exchange_guard_allows(e))
+        return false;
+    if (e->g->cfg.takes)
+        e->g->cfg.takes(e->g->cfg.node, http_exchange_stream(e->x));
+    return true;
 }
 
 static struct answer_config answer_settings(const struct exchange *e)

@@ -66,6 +66,8 @@ struct gateway_config {
     int (*render)(void *ctx, enum gateway_page page, const struct principal *who, struct buf *out);
     /* Does this node serve that peer, which says that it found us on the LAN only, or does not? NULL: all. */
     bool (*admits)(void *node, const struct principal *who, bool says_lan);
+    /* A peer's request has been taken, and its stream is needed until it is answered. NULL: nobody cares. */
+    void (*takes)(void *node, const struct stream *s);
     void *node;
     /* After the gateway's own, for local clients and for peers; may be NULL. */
     const struct gateway_route *local_routes, *peer_routes;

@@ -362,6 +362,7 @@ static int make_gateway(struct node *n)
         .day = local_day,
         .render = node_render,
         .admits = node_admits,
+        .takes = node_takes,
         .node = n,
         .local_routes = node_local_routes,
         .local_route_count = node_local_route_count,

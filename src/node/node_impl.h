@@ -114,6 +114,7 @@ void node_unlisten(struct node *n);
 /* trusting.c: what is known of a peer becomes what is done. */
 bool node_has_mdns(const struct node *n);
 bool node_admits(void *node, const struct principal *who, bool says_lan);
+void node_takes(void *node, const struct stream *s);
 void node_trust_init(struct node *n);
 void node_on_learnt(void *node, const struct peer_id *peer);
 /* One of those kept from before: of the network we were in. */

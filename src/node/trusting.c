@@ -127,3 +127,8 @@ const char *node_lan(const struct node *n, char *out, size_t size)
                                   : "listed; named, invited or with --open also used and served");
     return out;
 }
+
+void node_takes(void *node, const struct stream *s)
+{
+    p2p_stream_keep((struct stream *)s);
+}

@@ -85,9 +85,11 @@ struct conn {
     bool is_conduit;     /* it said so */
     bool is_limited;     /* the relay will cut it: bytes or time */
     bool is_punched;     /* relayed: a direct connection was tried for it */
+    bool gave_way;       /* its place is counted no longer: it was displaced */
     bool is_from_port;   /* dialled from the listening port: what the peer sees is our mapping */
     uint64_t since_us;   /* opened */
     uint64_t used_us;    /* last stream opened or closed */
+    uint64_t moved_us;   /* last time something came on a stream */
     struct peer_id peer; /* proved; or expected, while upgrading as dialer */
     bool is_peer_known;
     struct principal principal;
@@ -106,6 +108,7 @@ struct conn {
     struct list waiting;   /* conn_open.link: no room for the stream yet */
     uint32_t stream_count; /* streams with users, both ways */
     uint32_t busy;         /* of them, those that a user waits for */
+    uint32_t kept;         /* of the peer's, those that we are at work for */
     int close_err;
     char why[160];
     void *owner;                    /* the host's own record of the peer */

@@ -85,16 +85,46 @@ int conn_scope_proved(struct conn_scope *s, struct resource_scope *peer)
     return 0;
 }
 
+void conn_scope_not_proved(struct conn_scope *s)
+{
+    struct resource_set set = set_of(s, NULL);
+    if (s->is_proved)
+        resource_release(s->ledger, &set, RESOURCE_CONNS, 1);
+    s->is_proved = false;
+}
+
+uint32_t conn_scope_crowd(const struct conn_scope *s)
+{
+    return s->from ? s->from->count[RESOURCE_CONNS] : 0;
+}
+
+uint32_t conn_scope_crowd_at(const struct resource_ledger *l, const struct net_addr *remote,
+                             struct bytes relay)
+{
+    uint8_t group[8];
+    const struct resource_scope *s = NULL;
+    if (relay.n)
+        s = resource_find(l, RESOURCE_RELAY, relay);
+    else if (has_group(remote))
+        s = resource_find(l, RESOURCE_IP, bytes_of(group, net_addr_group(remote, group)));
+    return s ? s->count[RESOURCE_CONNS] : 0;
+}
+
+uint32_t conn_scope_crowd_most(const struct resource_ledger *l)
+{
+    uint32_t ip = resource_most(l, RESOURCE_IP, RESOURCE_CONNS);
+    uint32_t relay = resource_most(l, RESOURCE_RELAY, RESOURCE_CONNS);
+    return ip > relay ? ip : relay;
+}
+
 void conn_scope_end(struct conn_scope *s)
 {
     struct resource_ledger *l = s->ledger;
     if (!l)
         return;
     struct resource_set set = set_of(s, NULL);
-    if (s->is_pending)
-        resource_release(l, &set, RESOURCE_PENDING, 1);
-    if (s->is_proved)
-        resource_release(l, &set, RESOURCE_CONNS, 1);
+    conn_scope_not_pending(s);
+    conn_scope_not_proved(s);
     resource_charge(l, &set, s->charged, 0);
     if (s->from)
         resource_drop(l, s->from);

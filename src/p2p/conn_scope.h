@@ -35,6 +35,14 @@ int conn_scope_pending(struct conn_scope *s);
 void conn_scope_not_pending(struct conn_scope *s); /* … no more: it goes */
 /* The peer behind it has proved itself: 0, or E_LIMIT: close it. */
 int conn_scope_proved(struct conn_scope *s, struct resource_scope *peer);
+void conn_scope_not_proved(struct conn_scope *s); /* … no more: it gives way */
+/* How many are proved where that one comes from; 0 of loopback. */
+uint32_t conn_scope_crowd(const struct conn_scope *s);
+/* The same before there is a connection. */
+uint32_t conn_scope_crowd_at(const struct resource_ledger *l, const struct net_addr *remote,
+                             struct bytes relay);
+/* Of the largest crowd. Walks over all groups. */
+uint32_t conn_scope_crowd_most(const struct resource_ledger *l);
 /* Again: harmless. No stream may be left. */
 void conn_scope_end(struct conn_scope *s);
 

@@ -56,6 +56,17 @@ static void end_user(struct conn_stream *cs)
     cs->conn->stream_count--;
     cs->conn->used_us = sched_now(cs->conn->env->sched);
     set_busy(cs, false);
+    cs->conn->kept -= cs->is_kept;
+    cs->is_kept = false;
+}
+
+void conn_stream_keep(struct stream *s)
+{
+    struct conn_stream *cs = of(s);
+    if (!cs->conn || !cs->has_user || cs->is_kept)
+        return;
+    cs->is_kept = true;
+    cs->conn->kept++;
 }
 
 void conn_stream_free(struct conn_stream *cs)
@@ -330,6 +341,7 @@ void conn_stream_event(struct conn *c, const struct yamux_event *ev)
         cs->has_room = true;
         conn_stream_due(cs);
     } else if (ev->kind == YAMUX_DATA || ev->kind == YAMUX_ENDED) {
+        c->moved_us = sched_now(c->env->sched);
         /* now, while the bytes lie in the decrypted frame */
         if (cs->phase != CS_OPEN && !conn_negotiate_step(cs))
             return;

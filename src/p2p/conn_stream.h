@@ -39,7 +39,7 @@ struct conn_stream {
     int err;                               /* why BROKEN */
     struct resource_scope *protocol_scope; /* held; see conn_scope.h */
     uint8_t has_user : 1, is_told : 1, in_call : 1, holds_fin : 1, has_room : 1, is_busy : 1,
-        is_finished : 1, is_lingering : 1;
+        is_finished : 1, is_lingering : 1, is_kept : 1;
     uint8_t is_inbound : 1, is_counted : 1, in_protocol : 1; /* in the ledger */
 };
 _Static_assert(sizeof(struct conn_stream) <= 1024, "an idle stream is small");
@@ -60,6 +60,9 @@ void conn_stream_abandon(struct conn_stream *cs);
 void conn_stream_sweep(struct conn *c);
 /* The connection is lost: every stream breaks, every request fails, and none knows c afterwards. */
 void conn_stream_break_all(struct conn *c, int err);
+
+/* We are at work for it, however long nothing comes on it: see p2p_stream_keep. */
+void conn_stream_keep(struct stream *s);
 
 static inline bool conn_stream_is_p2p(const struct stream *s)
 {

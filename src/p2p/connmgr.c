@@ -38,6 +38,7 @@ struct connmgr_cfg connmgr_cfg_default(void)
         .high = LIMIT_CONNS * 3 / 4,
         .low = LIMIT_CONNS / 2,
         .grace_us = 30 * US_PER_S,
+        .silent_us = 30 * US_PER_S,
     };
 }
 
@@ -127,22 +128,11 @@ static int refuse(uint64_t *count)
     return E_LIMIT;
 }
 
-/* Room for anybody at all? */
-static int check_totals(struct connmgr *m)
-{
-    if (m->pending >= m->cfg.max_pending)
-        return refuse(&m->counts.refused_pending);
-    if (m->total >= m->cfg.max_total)
-        return refuse(&m->counts.refused_total);
-    return 0;
-}
-
 int connmgr_accept(struct connmgr *m, const struct net_addr *from, uint64_t now_us)
 {
     uint8_t name[8];
-    int err = check_totals(m);
-    if (err)
-        return err;
+    if (m->pending >= m->cfg.max_pending)
+        return refuse(&m->counts.refused_pending);
     if (!net_addr_is_loopback(from)) {
         sweep(m, now_us);
         struct group *g =
@@ -163,9 +153,8 @@ int connmgr_accept(struct connmgr *m, const struct net_addr *from, uint64_t now_
 int connmgr_accept_circuit(struct connmgr *m, struct bytes relay, struct bytes peer,
                            uint64_t now_us)
 {
-    int err = check_totals(m);
-    if (err)
-        return err;
+    if (m->pending >= m->cfg.max_pending)
+        return refuse(&m->counts.refused_pending);
     sweep(m, now_us);
     struct group *r = group_get(m, GROUP_RELAY, relay, now_us);
     struct group *p = r ? group_get(m, GROUP_PEER, peer, now_us) : NULL;
@@ -211,11 +200,23 @@ bool connmgr_is_full(struct connmgr *m, struct bytes relay)
     return g && g->pending >= m->cfg.max_pending_per_relay;
 }
 
+bool connmgr_may_displace(uint32_t own, uint32_t largest)
+{
+    return largest >= 2 * (own + 1);
+}
+
+bool connmgr_may_come(struct connmgr *m, uint32_t own, uint32_t largest)
+{
+    bool may = !connmgr_is_taken(m) || connmgr_may_displace(own, largest);
+    m->counts.refused_total += !may;
+    return may;
+}
+
 int connmgr_admit(struct connmgr *m, uint32_t per_peer)
 {
     if (per_peer >= m->cfg.max_per_peer)
         return refuse(&m->counts.refused_peer);
-    if (m->total >= m->cfg.max_total)
+    if (connmgr_is_taken(m))
         return refuse(&m->counts.refused_total);
     m->total++;
     return 0;
@@ -229,7 +230,10 @@ void connmgr_drop(struct connmgr *m)
 
 uint64_t connmgr_worth(const struct connmgr *m, const struct connmgr_view *v, uint64_t now_us)
 {
-    if (v->is_protected || v->streams || now_us < v->opened_us + m->cfg.grace_us)
+    if (v->is_needed || now_us < v->opened_us + m->cfg.grace_us)
         return UINT64_MAX;
-    return v->used_us + (v->is_known ? 3600 * US_PER_S : 0);
+    if (v->streams && now_us < v->used_us + m->cfg.silent_us)
+        return UINT64_MAX;
+    return (v->streams ? CONNMGR_LAST_RESORT : 0) + v->used_us +
+           (v->is_known ? 3600 * US_PER_S : 0);
 }

@@ -48,55 +48,6 @@ void p2p_host_cfg_connections(struct p2p_host_cfg *cfg, uint32_t most)
 
 /* --- tending --- */
 
-static bool is_known(const struct host_peer *p)
-{
-    return p->is_conduit || (p->record && p->record->is_identified);
-}
-
-static uint64_t worth_of(struct p2p_host *h, const struct host_peer *p, const struct conn *c)
-{
-    struct connmgr_view v = {
-        .opened_us = c->since_us,
-        .used_us = c->used_us,
-        .streams = c->stream_count + !list_is_empty(&c->waiting) + !list_is_empty(&c->lingering),
-        .is_protected = p->protections > 0,
-        .is_known = is_known(p),
-    };
-    return connmgr_worth(&h->connmgr, &v, sched_now(h->sched));
-}
-
-static struct conn *least_worth(struct p2p_host *h)
-{
-    struct conn *least = NULL;
-    uint64_t worth = UINT64_MAX;
-    LIST_FOREACH (&h->peers, it) {
-        struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
-        LIST_FOREACH (&p->conns, ct) {
-            struct conn *c = LIST_ENTRY(ct, struct conn, by_owner);
-            uint64_t w = c->state == CONN_OPEN ? worth_of(h, p, c) : UINT64_MAX;
-            if (w < worth) {
-                worth = w;
-                least = c;
-            }
-        }
-    }
-    return least;
-}
-
-static void trim(struct p2p_host *h)
-{
-    struct conn *c;
-    if (!connmgr_is_over(&h->connmgr))
-        return;
-    uint32_t left = h->connmgr.total;
-    while (left-- > h->connmgr.cfg.low && (c = least_worth(h))) {
-        h->connmgr.counts.trimmed++;
-        TRACE(P2P, DEBUG, "%s: too many connections and nothing to do -> closing",
-              c->principal.name);
-        conn_close(c, E_LIMIT, "trimmed: too many connections");
-    }
-}
-
 /* A connection costs less to keep than to make again: unused, it rests, and is closed much later; unless it holds a
  * relay's place, or there is a better one. Who was dialled waits twice as long: the other may have its reasons to
  * hold it, as whoever joined through us. */
@@ -135,7 +86,7 @@ static void tend_conns(struct p2p_host *h)
 static void tend(struct timer *t)
 {
     struct p2p_host *h = CONTAINER_OF(t, struct p2p_host, tend_timer);
-    trim(h);
+    host_trim(h);
     tend_conns(h);
     host_tend(h);
 }
@@ -375,6 +326,12 @@ bool p2p_stream_is_relayed(const struct stream *s)
 {
     const struct conn_stream *cs = CONTAINER_OF(s, const struct conn_stream, s);
     return conn_stream_is_p2p(s) && cs->conn && cs->conn->is_relayed;
+}
+
+void p2p_stream_keep(struct stream *s)
+{
+    if (conn_stream_is_p2p(s))
+        conn_stream_keep(s);
 }
 
 /* --- peers --- */

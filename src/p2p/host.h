@@ -98,6 +98,8 @@ typedef void (*p2p_handler)(void *ctx, struct stream *s, const struct peer_id *p
  * stream is the handler's; its principal says who is there. */
 int p2p_host_handle(struct p2p_host *h, const char *protocol, p2p_handler handler, void *ctx);
 void p2p_host_unhandle(struct p2p_host *h, const char *protocol);
+/* A peer's stream that we are at work for: its connection is not trimmed while the stream is open, though nothing comes on it. */
+void p2p_stream_keep(struct stream *s);
 /* Whether a stream of ours comes over a relay. */
 bool p2p_stream_is_relayed(const struct stream *s);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* The inside of the host, shared by its files and nobody else.
  *
- *   host.c           life, protocols, looking, trimming
+ *   host.c           life, protocols, looking
+ *   host_trim.c      too many connections: which of them go
  *   host_listen.c    listeners and our own addresses
  *   host_peer.c      connections become peers: admitted, opened, gone
  *   host_dial.c      one dial per peer: resolving, racing
@@ -181,6 +182,12 @@ void host_listen_end_all(struct p2p_host *h);
 /* host.c */
 void host_tend(struct p2p_host *h);
 void host_step_close(struct p2p_host *h);
+
+/* host_trim.c */
+void host_trim(struct p2p_host *h); /* now and then */
+/* Every place is taken: one of the largest crowd goes for the newcomer, which has proved itself, if that crowd is much
+ * larger than its own. Its place is free at once. */
+void host_make_place(struct p2p_host *h, const struct conn *newcomer);
 
 /* host_watch.c: one telling of news; watchers may leave in its course. */
 struct host_walk {

@@ -134,6 +134,15 @@ static void make_room(struct p2p_host *h, struct bytes relay, uint64_t now)
     conn_close(c, E_LIMIT, "it did not prove who it is, and others wait");
 }
 
+/* Crowds are looked at only when every place is taken. */
+static bool has_place(struct p2p_host *h, const struct net_addr *remote, struct bytes relay)
+{
+    if (!connmgr_is_taken(&h->connmgr))
+        return true;
+    return connmgr_may_come(&h->connmgr, conn_scope_crowd_at(&h->ledger, remote, relay),
+                            conn_scope_crowd_most(&h->ledger));
+}
+
 /* May it come in? Over a circuit `peer` is whom the relay names. */
 static int accept_from(struct p2p_host *h, struct stream *s, const struct peer_id *peer)
 {
@@ -141,10 +150,12 @@ static int accept_from(struct p2p_host *h, struct stream *s, const struct peer_i
     uint64_t now = sched_now(h->sched);
     if (h->is_closing)
         return E_CLOSED;
+    struct bytes over = peer ? bytes_of(relay->id, relay->id_len) : (struct bytes){0};
+    if (!has_place(h, &s->remote, over))
+        return E_LIMIT;
     if (!peer)
         return connmgr_accept(&h->connmgr, &s->remote, now);
-    return connmgr_accept_circuit(&h->connmgr, bytes_of(relay->id, relay->id_len),
-                                  peer_id_bytes(peer), now);
+    return connmgr_accept_circuit(&h->connmgr, over, peer_id_bytes(peer), now);
 }
 
 static struct conn *take_inbound(struct p2p_host *h, struct stream *s, const struct peer_id *named)
@@ -206,6 +217,8 @@ static int secured(void *ctx, struct conn *c)
         return E_DENIED;
     }
     struct host_peer *p = host_peer_make(h, &c->peer);
+    if (connmgr_is_taken(&h->connmgr) && p->conn_count < h->connmgr.cfg.max_per_peer)
+        host_make_place(h, c);
     int err = connmgr_admit(&h->connmgr, p->conn_count);
     if (err) {
         TRACE(P2P, INFO, "%s: too many connections -> closed", c->principal.name);
@@ -315,7 +328,8 @@ static void closed(void *ctx, struct conn *c, int err, const char *why)
     if (p) {
         c->owner = NULL;
         p->conn_count--;
-        connmgr_drop(&h->connmgr);
+        if (!c->gave_way)
+            connmgr_drop(&h->connmgr);
         if (err == E_TIMEOUT)
             doubt_others(p, c);
         peer_lost(h, p, err);

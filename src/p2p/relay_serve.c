@@ -233,6 +233,7 @@ static void join(struct relay_call *c)
     timer_clear(s->host->sched, &c->timer);
     c->is_spliced = true;
     s->handshakes--;
+    p2p_stream_keep(c->hop);
     relay_splice_start(&c->splice, s->host->sched, &c->circuit, c->hop, c->stop, splice_over);
     c->hop = c->stop = NULL;
 }

@@ -119,6 +119,26 @@ struct resource_scope *resource_hold(struct resource_ledger *l, enum resource_sc
     return &h->scope;
 }
 
+const struct resource_scope *resource_find(const struct resource_ledger *l,
+                                           enum resource_scope_kind kind, struct bytes name)
+{
+    const struct held *h = map_get(map_of((struct resource_ledger *)l, kind), name);
+    return h ? &h->scope : NULL;
+}
+
+uint32_t resource_most(const struct resource_ledger *l, enum resource_scope_kind scope,
+                       enum resource_kind kind)
+{
+    const struct map *m = map_of((struct resource_ledger *)l, scope);
+    uint32_t most = 0;
+    assert(kind != RESOURCE_MEMORY);
+    for (const struct map_entry *e = map_first(m); e; e = map_next(m, e)) {
+        const struct held *h = e->value;
+        most = h->scope.count[kind] > most ? h->scope.count[kind] : most;
+    }
+    return most;
+}
+
 void resource_drop(struct resource_ledger *l, struct resource_scope *s)
 {
     struct held *h = CONTAINER_OF(s, struct held, scope);

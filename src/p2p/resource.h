@@ -75,6 +75,12 @@ void resource_scope_init(struct resource_scope *s, enum resource_scope_kind kind
  * names are held: treat it as a full scope. */
 struct resource_scope *resource_hold(struct resource_ledger *l, enum resource_scope_kind kind,
                                      struct bytes name);
+/* The same without holding it; NULL when nobody does. */
+const struct resource_scope *resource_find(const struct resource_ledger *l,
+                                           enum resource_scope_kind kind, struct bytes name);
+/* The most that one of these scopes has of a kind that is counted. */
+uint32_t resource_most(const struct resource_ledger *l, enum resource_scope_kind scope,
+                       enum resource_kind kind);
 void resource_drop(struct resource_ledger *l, struct resource_scope *s);
 
 /* The scopes that something counts in, beside the system: NULLs are skipped. */

@@ -40,6 +40,7 @@ struct app {
     struct gateway_lookup *lookup;
     unsigned lookups, lookup_cancels;
     unsigned served; /* by the node's own routes */
+    unsigned taken;  /* requests of peers */
     struct peer_id own;
 };
 
@@ -137,6 +138,12 @@ static const struct gateway_route app_routes[] = {
     {HTTP_POST, "/conduit/v1/thing", true, app_serve},
 };
 
+static inline void app_takes(void *node, const struct stream *s)
+{
+    ((struct app *)node)->taken++;
+    assert_int_not_equal(stream_principal(s)->kind, PRINCIPAL_OWNER);
+}
+
 static inline struct app *app_new(const struct guard_config *guard)
 {
     struct app *a = MEM_NEW(struct app);
@@ -166,6 +173,7 @@ static inline struct app *app_new(const struct guard_config *guard)
         .max_attempts = 3,
         .minute_of_day = app_minute,
         .render = app_render,
+        .takes = app_takes,
         .node = a,
         .local_routes = app_routes,
         .local_route_count = ARRAY_LEN(app_routes),

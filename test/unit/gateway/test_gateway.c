@@ -133,6 +133,11 @@ static void the_guard_binds_peers_and_keys_but_not_the_owner(void **state)
     assert_string_not_equal(a->peers_asked[0], "self");
     app_ask(a, "{\"model\":\"m\",\"messages\":[]}");
     assert_int_equal(a->open_count, 2);
+    assert_int_equal(a->taken, 0); /* no place is kept for who is refused, or local */
+    a->guard.is_paused = false;
+    c = app_connect(a, PRINCIPAL_PEER);
+    app_post(a, c, "", ASK_PLAIN);
+    assert_int_equal(a->taken, 1);
 }
 
 static void a_full_queue_is_429(void **state)

@@ -188,10 +188,15 @@ static void admission_is_bounded(void **state)
     for (int i = 0; i < LIMIT_CONNS; i++)
         assert_int_equal(connmgr_admit(&m, 0), 0);
     assert_int_equal(connmgr_admit(&m, 0), E_LIMIT);
-    struct net_addr a = from(1);
-    assert_int_equal(connmgr_accept(&m, &a, 0), E_LIMIT);
+    assert_int_equal(m.counts.refused_total, 1);
+    assert_true(connmgr_may_come(&m, 0, 2)); /* it may displace one … */
+    assert_true(connmgr_may_come(&m, 7, 16));
+    assert_false(connmgr_may_come(&m, 0, 1)); /* … of a crowd only, and not to make one */
+    assert_false(connmgr_may_come(&m, 8, 16));
+    assert_int_equal(m.counts.refused_total, 3);
     assert_true(connmgr_is_over(&m));
     connmgr_drop(&m);
+    assert_true(connmgr_may_come(&m, 8, 8));
     assert_int_equal(connmgr_admit(&m, 0), 0);
     connmgr_fini(&m);
 }
@@ -204,10 +209,13 @@ static void worth_spares_what_is_used(void **state)
     connmgr_init(&m, &cfg, &rng);
     struct connmgr_view old = {.opened_us = 1, .used_us = 2};
     struct connmgr_view known = {.opened_us = 1, .used_us = 2, .is_known = true};
-    struct connmgr_view busy = {.streams = 1}, dear = {.is_protected = true};
+    struct connmgr_view idle = {.opened_us = 1, .used_us = 1, .streams = 1};
+    struct connmgr_view moving = {.used_us = now - 1, .streams = 1}, dear = {.is_needed = true};
     struct connmgr_view young = {.opened_us = now - 1};
     assert_true(connmgr_worth(&m, &old, now) < connmgr_worth(&m, &known, now));
-    assert_true(connmgr_worth(&m, &busy, now) == UINT64_MAX);
+    assert_true(connmgr_worth(&m, &known, now) < CONNMGR_LAST_RESORT);
+    assert_in_range(connmgr_worth(&m, &idle, now), CONNMGR_LAST_RESORT, UINT64_MAX - 1);
+    assert_true(connmgr_worth(&m, &moving, now) == UINT64_MAX);
     assert_true(connmgr_worth(&m, &dear, now) == UINT64_MAX);
     assert_true(connmgr_worth(&m, &young, now) == UINT64_MAX);
     connmgr_fini(&m);

@@ -29,6 +29,29 @@ static void two_that_cannot_reach_each_other_talk_over_a_relay(void **state)
     relays_fini(&r);
 }
 
+/* A relay with too many connections keeps those at the ends of a circuit, though nothing passes. */
+static void an_end_of_a_circuit_is_not_trimmed(void **state)
+{
+    struct relays r;
+    struct asked a;
+    struct multiaddr m;
+    relays_init(&r, 41, true, 1);
+    struct machine *provider = &r.h.m[PROVIDER], *consumer = &r.h.m[CONSUMER];
+    ask_echo_at(&a, consumer, provider, relayed_addr(&r, FIRST, PROVIDER, &m), 1000);
+    a.client.holds_finish = true;
+    hosts_run(&r.h, 2 * US_PER_S);
+    assert_int_equal(a.client.got, 1000);
+    struct connmgr_cfg *cfg = &r.h.m[FIRST].host->connmgr.cfg;
+    cfg->high = cfg->low = cfg->grace_us = cfg->silent_us = 0;
+    hosts_run(&r.h, 9 * US_PER_S);
+    assert_int_equal(relay_serve_look(r.serve[FIRST]).circuits, 1);
+    assert_int_equal(p2p_host_counts(r.h.m[FIRST].host).trimmed, 0);
+    stream_finish(a.client.s);
+    hosts_run(&r.h, US_PER_S);
+    assert_true(a.client.is_complete);
+    relays_fini(&r);
+}
+
 static uint32_t conns_in(const struct map *scopes, struct bytes name)
 {
     const struct resource_scope *s = map_get(scopes, name);
@@ -626,6 +649,7 @@ int main(void)
     trace_set_all(TRACE_OFF);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_that_cannot_reach_each_other_talk_over_a_relay),
+        cmocka_unit_test(an_end_of_a_circuit_is_not_trimmed),
         cmocka_unit_test(circuits_count_for_the_relay_not_for_its_address),
         cmocka_unit_test(a_relayed_address_spreads_by_identify),
         cmocka_unit_test(a_place_is_refreshed_and_given_back),
