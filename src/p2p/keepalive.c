@@ -41,7 +41,9 @@ void keepalive_doubt(struct keepalive *k, uint64_t now_us)
 
 void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us)
 {
-    if (is_busy && !k->is_busy) /* the silence before the request says nothing */
+    if (is_busy && !k->is_busy && k->is_doubted) /* as long as nothing is heard */
+        k->since_us = now_us;
+    else if (is_busy && !k->is_busy) /* the silence before the request says nothing */
         keepalive_heard(k, now_us);
     k->is_busy = is_busy;
 }

@@ -304,6 +304,34 @@ static void doubt_asks_at_once_and_waits_three_seconds(void **state)
     assert_int_equal(ping, 17 * US_PER_S);
 }
 
+/* A request on a doubted connection is not what makes it trustworthy: asked at once, and the short patience holds. */
+static void a_request_keeps_the_doubt(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    uint64_t ping, dead;
+    keepalive_init(&k, &cfg, 0);
+    keepalive_doubt(&k, 5 * US_PER_S); /* not asked yet when the request comes */
+    keepalive_busy(&k, true, 5 * US_PER_S);
+    assert_true(k.is_doubted); /* others are preferred still */
+    run_silent(&k, 5 * US_PER_S, &ping, &dead);
+    assert_int_equal(ping, 5 * US_PER_S);
+    assert_int_equal(dead, 5900 * US_PER_MS);
+    keepalive_init(&k, &cfg, 0);
+    keepalive_doubt(&k, 5 * US_PER_S);
+    assert_int_equal(keepalive_step(&k, keepalive_deadline(&k)), KEEPALIVE_PING);
+    keepalive_deadline(&k);
+    keepalive_busy(&k, true, 7 * US_PER_S); /* the question is on its way */
+    run_silent(&k, 7 * US_PER_S, &ping, &dead);
+    assert_int_equal(ping, 0);
+    assert_int_equal(dead, 7900 * US_PER_MS);
+    keepalive_init(&k, &cfg, 0);
+    keepalive_doubt(&k, 5 * US_PER_S);
+    keepalive_busy(&k, true, 5 * US_PER_S);
+    keepalive_heard(&k, 5100 * US_PER_MS);
+    assert_false(k.is_doubted);
+}
+
 /* A rest ends with the next request: its patience is the short one, and old silence is not held against the peer. */
 static void a_request_ends_the_rest(void **state)
 {
@@ -362,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_slow_path_gets_more_patience),
         cmocka_unit_test(our_own_sleep_is_not_their_silence),
         cmocka_unit_test(doubt_asks_at_once_and_waits_three_seconds),
+        cmocka_unit_test(a_request_keeps_the_doubt),
         cmocka_unit_test(a_request_ends_the_rest),
         cmocka_unit_test(a_question_rides_along),
         cmocka_unit_test(hearing_anything_counts),
