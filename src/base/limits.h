@@ -194,6 +194,7 @@
 #define LIMIT_DHT_OWN_KEYS          1024  /* keys we announce */
 #define LIMIT_DHT_RATE              50    /* requests a second answered to one peer */
 #define LIMIT_DHT_RATE_IP           200   /* … to all peers of one IPv4 address or IPv6 /56 */
+#define LIMIT_DHT_RATE_RELAY        800   /* … to all peers over relays at one */
 #define LIMIT_DHT_RATED             4096  /* peers, and addresses, whose rate is remembered */
 #define LIMIT_DHT_STREAMS           32 /* streams one peer may have open to our server; as rust */
 #define LIMIT_DHT_PAST              64 /* silent peers remembered for when nobody else is left */

@@ -28,10 +28,11 @@ struct dht {
     size_t ask_count;
     struct list queries;
     size_t query_count;
-    struct map own;         /* key -> dht_own */
-    uint64_t next_round_us; /* of announcing: rounds keep a distance */
-    struct map rates;       /* peer id -> dht_rate */
-    struct rates ip_rates;  /* of requests, by where they come from */
+    struct map own;           /* key -> dht_own */
+    uint64_t next_round_us;   /* of announcing: rounds keep a distance */
+    struct map rates;         /* peer id -> dht_rate */
+    struct rates ip_rates;    /* of requests, by where they come from … */
+    struct rates relay_rates; /* … and by the relay's address */
     struct dht_past past;
     struct dht_pace whole;  /* what a request takes, dialling included */
     struct dht_pace answer; /* … and once it is sent */

@@ -37,6 +37,8 @@ struct dht *dht_new(const struct dht_cfg *cfg)
     map_init(&d->rates, rng_u64(cfg->rng));
     rates_init(&d->ip_rates, LIMIT_DHT_RATE_IP, LIMIT_DHT_RATE_IP, LIMIT_DHT_RATED,
                rng_u64(cfg->rng));
+    rates_init(&d->relay_rates, LIMIT_DHT_RATE_RELAY, LIMIT_DHT_RATE_RELAY, LIMIT_DHT_RATED,
+               d->ip_rates.buckets.seed + 1);
     dht_past_init(&d->past);
     dht_refresh_init(&d->ranges, d->cfg.refresh_us);
     list_init(&d->asks);

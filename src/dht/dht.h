@@ -152,6 +152,9 @@ int dht_withdraw(struct dht *d, struct bytes key);
 struct buf;
 int dht_serve(struct dht *d, const struct peer_id *from, const struct net_addr *at,
               struct bytes message, struct buf *out);
+/* The same over a relay at that address: many come from there who are not one machine. */
+int dht_serve_relayed(struct dht *d, const struct peer_id *from, const struct net_addr *relay_at,
+                      struct bytes message, struct buf *out);
 
 struct dht_stats {
     size_t table_peers, buckets, provider_keys, provider_records, own_keys, values, queries;

@@ -24,6 +24,7 @@ void dht_rates_fini(struct dht *d)
         free(e->value);
     map_fini(&d->rates);
     rates_fini(&d->ip_rates);
+    rates_fini(&d->relay_rates);
 }
 
 /* A bucket of one second's worth; a peer we forgot starts with a full one. */
@@ -150,21 +151,21 @@ static int answer(struct dht *d, const struct dht_message *m, const struct peer_
 }
 
 /* One machine may have many identities; on loopback everybody is one address. */
-static bool may_ask_from(struct dht *d, const struct net_addr *at)
+static bool may_ask_from(struct dht *d, struct rates *rates, const struct net_addr *at)
 {
     uint8_t key[8];
     if (!at || net_addr_is_loopback(at))
         return true;
-    return rates_take(&d->ip_rates, bytes_of(key, net_addr_group(at, key)),
-                      sched_now(d->cfg.sched));
+    return rates_take(rates, bytes_of(key, net_addr_group(at, key)), sched_now(d->cfg.sched));
 }
 
-int dht_serve(struct dht *d, const struct peer_id *from, const struct net_addr *at,
-              struct bytes message, struct buf *out)
+static int serve(struct dht *d, const struct peer_id *from, struct rates *rates,
+                 const struct net_addr *at, struct bytes message, struct buf *out)
 {
     struct dht_message m;
     int err = d->cfg.is_server ? 0 : E_DENIED;
-    if (!err && !(may_ask_from(d, at) && may_ask(d, from)))
+    /* Its own rate first: who is over that takes nothing from the others there. */
+    if (!err && !(may_ask(d, from) && may_ask_from(d, rates, at)))
         err = E_LIMIT;
     if (!err)
         err = dht_message_decode(message, &m);
@@ -175,4 +176,16 @@ int dht_serve(struct dht *d, const struct peer_id *from, const struct net_addr *
     else
         d->served++;
     return err;
+}
+
+int dht_serve(struct dht *d, const struct peer_id *from, const struct net_addr *at,
+              struct bytes message, struct buf *out)
+{
+    return serve(d, from, &d->ip_rates, at, message, out);
+}
+
+int dht_serve_relayed(struct dht *d, const struct peer_id *from, const struct net_addr *relay_at,
+                      struct bytes message, struct buf *out)
+{
+    return serve(d, from, &d->relay_rates, relay_at, message, out);
 }

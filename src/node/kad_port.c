@@ -210,6 +210,14 @@ static int served_flush(struct served *v)
     return E_CLOSED;
 }
 
+static int served_ask(struct served *v, struct bytes message, struct buf *reply)
+{
+    struct dht *d = v->k->dht;
+    const struct net_addr *at = &v->s->remote;
+    return p2p_stream_is_relayed(v->s) ? dht_serve_relayed(d, &v->peer, at, message, reply)
+                                       : dht_serve(d, &v->peer, at, message, reply);
+}
+
 /* Answers every whole message in `in`; after each the peer has a minute for the next. */
 static int served_answer(struct served *v)
 {
@@ -221,8 +229,7 @@ static int served_answer(struct served *v)
             return 0;
         struct buf reply;
         buf_init(&reply, 0);
-        int err =
-            used < 0 ? (int)used : dht_serve(v->k->dht, &v->peer, &v->s->remote, message, &reply);
+        int err = used < 0 ? (int)used : served_ask(v, message, &reply);
         if (!err && buf_len(&reply)) {
             (void)varint_append(&v->out, buf_len(&reply));
             err = buf_append_bytes(&v->out, buf_view(&reply));

@@ -409,6 +409,52 @@ static void a_flood_leaves_room_for_who_keeps_announcing(void **state)
     world_free(w);
 }
 
+/* Pings in the name of the n-th, as many as it likes within one moment: so many are answered. */
+static int ping(struct world *w, uint32_t n, bool is_relayed, int count)
+{
+    uint8_t id[34] = {0x12, 0x20, 0xee, (uint8_t)(n >> 8), (uint8_t)n};
+    struct net_addr at = {.kind = NET_IP4, .ip = {66, 6, 6, 6}};
+    struct peer_id peer;
+    struct buf m, reply;
+    int answered = 0;
+    buf_init(&m, 0);
+    buf_init(&reply, 0);
+    peer_id_decode(bytes_of(id, sizeof id), &peer);
+    assert_int_equal(dht_message_begin(&m, DHT_PING, (struct bytes){0}), 0);
+    while (count-- > 0)
+        answered += (is_relayed ? dht_serve_relayed : dht_serve)(w->nodes[0].d, &peer, &at,
+                                                                 buf_view(&m), &reply) == 0;
+    buf_fini(&m);
+    buf_fini(&reply);
+    return answered;
+}
+
+/* What one peer asks too often takes nothing from the others at its address. */
+static void one_that_asks_too_much_leaves_the_others_their_turn(void **state)
+{
+    struct world *w = world_new(1, 1);
+    assert_int_equal(ping(w, 1, false, 10000), LIMIT_DHT_RATE);
+    assert_int_equal(ping(w, 2, false, 10), 10);
+    assert_int_equal(ping(w, 3, false, 10000), LIMIT_DHT_RATE);
+    for (uint32_t n = 4; n < 100; n++)
+        ping(w, n, false, LIMIT_DHT_RATE);
+    assert_int_equal(ping(w, 100, false, 10), 0); /* all of them together: the address */
+    world_free(w);
+}
+
+/* All over one relay are not one machine, nor are they at the relay's. */
+static void who_comes_over_a_relay_has_a_rate_of_its_own(void **state)
+{
+    struct world *w = world_new(1, 1);
+    assert_int_equal(ping(w, 1, true, 10000), LIMIT_DHT_RATE);
+    int answered = LIMIT_DHT_RATE;
+    for (uint32_t n = 2; n < 100; n++)
+        answered += ping(w, n, true, LIMIT_DHT_RATE);
+    assert_int_equal(answered, LIMIT_DHT_RATE_RELAY);
+    assert_int_equal(ping(w, 100, false, 10), 10); /* the relay itself */
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +467,8 @@ int main(void)
         cmocka_unit_test(a_net_full_of_names_gets_three_places),
         cmocka_unit_test(nothing_forged_is_kept),
         cmocka_unit_test(a_flood_leaves_room_for_who_keeps_announcing),
+        cmocka_unit_test(one_that_asks_too_much_leaves_the_others_their_turn),
+        cmocka_unit_test(who_comes_over_a_relay_has_a_rate_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
