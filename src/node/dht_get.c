@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* See dht_get.h. One run asks the DHT, connects to whom it names, and waits until each was heard or cannot be,
- * eight seconds at most. */
+ * eight seconds at most. It lists FOUND_MAX of them; each source of the lookup has its share of the list, and what is
+ * left when all was asked goes to the sources in turn, so that one liar hides nobody. */
 #include "node/dht_get.h"
 
 #include "base/mem.h"
 #include "base/text.h"
 #include "codec/json.h"
 #include "codec/multiaddr.h"
+#include "dht/addrs.h"
 #include "dht/record.h"
 #include "node/node_impl.h"
 #include "node/node_record.h"
@@ -17,14 +19,21 @@
 #define TOTAL_US (8 * US_PER_S)
 #define DIAL_US  (5 * US_PER_S)
 #define UNKNOWN  UINT64_MAX
-enum { FOUND_MAX = 32, RUNS_MAX = 8, KEY_MAX = 256 };
+enum {
+    FOUND_MAX = 32,  /* in the list */
+    NAMED_MAX = 128, /* in mind */
+    SOURCE_MAX = FOUND_MAX / LIMIT_DHT_PATHS,
+    RUNS_MAX = 8,
+    KEY_MAX = 256
+};
 
 struct found {
     struct run *r;
     struct peer_id peer;
+    int source; /* of the lookup, that told of it */
     struct p2p_connect connect;
-    struct buf addrs; /* as a JSON array: what the DHT said */
-    bool is_connecting, is_over;
+    struct dht_addrs addrs; /* what the DHT said */
+    bool is_listed, is_connecting, is_over;
     char why[96]; /* it could not be reached */
 };
 
@@ -39,8 +48,9 @@ struct run {
     struct task look;
     bool knew_somebody; /* there was somebody to ask */
     const char *why;    /* the answer is not complete; NULL: it is */
-    struct found found[FOUND_MAX];
-    size_t count;
+    struct found found[NAMED_MAX];
+    size_t count, listed;
+    size_t listed_of[LIMIT_DHT_PATHS + 1]; /* by source */
     struct node_record record;
     bool has_record;
 };
@@ -54,7 +64,7 @@ static void run_free(struct run *r)
     for (size_t i = 0; i < r->count; i++) {
         if (r->found[i].is_connecting)
             p2p_connect_cancel(&r->found[i].connect);
-        buf_fini(&r->found[i].addrs);
+        dht_addrs_fini(&r->found[i].addrs);
     }
     feeds_unwait(&r->waiter);
     timer_clear(r->n->sched, &r->deadline);
@@ -105,6 +115,17 @@ static void put_offer(struct run *r, struct json_writer *w, const struct catalog
     json_close_object(w);
 }
 
+static void put_addrs(struct json_writer *w, const struct found *f)
+{
+    char text[512];
+    struct bytes addrs[LIMIT_DHT_ADDRS];
+    int n = dht_addrs_get(&f->addrs, addrs);
+    json_open_array(w);
+    for (int i = 0; i < n; i++)
+        json_put_str(w, multiaddr_text(addrs[i], text, sizeof text));
+    json_close_array(w);
+}
+
 static void put_peer(struct run *r, struct json_writer *w, const struct found *f)
 {
     struct node *n = r->n;
@@ -116,7 +137,7 @@ static void put_peer(struct run *r, struct json_writer *w, const struct found *f
     json_open_object(w);
     json_member_str(w, "peer", peer_id_text(&f->peer, text, sizeof text));
     json_key(w, "addresses");
-    json_put_raw(w, buf_len(&f->addrs) ? buf_view(&f->addrs) : BYTES_LIT("[]"));
+    put_addrs(w, f);
     json_member_str(w, "state", is_own ? "this node" : is_connected ? "connected" : "not reached");
     if (feeds_is_other(&n->feeds, &f->peer))
         json_member_str(w, "why", "it is no Conduit node");
@@ -156,7 +177,8 @@ static void finish(struct run *r)
     json_key(&w, "peers");
     json_open_array(&w);
     for (size_t i = 0; i < r->count; i++)
-        put_peer(r, &w, &r->found[i]);
+        if (r->found[i].is_listed)
+            put_peer(r, &w, &r->found[i]);
     json_close_array(&w);
     if (r->has_record) {
         json_key(&w, "record");
@@ -178,7 +200,7 @@ static void on_look(struct task *t)
     struct run *r = CONTAINER_OF(t, struct run, look);
     bool is_waiting = r->query || r->value_query;
     for (size_t i = 0; i < r->count; i++)
-        is_waiting |= !r->found[i].is_over;
+        is_waiting |= r->found[i].is_listed && !r->found[i].is_over;
     if (!is_waiting)
         finish(r);
 }
@@ -199,7 +221,8 @@ static void on_news(struct feeds_waiter *w, const struct peer_id *peer)
 {
     struct run *r = CONTAINER_OF(w, struct run, waiter);
     for (size_t i = 0; i < r->count; i++)
-        if (peer_id_eq(&r->found[i].peer, peer) && !r->found[i].is_connecting)
+        if (peer_id_eq(&r->found[i].peer, peer) && r->found[i].is_listed &&
+            !r->found[i].is_connecting)
             r->found[i].is_over = true;
     look_soon(r);
 }
@@ -208,7 +231,7 @@ static bool wants(struct feeds_waiter *w, const struct peer_id *peer)
 {
     const struct run *r = CONTAINER_OF(w, struct run, waiter);
     for (size_t i = 0; i < r->count; i++)
-        if (peer_id_eq(&r->found[i].peer, peer))
+        if (r->found[i].is_listed && peer_id_eq(&r->found[i].peer, peer))
             return true;
     return false;
 }
@@ -228,46 +251,68 @@ static void on_connected(struct p2p_connect *c, int err, const struct peer_id *p
     look_soon(f->r);
 }
 
-static void put_addrs(struct found *f, const struct dht_peer *peer)
+/* Into the list, and connected to. */
+static void add_to_list(struct found *f)
 {
-    char text[512];
-    struct json_writer w = json_write(&f->addrs);
-    json_open_array(&w);
-    for (int i = 0; i < peer->addr_count; i++)
-        json_put_str(&w, multiaddr_text(peer->addrs[i], text, sizeof text));
-    json_close_array(&w);
-}
-
-static void on_peer(void *ctx, const struct dht_peer *peer)
-{
-    struct run *r = ctx;
+    struct run *r = f->r;
     struct node *n = r->n;
-    if (r->count == FOUND_MAX)
-        return;
-    struct found *f = &r->found[r->count++];
-    f->r = r;
-    f->peer = peer->id;
-    buf_init(&f->addrs, 0);
-    put_addrs(f, peer);
-    f->is_over = peer_id_eq(&peer->id, &n->key.id) || feeds_is_known(&n->feeds, &peer->id);
+    struct bytes addrs[LIMIT_DHT_ADDRS];
+    r->listed++;
+    r->listed_of[f->source]++;
+    f->is_listed = true;
+    f->is_over = peer_id_eq(&f->peer, &n->key.id) || feeds_is_known(&n->feeds, &f->peer);
     if (f->is_over)
         return;
-    node_on_told(n, &peer->id);
+    node_on_told(n, &f->peer);
     f->is_connecting = true;
     f->connect = (struct p2p_connect){
         .peer = &f->peer,
-        .addrs = peer->addrs,
-        .addr_count = (size_t)peer->addr_count,
+        .addrs = addrs,
+        .addr_count = (size_t)dht_addrs_get(&f->addrs, addrs),
         .timeout_us = DIAL_US,
         .done = on_connected,
     };
     p2p_host_connect(n->host, &f->connect);
 }
 
+static void on_peer(void *ctx, const struct dht_peer *peer)
+{
+    struct run *r = ctx;
+    if (r->count == NAMED_MAX)
+        return;
+    struct found *f = &r->found[r->count++];
+    f->r = r;
+    f->peer = peer->id;
+    f->source = r->query ? dht_query_source(r->query) : 0;
+    dht_addrs_set(&f->addrs, peer->addrs, peer->addr_count);
+    if (r->listed < FOUND_MAX && (!f->source || r->listed_of[f->source] < SOURCE_MAX))
+        add_to_list(f);
+}
+
+/* Of the source that has least in the list, the first that it named. */
+static struct found *next_named(struct run *r)
+{
+    struct found *next = NULL;
+    for (size_t i = 0; i < r->count; i++) {
+        struct found *f = &r->found[i];
+        if (!f->is_listed && (!next || r->listed_of[f->source] < r->listed_of[next->source]))
+            next = f;
+    }
+    return next;
+}
+
+static void fill_list(struct run *r)
+{
+    struct found *f;
+    while (r->listed < FOUND_MAX && (f = next_named(r)))
+        add_to_list(f);
+}
+
 static void on_asked(void *ctx, int err)
 {
     struct run *r = ctx;
     r->query = NULL;
+    fill_list(r);
     if (err == E_TIMEOUT)
         r->why = "timeout";
     else if (err == E_UNAVAILABLE)
@@ -310,7 +355,7 @@ static void ask_providers(struct run *r)
     dht_key_text(bytes_str(r->key), key);
     if (dht_is_provided(d, bytes_of(key, sizeof key)))
         add_self(r);
-    r->query = dht_find_providers(d, bytes_of(key, sizeof key), FOUND_MAX, on_peer, on_asked, r);
+    r->query = dht_find_providers(d, bytes_of(key, sizeof key), NAMED_MAX, on_peer, on_asked, r);
 }
 
 static void ask_node(struct run *r, const struct peer_id *id)

@@ -9,6 +9,7 @@
 #include "node_world.h"
 
 #include "base/trace.h"
+#include "dht/core.h"
 #include "route/choose.h"
 
 #include <sys/stat.h>
@@ -286,8 +287,8 @@ static void what_stands_behind_a_key(void **state)
     for (size_t i = 0; i < 3; i++)
         for (size_t j = 0; j < 3; j++)
             (void)look_up(&n, at[j], keys[i],
-                    PARTS("200 OK", peer, "\"model\":\"m\"", "\"load\":0",
-                          "\"slots\":", "\"uptime_s\":", "\"last_seen_ms\":", "\"complete\":true"));
+                          PARTS("200 OK", peer, "\"model\":\"m\"", "\"load\":0", "\"slots\":",
+                                "\"uptime_s\":", "\"last_seen_ms\":", "\"complete\":true"));
     look_up(&n, n.consumer, node,
             PARTS("200 OK", peer, "\"record\":{\"seq\":", "\"models\":[\"m\"]", "/tcp/8000"));
     look_up(&n, n.consumer, "get?key=model:nonesuch",
@@ -318,6 +319,35 @@ static void alone_there_is_nobody_to_ask(void **state)
     assert_in_range(us, 0, S);
     (void)look_up(&n, m, "get?key=model:nonesuch",
                   PARTS("200 OK", "\"peers\":[]", "\"why\":\"nobody_to_ask\""));
+    world_fini(&n.w);
+}
+
+/* One server answers first, and names more than a list holds; what another one says is in it all the same. */
+static void a_liar_does_not_fill_the_list(void **state)
+{
+    struct net n;
+    struct loop_virtual_link late = {.delay_us = 150 * MS};
+    struct multiaddr m;
+    char peer[PEER_ID_TEXT];
+    uint8_t key[DHT_KEY_TEXT];
+    net_up(&n, 11);
+    struct peer_id honest = {0};
+    dht_key_text(BYTES_LIT("model:x"), key);
+    for (int i = 0; i <= 60; i++) {
+        struct key_pair k;
+        key_pair_generate(&k, loop_rng(n.boot->loop));
+        honest = k.id; /* the last one */
+        assert_int_equal(multiaddr_parse(BYTES_LIT("/ip4/99.0.0.1/tcp/1"), &m), 0);
+        struct bytes addr = multiaddr_bytes(&m);
+        struct dht_peer p = {k.id, &addr, 1};
+        struct machine *at = i < 60 ? n.boot : n.provider;
+        assert_int_equal(dht_providers_add(&at->node->kad.dht->providers, bytes_of(key, sizeof key),
+                                           &p, loop_virtual_now(n.w.v)),
+                         0);
+    }
+    loop_virtual_set_link(n.w.v, n.provider->loop, n.consumer->loop, &late);
+    (void)look_up(&n, n.consumer, "get?key=model:x",
+                  PARTS("200 OK", peer_id_text(&honest, peer, sizeof peer), "\"complete\":true"));
     world_fini(&n.w);
 }
 
@@ -430,6 +460,7 @@ int main(void)
         cmocka_unit_test(a_new_provider_is_seen_within_a_second),
         cmocka_unit_test(load_is_pushed_when_it_changes_and_every_ten_seconds),
         cmocka_unit_test(what_stands_behind_a_key),
+        cmocka_unit_test(a_liar_does_not_fill_the_list),
         cmocka_unit_test(alone_there_is_nobody_to_ask),
         cmocka_unit_test(who_is_no_conduit_node_is_not_waited_for),
         cmocka_unit_test(who_stops_in_order_is_withdrawn),
