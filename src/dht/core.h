@@ -17,6 +17,7 @@
 #include "dht/providers.h"
 #include "dht/refresh.h"
 #include "dht/table.h"
+#include "dht/told.h"
 #include "dht/values.h"
 
 struct dht {
@@ -94,9 +95,8 @@ struct dht_query {
     struct buf request;
     struct timer deadline;
     struct task step;
-    struct map seen;               /* providers told already */
-    int told[LIMIT_DHT_PATHS + 1]; /* how many of them by each source; [0]: our own */
-    int source;                    /* that tells now */
+    struct dht_told told;
+    int source; /* that tells now */
     unsigned answers;
     int wanted, found;
     uint8_t hops;  /* of the answer that told last: questions one after another */

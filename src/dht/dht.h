@@ -116,7 +116,8 @@ typedef void (*dht_on_peer)(void *ctx, const struct dht_peer *peer);
 typedef void (*dht_on_done)(void *ctx, int err);
 
 /* Each provider once, as found; ends early after `wanted` of them (0: all). Records kept by
- * ourselves come first. key: 1..LIMIT_DHT_KEY bytes, else E_INVALID by `done`. */
+ * ourselves come first; those of whom nobody has an address (any more) last, without one.
+ * key: 1..LIMIT_DHT_KEY bytes, else E_INVALID by `done`. */
 struct dht_query *dht_find_providers(struct dht *d, struct bytes key, int wanted,
                                      dht_on_peer on_provider, dht_on_done done, void *ctx);
 /* Inside on_provider: which of the lookup's sources tells of it, from 1 to LIMIT_DHT_PATHS; 0: our own records. A source

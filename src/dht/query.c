@@ -46,7 +46,7 @@ void dht_query_free(struct dht_query *q)
         return;
     for (int p = 0; p < LIMIT_DHT_PATHS; p++)
         dht_lookup_fini(&q->paths[p]);
-    map_fini(&q->seen);
+    dht_told_fini(&q->told);
     free(q->value);
     buf_fini(&q->request);
     free(q);
@@ -84,8 +84,42 @@ static void give_value(struct dht_query *q)
         q->on_value(q->ctx, value, &q->record);
 }
 
+static bool has_enough(const struct dht_query *q)
+{
+    return q->wanted && q->found >= q->wanted;
+}
+
+static bool tell_user(struct dht_query *q, int source, const struct dht_peer *peer)
+{
+    q->found++;
+    q->source = source;
+    enter(q);
+    if (q->on_peer)
+        q->on_peer(q->ctx, peer);
+    return leave(q);
+}
+
+/* A provider, or the peer that was looked for. False: the query is gone. */
+static bool tell(struct dht_query *q, int source, const struct dht_peer *peer)
+{
+    return peer_id_eq(&peer->id, &q->d->cfg.self) || !dht_told_take(&q->told, source, peer) ||
+           tell_user(q, source, peer);
+}
+
+/* Of those whose addresses nobody has; the user may. False: the query is gone. */
+static bool tell_waiting(struct dht_query *q)
+{
+    struct dht_peer peer = {0};
+    bool is_there = true;
+    while (is_there && !has_enough(q) && dht_told_take_waiting(&q->told, &peer.id, &q->source))
+        is_there = tell_user(q, q->source, &peer);
+    return is_there;
+}
+
 void dht_query_finish(struct dht_query *q, int err)
 {
+    if (err != E_CANCELLED && !tell_waiting(q))
+        return;
     dht_on_done done = q->done;
     void *ctx = q->ctx;
     int heard = 0;
@@ -105,23 +139,6 @@ void dht_query_finish(struct dht_query *q, int err)
         done(ctx, err);
 }
 
-/* A provider, or the peer that was looked for; each source may name its share. False: the query is gone. */
-static bool tell(struct dht_query *q, int source, const struct dht_peer *peer)
-{
-    struct bytes id = peer_id_bytes(&peer->id);
-    if (peer_id_eq(&peer->id, &q->d->cfg.self) || map_get(&q->seen, id) ||
-        q->told[source] >= LIMIT_DHT_CANDIDATES / LIMIT_DHT_PATHS)
-        return true;
-    map_put(&q->seen, id, q);
-    q->found++;
-    q->told[source]++;
-    q->source = source;
-    enter(q);
-    if (q->on_peer)
-        q->on_peer(q->ctx, peer);
-    return leave(q);
-}
-
 int dht_query_source(const struct dht_query *q)
 {
     return q->source;
@@ -133,11 +150,6 @@ static int source_of(struct dht_query *q, const struct dht_lookup *path)
     unsigned nth = q->path_count > 1 ? (unsigned)(path - q->paths) : q->answers;
     q->answers++;
     return 1 + (int)(nth % LIMIT_DHT_PATHS);
-}
-
-static bool has_enough(const struct dht_query *q)
-{
-    return q->wanted && q->found >= q->wanted;
 }
 
 static void add_candidate(struct dht_query *q, struct dht_lookup *path, const struct dht_peer *peer,
@@ -508,7 +520,7 @@ static struct dht_query *query_new(struct dht *d, enum dht_type type, struct byt
     q->type = type;
     list_init(&q->link);
     buf_init(&q->request, 0);
-    map_init(&q->seen, rng_u64(d->cfg.rng));
+    dht_told_init(&q->told, rng_u64(d->cfg.rng));
     timer_init(&q->deadline, on_deadline);
     task_init(&q->step, first_step);
     task_defer(d->cfg.sched, &q->step);

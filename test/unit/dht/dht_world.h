@@ -211,6 +211,7 @@ static inline void meet(struct node *a, struct node *b)
 /* What a user is told. */
 struct told {
     int peers, done, err;
+    int addrs; /* of the last peer */
     struct peer_id last;
     uint64_t at_us;
     struct world *w;
@@ -224,6 +225,7 @@ static inline void on_peer(void *ctx, const struct dht_peer *p)
     assert_int_equal(t->done, 0);
     t->peers++;
     t->last = p->id;
+    t->addrs = p->addr_count;
     if (t->cancel_me) {
         dht_cancel(t->d, t->cancel_me);
         t->cancel_me = NULL;

@@ -403,6 +403,64 @@ static void rate_is_limited_per_peer(void **state)
     world_free(w);
 }
 
+/* --- records whose addresses have run out --- */
+
+/* Node 5 gave its record to nodes 0 and 1 half an hour ago, and to node 2 just now, if so. */
+static struct world *with_old_records(bool has_new)
+{
+    struct world *w = world_new(6, 1);
+    struct dht_peer provider = peer_of(&w->nodes[5]);
+    w->fixed_rtt_us = 40000; /* nobody is slow: a read does not wait for those */
+    for (int i = 1; i < 5; i++)
+        meet(&w->nodes[0], &w->nodes[i]);
+    for (int i = 0; i < 2; i++)
+        dht_providers_add(&w->nodes[i].d->providers, BYTES_LIT("k"), &provider, w->s.now_us);
+    run_for(w, 31 * 60 * US_PER_S);
+    if (has_new)
+        dht_providers_add(&w->nodes[2].d->providers, BYTES_LIT("k"), &provider, w->s.now_us);
+    return w;
+}
+
+/* Who has an old record may be the first to answer, or be ourselves: the provider can be dialled all the same. */
+static void an_old_record_does_not_hide_a_new_one(void **state)
+{
+    struct world *w = with_old_records(true);
+    for (int wanted = 0; wanted < 2; wanted++) {
+        for (int asker = 0; asker < 5; asker++) {
+            struct told t = {0};
+            dht_find_providers(w->nodes[asker].d, BYTES_LIT("k"), wanted, on_peer, on_done, &t);
+            run_for(w, 15 * US_PER_S);
+            assert_int_equal(t.peers, 1);
+            assert_int_equal(t.addrs, 1);
+            assert_int_equal(t.done, 1);
+            assert_int_equal(t.err, 0);
+        }
+    }
+    world_free(w);
+}
+
+/* Its name is worth something: the user may know where it is. */
+static void without_an_address_it_is_told_of_at_the_end(void **state)
+{
+    struct world *w = with_old_records(false);
+    for (int asker = 0; asker < 5; asker++) {
+        struct told t = {0};
+        dht_find_providers(w->nodes[asker].d, BYTES_LIT("k"), 1, on_peer, on_done, &t);
+        run_for(w, 15 * US_PER_S);
+        assert_int_equal(t.peers, 1);
+        assert_int_equal(t.addrs, 0);
+        assert_true(peer_id_eq(&t.last, &w->nodes[5].id));
+        assert_int_equal(t.done, 1);
+        assert_int_equal(t.err, 0);
+        t = (struct told){.d = w->nodes[asker].d}; /* and the query may be cancelled there */
+        t.cancel_me = dht_find_providers(t.d, BYTES_LIT("k"), 1, on_peer, on_done, &t);
+        run_for(w, 15 * US_PER_S);
+        assert_int_equal(t.peers, 1);
+        assert_int_equal(t.done, 0);
+    }
+    world_free(w);
+}
+
 /* 64 providers with 8 long addresses each, and full buckets: still under 16,000 bytes, still both. */
 static void reply_keeps_its_limit(void **state)
 {
@@ -511,6 +569,8 @@ int main(void)
         cmocka_unit_test(only_for_oneself),
         cmocka_unit_test(a_young_record_is_told_again_soon),
         cmocka_unit_test(rate_is_limited_per_peer),
+        cmocka_unit_test(an_old_record_does_not_hide_a_new_one),
+        cmocka_unit_test(without_an_address_it_is_told_of_at_the_end),
         cmocka_unit_test(reply_keeps_its_limit),
         cmocka_unit_test(two_hundred_nodes),
     };
