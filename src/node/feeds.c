@@ -19,7 +19,8 @@
 #define CIRCUITS_US (5 * US_PER_S)  /* and not more often */
 
 enum {
-    EMPTY_MAX = 16, /* feeds of peers that offer nothing, and might begin to */
+    UNPROVEN_SHARE = 4, /* one place's part of all feeds, while they have said nothing */
+    EMPTY_MAX = 16,     /* feeds of peers that offer nothing, and might begin to */
     /* Of RETRY_US; fewer while its offers are counted on: an unused connection rests after half a minute, and who falls
      * silent then is noticed too late. */
     DOUBLINGS = 5,
@@ -28,9 +29,16 @@ enum {
         3, /* bad offers of one feed that the log hears of; a peer can send a thousand a second */
 };
 
+/* Where a peer comes from: an IP group, or over relays, which is one for all. */
+struct origin {
+    uint8_t b[8];
+    uint8_t n; /* 0: loopback, where everybody is; not counted */
+};
+
 struct feed {
     struct feeds *f;
     struct peer_id peer;
+    struct origin origin;
     struct p2p_open open;
     bool is_opening, is_known;
     bool is_current; /* the snapshot of this call has come */
@@ -325,6 +333,28 @@ static bool is_enough(const struct feeds *f)
     return empty >= EMPTY_MAX || map_count(&f->by_peer) >= f->max;
 }
 
+static struct origin origin_of(const struct feeds *f, const struct peer_id *peer)
+{
+    struct p2p_peer_view v;
+    struct origin o = {.b = "relays", .n = 6};
+    if (p2p_host_peer(f->host, peer, &v) && !v.is_relayed)
+        o.n = net_addr_is_loopback(&v.remote) ? 0 : (uint8_t)net_addr_group(&v.remote, o.b);
+    return o;
+}
+
+/* Identities cost nothing, and each may say nothing for as long as we wait for its first word. */
+static bool is_crowded(const struct feeds *f, const struct origin *o)
+{
+    uint32_t unproven = 0;
+    for (struct map_entry *e = o->n ? map_first(&f->by_peer) : NULL; e;
+         e = map_next(&f->by_peer, e)) {
+        const struct feed *w = e->value;
+        unproven +=
+            !w->is_known && bytes_eq(bytes_of(w->origin.b, w->origin.n), bytes_of(o->b, o->n));
+    }
+    return unproven >= (f->max + UNPROVEN_SHARE - 1) / UNPROVEN_SHARE;
+}
+
 /* Whoever just connects never displaces a provider; who is searched for does. */
 static bool has_room(struct feeds *f, bool is_wanted)
 {
@@ -350,11 +380,15 @@ static bool is_node(const struct known_peer *peer)
 static void follow(struct feeds *f, const struct known_peer *peer, bool is_wanted)
 {
     if (!is_node(peer) || (f->must_wait && f->must_wait(f->ctx, &peer->id)) ||
-        map_get(&f->by_peer, peer_id_bytes(&peer->id)) || !has_room(f, is_wanted))
+        map_get(&f->by_peer, peer_id_bytes(&peer->id)))
+        return;
+    struct origin origin = origin_of(f, &peer->id);
+    if ((!is_wanted && is_crowded(f, &origin)) || !has_room(f, is_wanted))
         return;
     struct feed *w = MEM_NEW(struct feed);
     w->f = f;
     w->peer = peer->id;
+    w->origin = origin;
     w->since_us = sched_now(f->sched);
     timer_init(&w->retry, on_retry);
     sse_init(&w->sse, 2 * LIMIT_OFFER);

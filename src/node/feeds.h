@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* The offers of others: one event stream per connected Conduit node (GET /conduit/v1/offers), at most
- * LIMIT_CATALOGUE_PEERS, written into the catalogue and the measurements. A peer that leaves takes its
- * offers with it at once; a stream that ends while the peer stays is opened again after a pause.
+ * LIMIT_CATALOGUE_PEERS, written into the catalogue and the measurements. Of those that have not said anything yet one IP
+ * group has a quarter at most, and so have all over relays. A peer that leaves takes its offers with it at once; a stream
+ * that ends while the peer stays is opened again after a pause.
  *
  * Over a circuit that its relay cuts after a while the connection is made again first, and the offers stay.
  *

@@ -252,6 +252,39 @@ static void who_says_nothing_hides_nobody(void **state)
     net_down(&n);
 }
 
+/* Many of one address whose feeds say nothing hold a quarter of the places, until the first word is too late. */
+static void one_address_does_not_take_all_feeds(void **state)
+{
+    struct net n;
+    struct asked a;
+    int crowd = NODES;
+    net_up(&n, 8, false);
+    begin(&n);
+    n.feeds.max = 8;
+    hosts_add(&n.h, NULL);
+    while (n.h.count < MACHINES) {
+        struct machine *m = &n.h.m[n.h.count++];
+        m->loop = n.h.m[crowd].loop;
+        key_pair_generate(&m->key, &n.h.rng);
+        struct p2p_host_cfg cfg = p2p_host_cfg_default(&m->key);
+        m->host = p2p_host_new(&cfg, m->loop);
+    }
+    for (int i = crowd; i < MACHINES; i++) {
+        struct machine *us = &n.h.m[US];
+        assert_int_equal(p2p_host_handle(n.h.m[i].host, HTTP_PROTOCOL, hold_http, NULL), 0);
+        ask_connect(&a, &n.h.m[i], &us->key.id, &us->addr_view, 1);
+        hosts_run(&n.h, US_PER_S);
+        assert_int_equal(a.err, 0);
+    }
+    assert_int_equal(map_count(&n.feeds.by_peer), 2);
+    connect(&n, US, PROVIDER);
+    assert_int_equal(map_count(&n.feeds.by_peer), 3);
+    feeds_want(&n.feeds,
+               &n.h.m[MACHINES - 1].key.id); /* searched for: the search has its own bounds */
+    assert_int_equal(map_count(&n.feeds.by_peer), 4);
+    net_down(&n);
+}
+
 /* --- and those whose feed cannot be had --- */
 
 /* Its offers are counted on: its silence must be noticed within 15 s, however seldom its feed is asked for. */
@@ -289,6 +322,7 @@ int main(void)
         cmocka_unit_test(beside_a_conduit_node_it_does_not_look),
         cmocka_unit_test(where_nobody_is_it_looks_less_and_less),
         cmocka_unit_test(who_says_nothing_hides_nobody),
+        cmocka_unit_test(one_address_does_not_take_all_feeds),
         cmocka_unit_test(who_offers_something_does_not_rest),
     };
     return cmocka_run_group_tests_name("discover", tests, NULL, NULL);
