@@ -8,6 +8,7 @@
 #include "codec/multibase.h"
 #include "gateway/gateway.h"
 #include "http/sse.h"
+#include "node/feed_origin.h"
 #include "route/choose.h"
 
 #include <stdlib.h>
@@ -29,16 +30,10 @@ enum {
         3, /* bad offers of one feed that the log hears of; a peer can send a thousand a second */
 };
 
-/* Where a peer comes from: an IP group, or over relays, which is one for all. */
-struct origin {
-    uint8_t b[8];
-    uint8_t n; /* 0: loopback, where everybody is; not counted */
-};
-
 struct feed {
     struct feeds *f;
     struct peer_id peer;
-    struct origin origin;
+    struct feed_origin origin;
     struct p2p_open open;
     bool is_opening, is_known;
     bool is_current; /* the snapshot of this call has come */
@@ -50,6 +45,8 @@ struct feed {
     uint64_t since_us;
     /* over a circuit that its relay cuts after two minutes: */
     bool is_limited, is_reconnecting;
+    bool
+        is_resting; /* … on which a peer that offers nothing is not followed: no stream, until it is asked for */
     bool is_relayed; /* it moves when there is a direct connection */
     struct p2p_connect connect;
     uint64_t connected_us;
@@ -186,6 +183,20 @@ static void again(struct feed *w, int err)
     tell(f, &peer);
 }
 
+/* Tells nothing: its peer offers nothing, or the feed has failed. */
+static bool is_empty(const struct feeds *f, const struct feed *w)
+{
+    return w->is_known && !map_get(&f->offers->peers, peer_id_bytes(&w->peer));
+}
+
+/* It offers nothing, and its feed would hold a place of a stranger's relay for nothing. */
+static void rest(struct feed *w)
+{
+    http_call_cancel(w->call);
+    w->call = NULL;
+    w->is_resting = true;
+}
+
 /* Not a feed, or no longer one that can be read. */
 static void give_up(struct feed *w)
 {
@@ -216,7 +227,7 @@ static void on_body(void *ctx, struct bytes piece)
     struct feeds *f = w->f;
     struct sse_item item;
     uint64_t before = f->offers->changes;
-    bool was_known = w->is_known;
+    bool was_known = w->is_known, was_current = w->is_current;
     int rc;
     while ((rc = sse_next(&w->sse, &piece, &item)) == 1)
         if (item.kind == SSE_EVENT && item.data_lines)
@@ -225,6 +236,8 @@ static void on_body(void *ctx, struct bytes piece)
         give_up(w);
         return;
     }
+    if (w->is_limited && !was_current && w->is_current && is_empty(f, w))
+        rest(w);
     if (f->offers->changes != before || was_known != w->is_known)
         tell(f, &peer);
 }
@@ -280,7 +293,7 @@ static void on_opened(struct p2p_open *r, int err, struct stream *s)
 static void feed_open(struct feed *w)
 {
     w->is_opening = true;
-    w->is_current = false;
+    w->is_current = w->is_resting = false;
     w->open = (struct p2p_open){
         .peer = w->peer,
         .protocol = HTTP_PROTOCOL,
@@ -299,19 +312,13 @@ static void on_retry(struct timer *t)
 
 /* --- peers come and go --- */
 
-/* Tells nothing: its peer offers nothing, or the feed has failed. */
-static bool is_empty(const struct feeds *f, const struct feed *w)
-{
-    return w->is_known && !map_get(&f->offers->peers, peer_id_bytes(&w->peer));
-}
-
 /* An empty feed, the oldest first; else, for a peer somebody searches for, the provider least recently used. */
 static struct feed *spare(const struct feeds *f, bool is_wanted)
 {
     uint64_t now = sched_now(f->sched);
     for (struct map_entry *e = map_first(&f->by_peer); e; e = map_next(&f->by_peer, e)) {
         struct feed *w = e->value;
-        if (is_empty(f, w) && (is_wanted || now - w->since_us >= EMPTY_US))
+        if (is_empty(f, w) && (is_wanted || w->is_resting || now - w->since_us >= EMPTY_US))
             return w;
     }
     if (is_wanted)
@@ -329,28 +336,18 @@ static bool is_enough(const struct feeds *f)
 {
     uint32_t empty = 0;
     for (struct map_entry *e = map_first(&f->by_peer); e; e = map_next(&f->by_peer, e))
-        empty += is_empty(f, e->value);
+        empty += is_empty(f, e->value) && !((const struct feed *)e->value)->is_resting;
     return empty >= EMPTY_MAX || map_count(&f->by_peer) >= f->max;
 }
 
-static struct origin origin_of(const struct feeds *f, const struct peer_id *peer)
-{
-    struct p2p_peer_view v;
-    struct origin o = {.b = "relays", .n = 6};
-    if (p2p_host_peer(f->host, peer, &v) && !v.is_relayed)
-        o.n = net_addr_is_loopback(&v.remote) ? 0 : (uint8_t)net_addr_group(&v.remote, o.b);
-    return o;
-}
-
 /* Identities cost nothing, and each may say nothing for as long as we wait for its first word. */
-static bool is_crowded(const struct feeds *f, const struct origin *o)
+static bool is_crowded(const struct feeds *f, const struct feed_origin *o)
 {
     uint32_t unproven = 0;
     for (struct map_entry *e = o->n ? map_first(&f->by_peer) : NULL; e;
          e = map_next(&f->by_peer, e)) {
         const struct feed *w = e->value;
-        unproven +=
-            !w->is_known && bytes_eq(bytes_of(w->origin.b, w->origin.n), bytes_of(o->b, o->n));
+        unproven += !w->is_known && feed_origin_eq(&w->origin, o);
     }
     return unproven >= (f->max + UNPROVEN_SHARE - 1) / UNPROVEN_SHARE;
 }
@@ -382,7 +379,7 @@ static void follow(struct feeds *f, const struct known_peer *peer, bool is_wante
     if (!is_node(peer) || (f->must_wait && f->must_wait(f->ctx, &peer->id)) ||
         map_get(&f->by_peer, peer_id_bytes(&peer->id)))
         return;
-    struct origin origin = origin_of(f, &peer->id);
+    struct feed_origin origin = feed_origin_of(f->host, &peer->id);
     if ((!is_wanted && is_crowded(f, &origin)) || !has_room(f, is_wanted))
         return;
     struct feed *w = MEM_NEW(struct feed);
@@ -410,10 +407,11 @@ static bool is_searched(struct feeds *f, const struct peer_id *peer)
 static void move(struct feed *w)
 {
     struct p2p_peer_view view;
-    if (!w->call || !w->is_relayed || !p2p_host_peer(w->f->host, &w->peer, &view) ||
-        view.is_relayed)
+    if ((!w->call && !w->is_resting) || !w->is_relayed ||
+        !p2p_host_peer(w->f->host, &w->peer, &view) || view.is_relayed)
         return;
-    http_call_cancel(w->call);
+    if (w->call)
+        http_call_cancel(w->call);
     w->call = NULL;
     feed_open(w);
 }
@@ -534,8 +532,13 @@ void feeds_unwait(struct feeds_waiter *w)
 void feeds_want(struct feeds *f, const struct peer_id *peer)
 {
     const struct known_peer *record = p2p_host_record(f->host, peer);
-    if (record && p2p_host_is_connected(f->host, peer))
+    struct feed *w = map_get(&f->by_peer, peer_id_bytes(peer));
+    if (w && w->is_resting) {
+        w->is_known = false;
+        feed_open(w);
+    } else if (record && p2p_host_is_connected(f->host, peer)) {
         follow(f, record, true);
+    }
 }
 
 void feeds_refresh(struct feeds *f, const struct peer_id *peer)
@@ -560,7 +563,7 @@ void feeds_refresh(struct feeds *f, const struct peer_id *peer)
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer)
 {
     const struct feed *w = map_get(&f->by_peer, peer_id_bytes(peer));
-    return w ? w->is_known : feeds_is_other(f, peer);
+    return w ? w->is_known && !w->is_resting : feeds_is_other(f, peer);
 }
 
 bool feeds_is_other(const struct feeds *f, const struct peer_id *peer)

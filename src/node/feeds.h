@@ -4,7 +4,8 @@
  * group has a quarter at most, and so have all over relays. A peer that leaves takes its offers with it at once; a stream
  * that ends while the peer stays is opened again after a pause.
  *
- * Over a circuit that its relay cuts after a while the connection is made again first, and the offers stay.
+ * Over a circuit that its relay cuts after a while the connection is made again first, and the offers stay; a peer that
+ * offers nothing is not followed there: its feed rests, with no stream, until it is searched for or there is a direct way.
  *
  *   identified -> OPENING -> READING --ended--> WAITING --> OPENING …      disconnected: gone */
 #ifndef CONDUIT_NODE_FEEDS_H
@@ -55,7 +56,8 @@ void feeds_review(struct feeds *f, const struct peer_id *peer);
 void feeds_want(struct feeds *f, const struct peer_id *peer);
 /* What it offers us may have changed, since it knows us now: its feed is opened, or opened anew. */
 void feeds_refresh(struct feeds *f, const struct peer_id *peer);
-/* Its first snapshot has come, or never will: the feed has failed since, or it is no Conduit node. */
+/* Its first snapshot has come, or never will: the feed has failed since, or it is no Conduit node. Not while it rests:
+ * feeds_want asks again. */
 bool feeds_is_known(const struct feeds *f, const struct peer_id *peer);
 /* It is connected, and says of itself that it is something else than a Conduit node. */
 bool feeds_is_other(const struct feeds *f, const struct peer_id *peer);

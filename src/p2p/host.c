@@ -17,6 +17,7 @@
 #define TEND_EVERY_US (5 * US_PER_S)
 enum { TENDS_A_LOOK = 6 };          /* at each connection: most have nothing to be done about */
 #define SPARE_US   (120 * US_PER_S) /* one that nobody needs is closed when unused for so long */
+#define LIMITED_US (15 * US_PER_S)  /* … over a stranger's circuit */
 #define STRANGE_US (60 * US_PER_S)  /* a connection so new does not rest yet */
 #define REST_US    (30 * US_PER_S)  /* … and later, when unused for so long */
 
@@ -55,7 +56,8 @@ static uint64_t close_after(const struct p2p_host *h, struct host_peer *p, const
 {
     bool is_spare = c->is_relayed || (p->conn_count > 1 && c != host_peer_conn(p));
     uint64_t us = c->is_dialer ? h->cfg.idle_us : 2 * h->cfg.idle_us;
-    return is_spare && us > SPARE_US ? SPARE_US : us;
+    uint64_t spare_us = c->is_limited ? LIMITED_US : SPARE_US;
+    return is_spare && us > spare_us ? spare_us : us;
 }
 
 static void tend_idle(struct p2p_host *h, struct host_peer *p, struct conn *c)

@@ -29,6 +29,17 @@ static void set_link(struct world *w, int a, int b, bool is_cut)
     loop_virtual_set_link(w->v, w->m[a].loop, w->m[b].loop, &link);
 }
 
+/* All three are there: the VPS can be reached, the others reach nobody but it. */
+static void routes_up(struct world *w)
+{
+    set_link(w, VPS, PROVIDER, false);
+    set_link(w, VPS, CONSUMER, false);
+    set_link(w, PROVIDER, CONSUMER, true);
+    p2p_host_set_reach(w->m[VPS].node->host, P2P_REACH_PUBLIC);
+    p2p_host_set_reach(w->m[PROVIDER].node->host, P2P_REACH_PRIVATE);
+    p2p_host_set_reach(w->m[CONSUMER].node->host, P2P_REACH_PRIVATE);
+}
+
 static void world_up(struct world *w, uint64_t seed, const char *relay)
 {
     const char *vps[] = {relay, NULL};
@@ -38,12 +49,7 @@ static void world_up(struct world *w, uint64_t seed, const char *relay)
     machine_up(w, VPS, "10.0.0.3", vps);
     machine_up(w, PROVIDER, "10.0.0.1", provider);
     machine_up(w, CONSUMER, "10.0.0.2", consumer);
-    set_link(w, VPS, PROVIDER, false);
-    set_link(w, VPS, CONSUMER, false);
-    set_link(w, PROVIDER, CONSUMER, true);
-    p2p_host_set_reach(w->m[VPS].node->host, P2P_REACH_PUBLIC);
-    p2p_host_set_reach(w->m[PROVIDER].node->host, P2P_REACH_PRIVATE);
-    p2p_host_set_reach(w->m[CONSUMER].node->host, P2P_REACH_PRIVATE);
+    routes_up(w);
 }
 
 /* The whole response as text, heap. */
@@ -108,6 +114,67 @@ static void the_vps_routes_for_two_behind_nat(void **state)
     char *r = ask(&w, CONSUMER, "GET", "/v1/models", "");
     assert_null(strstr(r, "\"id\":\"echo\""));
     free(r);
+    world_fini(&w);
+}
+
+struct news {
+    struct feeds_waiter waiter;
+    int count;
+};
+
+static void on_news(struct feeds_waiter *w, const struct peer_id *peer)
+{
+    CONTAINER_OF(w, struct news, waiter)->count++;
+}
+
+static bool wants_nobody(struct feeds_waiter *w, const struct peer_id *peer)
+{
+    return false;
+}
+
+static void on_connected(struct p2p_connect *c, int err, const struct peer_id *peer,
+                         const char *why)
+{
+    assert_int_equal(err, 0);
+}
+
+/* Who offers nothing is not worth a stranger's circuit: it is asked, and asked again when somebody searches for it. */
+static void an_empty_feed_holds_no_circuit(void **state)
+{
+    static const char *const options[] = {"bootstrap=10.0.0.3:8000", NULL};
+    static const char *const vps[] = {"relay=limited", NULL};
+    struct world w;
+    struct multiaddr addr;
+    char text[256];
+    struct news news = {.waiter = {.news = on_news, .wants = wants_nobody}};
+    world_init(&w, 12);
+    machine_up(&w, VPS, "10.0.0.3", vps);
+    machine_up(&w, PROVIDER, "10.0.0.1", options);
+    machine_up(&w, CONSUMER, "10.0.0.2", options);
+    routes_up(&w);
+    run_for(&w, 5 * S);
+    struct feeds *feeds = &w.m[CONSUMER].node->feeds;
+    const struct peer_id *peer = p2p_host_id(w.m[PROVIDER].node->host);
+    snprintf(text, sizeof text, "/ip4/10.0.0.3/tcp/8000/p2p/%s/p2p-circuit",
+             node_peer(w.m[VPS].node));
+    assert_int_equal(multiaddr_parse(bytes_str(text), &addr), 0);
+    struct bytes view = multiaddr_bytes(&addr);
+    struct p2p_connect c = {
+        .peer = peer, .addrs = &view, .addr_count = 1, .timeout_us = 5 * S, .done = on_connected};
+    p2p_host_connect(w.m[CONSUMER].node->host, &c);
+    run_for(&w, 3 * S);
+    ask_for(&w, VPS, "/conduit/v1/limits", "\"resource\":\"circuits\",\"used\":1");
+    assert_true(feeds_are_known(feeds));
+    assert_false(feeds_is_open(feeds, peer));
+    assert_false(feeds_is_known(feeds, peer)); /* whoever searches for it asks again */
+    feeds_wait(feeds, &news.waiter);
+    feeds_want(feeds, peer);
+    run_for(&w, S);
+    assert_int_equal(news.count, 1);
+    assert_false(feeds_is_open(feeds, peer));
+    feeds_unwait(&news.waiter);
+    run_for(&w, 60 * S);
+    ask_for(&w, VPS, "/conduit/v1/limits", "\"resource\":\"circuits\",\"used\":0");
     world_fini(&w);
 }
 
@@ -316,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_vps_routes_for_two_behind_nat),
+        cmocka_unit_test(an_empty_feed_holds_no_circuit),
         cmocka_unit_test(what_a_circuit_does_not_carry_ends_clearly),
         cmocka_unit_test(ones_own_relay_carries_it),
         cmocka_unit_test(a_node_that_relays_for_nobody),
