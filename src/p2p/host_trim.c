@@ -30,11 +30,16 @@ static bool is_known(const struct host_peer *p)
     return p->is_conduit || (p->record && p->record->is_identified);
 }
 
-/* Who is protected, what we opened, what a user waits for, what we are at work for. */
+/* Who is protected, what a user waits for, what we are at work for. */
+static bool is_held(const struct host_peer *p, const struct conn *c)
+{
+    return p->protections || c->busy || c->kept || !list_is_empty(&c->waiting);
+}
+
+/* That, and what we opened: feeds, questions. */
 static bool is_needed(const struct host_peer *p, const struct conn *c)
 {
-    return p->protections || c->busy || c->kept || !list_is_empty(&c->waiting) ||
-           c->scope.own.count[RESOURCE_OUT];
+    return is_held(p, c) || c->scope.own.count[RESOURCE_OUT];
 }
 
 static uint64_t used_us(const struct conn *c)
@@ -137,6 +142,13 @@ void host_trim(struct p2p_host *h)
 
 /* --- every place is taken --- */
 
+/* A young one may, though it has streams of ours: everybody who comes is asked who it is, and may take its time. */
+static bool may_be_displaced(struct p2p_host *h, const struct host_peer *p, const struct conn *c)
+{
+    bool is_young = sched_now(h->sched) < c->since_us + h->connmgr.cfg.grace_us;
+    return c->state == CONN_OPEN && !c->gave_way && (is_young ? !is_held(p, c) : !is_needed(p, c));
+}
+
 static bool is_displaced_before(const struct conn *a, const struct conn *b)
 {
     uint32_t na = conn_scope_crowd(&a->scope), nb = conn_scope_crowd(&b->scope);
@@ -150,8 +162,7 @@ static struct conn *of_largest_crowd(struct p2p_host *h)
         struct host_peer *p = LIST_ENTRY(it, struct host_peer, link);
         LIST_FOREACH (&p->conns, ct) {
             struct conn *c = LIST_ENTRY(ct, struct conn, by_owner);
-            if (c->state == CONN_OPEN && !c->gave_way && !is_needed(p, c) &&
-                (!best || is_displaced_before(c, best)))
+            if (may_be_displaced(h, p, c) && (!best || is_displaced_before(c, best)))
                 best = c;
         }
     }

@@ -319,6 +319,50 @@ static void a_crowd_makes_room_for_others(void **state)
     hosts_fini(&h);
 }
 
+/* What we ask of everybody who comes (who are you, what do you offer) gives nobody a place, however long the answer takes. */
+static void our_questions_give_no_place(void **state)
+{
+    struct hosts h;
+    struct asked a[6], q[6], late;
+    struct p2p_host_cfg cfg = p2p_host_cfg_default(NULL);
+    cfg.connmgr.max_total = 4;
+    cfg.connmgr.high = 4;
+    struct machine *small = crowd_init(&h, 44, &cfg), *lone = &h.m[5];
+    for (int i = 0; i < 4; i++)
+        hold(&a[i], &h.m[i], small, ECHO);
+    hosts_run(&h, US_PER_S);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(p2p_host_handle(h.m[i].host, ECHO, serve_echo, &h.m[i]), i ? 0 : E_EXISTS);
+        q[i] = (struct asked){0};
+        client_init(&q[i].client, 5, 10);
+        q[i].client.holds_finish = true;
+        q[i].open = (struct p2p_open){
+            .peer = h.m[i].key.id, .protocol = ECHO, .is_background = true, .done = asked_opened};
+        p2p_host_open(small->host, &q[i].open);
+    }
+    hosts_run(&h, US_PER_S);
+    assert_int_equal(q[3].client.got, 10);
+    ask_echo(&late, lone, small, ECHO, 100);
+    hosts_run(&h, US_PER_S);
+    assert_true(late.client.is_complete);
+    assert_int_equal(p2p_host_counts(small->host).trimmed, 1);
+    hosts_run(&h, 30 * US_PER_S); /* later it is more than a question: what we follow */
+    p2p_host_disconnect(small->host, &lone->key.id);
+    hosts_run(&h, US_PER_S);
+    int gone = 0;
+    while (p2p_host_is_connected(small->host, &h.m[gone].key.id))
+        gone++;
+    hold(&a[gone], &h.m[gone], small, ECHO);
+    hosts_run(&h, 31 * US_PER_S);
+    assert_int_equal(p2p_host_counts(small->host).conns, 4);
+    ask_echo(&late, lone, small, ECHO, 100);
+    hosts_run(&h, US_PER_S);
+    assert_false(
+        p2p_host_is_connected(small->host, &h.m[gone].key.id)); /* the only one not followed */
+    assert_int_equal(p2p_host_counts(small->host).trimmed, 2);
+    hosts_fini(&h);
+}
+
 /* When nobody comes from where many do, the newcomer is the one that is refused. */
 static void the_lone_do_not_displace_each_other(void **state)
 {
@@ -733,6 +777,7 @@ int main(void)
         cmocka_unit_test(idle_streams_do_not_hold_places_for_ever),
         cmocka_unit_test(what_we_opened_is_not_trimmed),
         cmocka_unit_test(a_crowd_makes_room_for_others),
+        cmocka_unit_test(our_questions_give_no_place),
         cmocka_unit_test(the_lone_do_not_displace_each_other),
         cmocka_unit_test(who_closes_idle_connections_is_dialled_again),
         cmocka_unit_test(streams_over_the_limit_wait_with_a_deadline),
