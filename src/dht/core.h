@@ -40,6 +40,7 @@ struct dht {
     struct dht_refresh ranges;
     struct timer refresh, check;
     bool is_refreshing; /* a lookup of ourselves is under way */
+    bool is_filling;    /* … one for a bucket */
     uint64_t rpcs_sent, rpcs_failed, served, refused;
 };
 

@@ -220,18 +220,24 @@ static void key_in_bucket(struct dht *d, int at, uint8_t out[static DHT_KEY_TEXT
     } while (dht_key_common_bits(&d->table.self_key, &k) != at);
 }
 
+static void refresh_buckets(struct dht *d);
+
 static void on_refreshed(struct dht_query *q, int err)
 {
+    q->d->is_filling = false;
+    refresh_buckets(q->d);
 }
 
+/* One after the other: the lookup for one fills others as well. */
 static void refresh_buckets(struct dht *d)
 {
     int deepest = dht_table_deepest(&d->table);
-    for (int i = 0; i <= deepest && i < DHT_REFRESHED; i++) {
+    for (int i = 0; i <= deepest && i < DHT_REFRESHED && !d->is_filling; i++) {
         uint8_t key[DHT_KEY_TEXT];
         if (!dht_refresh_take_bucket(&d->ranges, &d->table, i, sched_now(d->cfg.sched)))
             continue;
         key_in_bucket(d, i, key);
+        d->is_filling = true;
         dht_query_refresh(d, bytes_of(key, sizeof key), on_refreshed);
     }
 }

@@ -27,7 +27,8 @@
 #include "dht/addrs.h"
 #include "dht/key.h"
 
-enum { DHT_ALPHA = 10, DHT_BETA_READ = 3, DHT_K = LIMIT_DHT_BUCKET };
+/* Nobody waits for a refresh, and each question may be a dial. */
+enum { DHT_ALPHA = 10, DHT_ALPHA_REFRESH = 3, DHT_BETA_READ = 3, DHT_K = LIMIT_DHT_BUCKET };
 
 enum dht_candidate_state {
     DHT_HEARD = 0,

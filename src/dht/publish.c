@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* What we announce: that we provide something, or a signed value. Each key has its own round: look up the k
  * nearest servers and the region around the key, tell each, sleep a quarter of an hour (give or take a
- * tenth, so that nodes do not march in step), again. The first rounds come after 1, 2, 4 and 8 minutes:
- * a node that has just joined knows few others, and where all have just joined, those nearest to the
- * key may not be there yet.
+ * tenth, so that nodes do not march in step), again. The first rounds come after one minute and four: a node that has
+ * just joined knows few others, and where all have just joined, those nearest to the key may not be there yet.
  *
  *   PROVIDE --> lookup --told somebody--> sleep 15 min --+
  *      ^           \---- nobody there ----> sleep 30 s --+
@@ -18,7 +17,7 @@
 #define YOUNG_US (60 * US_PER_S)
 
 enum {
-    YOUNG_ROUNDS = 4,
+    YOUNG_ROUNDS = 2,
     RETRY_US = 30 * 1000 * 1000,
     PACE_US = 80 * 1000, /* between two rounds: what peers answer us in a second is limited */
 };
@@ -65,8 +64,8 @@ static void sleep_until_next(struct dht_own *o)
 {
     struct dht *d = o->d;
     uint64_t us = o->was_told ? d->cfg.republish_us : RETRY_US;
-    if (o->was_told && o->rounds < YOUNG_ROUNDS && us > YOUNG_US << o->rounds)
-        us = YOUNG_US << o->rounds;
+    if (o->was_told && o->rounds < YOUNG_ROUNDS && us > YOUNG_US << 2 * o->rounds)
+        us = YOUNG_US << 2 * o->rounds;
     o->rounds += o->was_told;
     if (us != SCHED_NEVER)
         timer_after(d->cfg.sched, &o->timer, rng_jitter(d->cfg.rng, us, 0.1));

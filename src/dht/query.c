@@ -588,6 +588,7 @@ struct dht_query *dht_query_refresh(struct dht *d, struct bytes key,
     struct dht_query *q = query_new(d, DHT_FIND_NODE, key, false);
     q->has_probed = q->is_probe = true;
     q->paths[0].has_region = q->paths[0].asks_all_of_few = false;
+    q->paths[0].alpha = DHT_ALPHA_REFRESH;
     q->nearest = nearest;
     return q;
 }

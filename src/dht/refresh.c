@@ -58,14 +58,10 @@ bool dht_refresh_take_bucket(struct dht_refresh *r, const struct dht_table *t, i
                              uint64_t now)
 {
     struct dht_refresh_slot *s = &r->buckets[bucket];
-    int count = t->buckets[bucket].count;
     uint64_t longest_us = HOUR * r->every_us;
-    bool is_full = count >= LIMIT_DHT_BUCKET;
-    if (!is_full && count > s->had)
-        s->wait_us = dht_refresh_step_us(r);
+    bool is_full = t->buckets[bucket].count >= LIMIT_DHT_BUCKET;
     if (!is_over(s, is_full ? longest_us : s->wait_us, now) || is_covered(t, bucket))
         return false;
     take(s, now, longest_us);
-    s->had = count;
     return true;
 }

@@ -3,8 +3,8 @@
  *
  *   ourselves      after 1 min, 2, 4, 8, then every `every_us` (10 min): our surroundings change, and whoever keeps
  *                  records for others must know them
- *   a bucket       that is not full: after a minute when it grew since the last time, else twice as long as then, an
- *                  hour at most: perhaps there are no more
+ *   a bucket       that is not full: at once, after a minute, then twice as long each time, an hour at most: whoever
+ *                  looks for something near us fills it as well, and perhaps there are no more
  *   a full one     once an hour (Kademlia, 2.3); who fell silent in it is noticed by the liveness checks, and then it
  *                  is not full
  *   those nearest  never: together with all that are nearer they have no more than k, so the lookup of ourselves
@@ -21,7 +21,6 @@ enum { DHT_REFRESHED = 10 }; /* farthest buckets; deeper ones are hard to hit, a
 struct dht_refresh_slot {
     uint64_t asked_us; /* 0: never */
     uint64_t wait_us;
-    int had; /* peers, when it was asked */
 };
 
 struct dht_refresh {

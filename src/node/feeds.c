@@ -18,6 +18,7 @@
 #define STALL_US    (45 * US_PER_S) /* load is told every 10 s */
 #define CIRCUIT_US  (10 * US_PER_S) /* a new circuit instead of one that was cut */
 #define CIRCUITS_US (5 * US_PER_S)  /* and not more often */
+#define FULL_US     (2 * US_PER_S)  /* no place found: not looked for again so soon */
 
 enum {
     UNPROVEN_SHARE = 4, /* one place's part of all feeds, while they have said nothing */
@@ -355,11 +356,15 @@ static bool is_crowded(const struct feeds *f, const struct feed_origin *o)
 /* Whoever just connects never displaces a provider; who is searched for does. */
 static bool has_room(struct feeds *f, bool is_wanted)
 {
+    if (!is_wanted && sched_now(f->sched) < f->full_until_us)
+        return false;
     if (map_count(&f->by_peer) < f->max && (is_wanted || !is_enough(f)))
         return true;
     struct feed *w = spare(f, is_wanted);
-    if (!w)
+    if (!w) {
+        f->full_until_us = sched_now(f->sched) + FULL_US;
         return false;
+    }
     struct peer_id id = w->peer;
     (void)map_take(&f->by_peer, peer_id_bytes(&id));
     feed_free(w);
@@ -435,7 +440,7 @@ static void drop(struct feeds *f, const struct peer_id *peer)
     struct peer_id id = *peer;
     struct feed *w = map_take(&f->by_peer, peer_id_bytes(&id));
     if (w)
-        feed_free(w);
+        feed_free(w), f->full_until_us = 0;
     catalogue_drop_peer(f->offers, &id);
     tell(f, &id);
 }

@@ -26,8 +26,9 @@ struct feeds {
     struct catalogue *offers;
     struct measures *measures;
     struct trust *trust;
-    struct map by_peer; /* peer id -> struct feed */
-    uint32_t max;       /* of them; may be set after feeds_init */
+    struct map by_peer;     /* peer id -> struct feed */
+    uint32_t max;           /* of them; may be set after feeds_init */
+    uint64_t full_until_us; /* no place before then for who just connects, unless a feed ends */
     struct p2p_watch watch;
     struct list waiters; /* struct feeds_waiter */
     /* Not yet: an invite is being shown to this peer first (feeds_refresh follows). NULL: never. */

@@ -143,6 +143,7 @@ static void port_send(void *ctx, struct dht_rpc *rpc)
         .timeout_us = 10 * US_PER_S,
         .is_lazy = true, /* only servers are told of, and kept in the table */
         .is_background = true,
+        .is_brief = true,
         .done = call_opened,
     };
     p2p_host_open(k->host, &c->open);

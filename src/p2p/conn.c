@@ -105,11 +105,20 @@ void conn_doubt(struct conn *c)
     arm(c);
 }
 
+/* The question whether the peer is still there goes along. */
+void conn_wanted(struct conn *c, bool is_brief)
+{
+    if (!is_brief)
+        conn_rest(c, false);
+    else if (keepalive_is_quiet(&c->keepalive, sched_now(c->env->sched)))
+        conn_doubt(c);
+}
+
 void conn_busy_changed(struct conn *c, int delta)
 {
     assert(delta >= 0 || c->busy > 0);
     c->busy = (uint32_t)((int)c->busy + delta);
-    c->used_us = sched_now(c->env->sched);
+    c->used_us = c->needed_us = sched_now(c->env->sched);
     if (c->state != CONN_OPEN)
         return;
     bool is_busy = c->busy > 0;
@@ -143,7 +152,7 @@ static void become_open(struct conn *c)
     yamux_init(&c->yamux, &cfg);
     c->has_yamux = true;
     c->state = CONN_OPEN;
-    c->since_us = c->used_us = sched_now(c->env->sched);
+    c->since_us = c->used_us = c->needed_us = sched_now(c->env->sched);
     /* A circuit has two paths and a relay's queues in it: more patience, fewer of its bytes. */
     struct keepalive_cfg patience = c->env->cfg.keepalive;
     if (c->is_relayed) {
@@ -493,7 +502,7 @@ struct conn *conn_new(struct conn_env *env, struct stream *transport, bool is_di
     c->transport = transport;
     c->is_dialer = is_dialer;
     c->remote = transport->remote;
-    c->since_us = c->used_us = sched_now(env->sched);
+    c->since_us = c->used_us = c->needed_us = sched_now(env->sched);
     c->upgrade = MEM_NEW(struct upgrade);
     list_init(&c->streams);
     list_init(&c->lingering);

@@ -89,6 +89,7 @@ struct conn {
     bool is_from_port;   /* dialled from the listening port: what the peer sees is our mapping */
     uint64_t since_us;   /* opened */
     uint64_t used_us;    /* last stream opened or closed */
+    uint64_t needed_us;  /* … that was more than brief, and ours */
     uint64_t moved_us;   /* last time something came on a stream */
     struct peer_id peer; /* proved; or expected, while upgrading as dialer */
     bool is_peer_known;
@@ -130,7 +131,8 @@ void conn_free(struct conn *c);
 /* The peer turned out to be a Conduit node, or something else: streams are bounded accordingly. */
 void conn_set_known(struct conn *c, bool is_conduit);
 uint64_t conn_rtt_us(const struct conn *c); /* 0 unknown */
-/* Nobody has needed it for a while, and it is kept: few pings. The next stream ends that, and asks. */
+/* Nobody has needed it for a while, and it is kept: few pings. The next stream of ours ends that, and asks; a brief
+ * one only asks. */
 void conn_rest(struct conn *c, bool is_resting);
 /* It may have died without a word (sleep, another address, a second connection): asked at once, closed when silent. */
 void conn_doubt(struct conn *c);
@@ -140,6 +142,8 @@ struct conn_open {
     const char *protocol; /* borrowed until done */
     bool is_lazy;         /* the peer is known to have it: no round trip is spent on asking */
     bool is_background;   /* nobody waits for it: a silent peer need not be noticed in a second */
+    bool
+        is_brief; /* one question with a deadline of its own: a connection that rests goes on resting */
     /* Once, never from inside conn_open_stream: s is yours when err is 0. */
     void (*done)(struct conn_open *r, int err, struct stream *s);
     struct list link;           /* private */
@@ -153,5 +157,6 @@ void conn_open_cancel(struct conn_open *r);
 /* --- between the parts of a connection --- */
 void conn_mark(struct conn *c); /* something to do before the loop sleeps */
 void conn_busy_changed(struct conn *c, int delta);
+void conn_wanted(struct conn *c, bool is_brief); /* a stream of ours is to be opened */
 
 #endif

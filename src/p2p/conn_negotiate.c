@@ -56,6 +56,8 @@ int conn_stream_dial(struct conn *c, struct conn_open *r)
     buf_init(&out, 0);
     cs->protocol = r->protocol;
     cs->request = r;
+    cs->is_brief = r->is_brief;
+    conn_wanted(c, r->is_brief);
     r->stream = cs;
     cs->phase = r->is_lazy ? CS_LAZY : CS_ASKING;
     err = mss_dial(&cs->mss, &cs->protocol, 1, &out);

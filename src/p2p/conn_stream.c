@@ -55,6 +55,8 @@ static void end_user(struct conn_stream *cs)
         return;
     cs->conn->stream_count--;
     cs->conn->used_us = sched_now(cs->conn->env->sched);
+    if (!cs->is_inbound && !cs->is_brief)
+        cs->conn->needed_us = cs->conn->used_us;
     set_busy(cs, false);
     cs->conn->kept -= cs->is_kept;
     cs->is_kept = false;
@@ -326,7 +328,6 @@ struct conn_stream *conn_stream_new(struct conn *c, bool is_inbound,
     timer_init(&cs->deadline, deadline_passed);
     list_append(&c->streams, &cs->link);
     list_init(&cs->due);
-    conn_rest(c, false);
     return cs;
 }
 

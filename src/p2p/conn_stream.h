@@ -39,7 +39,8 @@ struct conn_stream {
     int err;                               /* why BROKEN */
     struct resource_scope *protocol_scope; /* held; see conn_scope.h */
     uint8_t has_user : 1, is_told : 1, in_call : 1, holds_fin : 1, has_room : 1, is_busy : 1,
-        is_finished : 1, is_lingering : 1, is_kept : 1;
+        is_finished : 1, is_lingering : 1;
+    uint8_t is_kept : 1, is_brief : 1;
     uint8_t is_inbound : 1, is_counted : 1, in_protocol : 1; /* in the ledger */
 };
 _Static_assert(sizeof(struct conn_stream) <= 1024, "an idle stream is small");

@@ -33,7 +33,7 @@ struct p2p_host_cfg p2p_host_cfg_default(const struct key_pair *key)
         .max_peers = LIMIT_PEERS,
         .limits = resource_limits_default(),
         .stream_budget = LIMIT_HOST_STREAMS,
-        .idle_us = 15 * 60 * US_PER_S,
+        .idle_us = 20 * 60 * US_PER_S, /* longer than a DHT record is told again after */
     };
 }
 
@@ -60,17 +60,24 @@ static uint64_t close_after(const struct p2p_host *h, struct host_peer *p, const
     return is_spare && us > spare_us ? spare_us : us;
 }
 
+/* Nobody at this end waits for what comes on it: what the peer keeps open, as a feed, is the peer's to watch. */
+static bool may_rest(const struct host_peer *p, const struct conn *c)
+{
+    return !p->protections && !c->busy && !c->kept && !c->scope.own.count[RESOURCE_OUT];
+}
+
 static void tend_idle(struct p2p_host *h, struct host_peer *p, struct conn *c)
 {
     uint64_t now = sched_now(h->sched), close_us = close_after(h, p, c);
-    if (c->state != CONN_OPEN || c->stream_count || !list_is_empty(&c->waiting) ||
-        !list_is_empty(&c->lingering))
+    bool is_unused = !c->stream_count && list_is_empty(&c->waiting) && list_is_empty(&c->lingering);
+    if (c->state != CONN_OPEN)
         return;
-    if (c->is_goaway || (close_us && !p->protections && now >= c->used_us + close_us))
+    if (is_unused &&
+        (c->is_goaway || (close_us && !p->protections && now >= c->used_us + close_us)))
         conn_close(c, E_CLOSED, "nothing to do on it");
     else
-        conn_rest(c, !p->protections && now >= c->since_us + STRANGE_US &&
-                         now >= c->used_us + REST_US);
+        conn_rest(c, may_rest(p, c) && now >= c->since_us + STRANGE_US &&
+                         now >= c->needed_us + REST_US);
 }
 
 static void tend_conns(struct p2p_host *h)

@@ -141,6 +141,7 @@ struct p2p_open {
     bool is_urgent;
     bool is_lazy;        /* sure that the peer has it; else known from identify, or asked */
     bool is_background;  /* a stream that nobody waits on: see conn.h */
+    bool is_brief;       /* one question and its answer: see conn.h */
     bool only_connected; /* E_UNAVAILABLE rather than dial */
     bool is_direct;      /* not over a relay */
     void (*done)(struct p2p_open *r, int err, struct stream *s);

@@ -394,6 +394,7 @@ static void start(struct p2p_host *h, struct conn *c, const char *protocol, bool
         .protocol = protocol,
         .is_lazy = true,
         .is_background = true,
+        .is_brief = true,
         .done = is_push ? push_open : question_open,
     };
     conn_open_stream(c, &x->open);

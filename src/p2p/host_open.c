@@ -62,6 +62,7 @@ static void open_on(struct p2p_open *r, struct conn *c)
         .protocol = r->protocol,
         .is_lazy = r->is_lazy || is_known_to_have(r),
         .is_background = r->is_background,
+        .is_brief = r->is_brief,
         .done = opened,
     };
     conn_open_stream(c, &r->open);

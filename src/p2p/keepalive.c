@@ -48,9 +48,14 @@ void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us)
     k->is_busy = is_busy;
 }
 
+bool keepalive_is_quiet(const struct keepalive *k, uint64_t now_us)
+{
+    return now_us - k->since_us >= k->cfg.idle_ping_us;
+}
+
 void keepalive_rest(struct keepalive *k, bool is_resting, uint64_t now_us)
 {
-    if (k->is_resting && !is_resting)
+    if (k->is_resting && !is_resting && keepalive_is_quiet(k, now_us))
         keepalive_doubt(k, now_us);
     k->is_resting = is_resting;
 }

@@ -41,6 +41,8 @@ struct keepalive {
 void keepalive_init(struct keepalive *k, const struct keepalive_cfg *cfg, uint64_t now_us);
 void keepalive_heard(struct keepalive *k, uint64_t now_us);
 void keepalive_busy(struct keepalive *k, bool is_busy, uint64_t now_us);
+/* Nothing has been heard for so long that a connection in use would be asked. */
+bool keepalive_is_quiet(const struct keepalive *k, uint64_t now_us);
 void keepalive_rest(struct keepalive *k, bool is_resting, uint64_t now_us);
 /* The machine slept or its addresses changed: does the other side still hear us? Ask now. */
 void keepalive_doubt(struct keepalive *k, uint64_t now_us);

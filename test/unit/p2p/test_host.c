@@ -375,6 +375,40 @@ static void unused_connections_rest(void **state)
     hosts_fini(&h);
 }
 
+/* A question with a deadline of its own asks along whether the peer is there, and the rest goes on at both ends; who
+ * keeps a stream open watches over it, and the other end may rest. */
+static void a_rest_outlives_brief_questions_and_the_streams_of_the_other(void **state)
+{
+    struct hosts h;
+    struct asked a, b;
+    hosts_init(&h, 14, 2);
+    ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    hosts_run(&h, 100 * US_PER_S);
+    struct conn *c = host_peer_conn(host_peer_get(h.m[0].host, &h.m[1].key.id));
+    struct conn *other = host_peer_conn(host_peer_get(h.m[1].host, &h.m[0].key.id));
+    assert_true(c->keepalive.is_resting && other->keepalive.is_resting);
+    ask_echo(&a, &h.m[0], &h.m[1], ECHO, 10);
+    a.open.is_background = a.open.is_brief = true;
+    hosts_run(&h, US_PER_S);
+    assert_true(a.client.is_complete);
+    assert_true(c->keepalive.is_resting && other->keepalive.is_resting);
+    ask_echo(&a, &h.m[0], &h.m[1], ECHO, 10);
+    a.client.holds_finish = true;
+    hosts_run(&h, 60 * US_PER_S);
+    assert_false(c->keepalive.is_resting);
+    assert_true(other->keepalive.is_resting);
+    a.client.holds_finish = false;
+    client_write(&a.client);
+    hosts_run(&h, 90 * US_PER_S);
+    assert_true(c->keepalive.is_resting);
+    loop_virtual_crash(h.world, h.m[1].loop, false);
+    ask_echo(&b, &h.m[0], &h.m[1], ECHO, 10);
+    b.open.is_background = b.open.is_brief = true;
+    hosts_run(&h, 4 * US_PER_S);
+    assert_false(p2p_host_is_connected(h.m[0].host, &h.m[1].key.id));
+    hosts_fini(&h);
+}
+
 static void the_best_address_wins_and_dead_ones_cost_little(void **state)
 {
     struct hosts h;
@@ -642,6 +676,7 @@ int main(void)
         cmocka_unit_test(idle_connections_are_closed_but_not_protected_ones),
         cmocka_unit_test(who_was_dialled_does_not_hang_up),
         cmocka_unit_test(unused_connections_rest),
+        cmocka_unit_test(a_rest_outlives_brief_questions_and_the_streams_of_the_other),
         cmocka_unit_test(the_best_address_wins_and_dead_ones_cost_little),
         cmocka_unit_test(a_request_times_out_and_can_be_taken_back),
         cmocka_unit_test(connecting_to_oneself_is_a_mistake),
