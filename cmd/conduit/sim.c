@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#define TUNABLES "GLIBC_TUNABLES"
 
 static void print_help(void)
 {
@@ -78,10 +81,25 @@ static int run(struct sim *s, bool json, bool quiet, const char *svg)
     return violations ? EXIT_FAILED : rc;
 }
 
+/* A large world is gigabytes that are touched here and there: in large pages it takes a sixth less time. glibc reads
+ * that wish only when a process begins, so it begins again; where it cannot, all goes on as it is. */
+static void begin_with_large_pages(int argc, char **argv)
+{
+    if (getenv(TUNABLES))
+        return;
+    char **all = mem_array((size_t)argc + 2, sizeof *all);
+    all[0] = (char *)(uintptr_t) "conduit";
+    memcpy(all + 1, argv, (size_t)argc * sizeof *all);
+    setenv(TUNABLES, "glibc.malloc.hugetlb=1", 1);
+    execv("/proc/self/exe", all);
+    free(all);
+}
+
 int command_sim(int argc, char **argv)
 {
     struct sim_options o;
     char why[SIM_WHY];
+    begin_with_large_pages(argc, argv);
     bool json = option_take_flag(&argc, argv, "json");
     bool quiet = option_take_flag(&argc, argv, "quiet");
     const char *svg = option_take(&argc, argv, "svg"), *log = option_take(&argc, argv, "log");

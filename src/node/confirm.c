@@ -142,11 +142,13 @@ static void on_timer(struct timer *t)
     bool was_out = is_out(c), is_awaited = was_out || c->is_wanted;
     end(c); /* who has not answered by now */
     c->is_wanted = false;
-    if (c->changes != c->offers->changes) {
+    bool is_as_before = c->changes == c->offers->changes;
+    if (!is_as_before) {
         c->changes = c->offers->changes;
         c->pause_us = PAUSE_MIN_US;
     }
-    const struct catalogue_peer *p = next_barred(c);
+    const struct catalogue_peer *p = is_as_before && c->has_none ? NULL : next_barred(c);
+    c->has_none = !p;
     bool asks = p && !was_out && ask_about(c, p);
     uint64_t next_us = asks ? ANSWER_US : p ? c->pause_us : PAUSE_MIN_US;
     if (asks)

@@ -34,6 +34,7 @@ struct confirm {
     void *ctx;
     struct timer timer; /* private from here */
     uint64_t pause_us, changes, asked_us;
+    bool has_none;        /* nobody is barred, as of these changes */
     bool is_wanted;       /* confirm_now was called, and the timer has not fired since */
     struct peer_id asked; /* the last one that had its turn */
     struct confirm_ask asks[CONFIRM_ASKED];

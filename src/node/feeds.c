@@ -27,6 +27,7 @@ enum {
      * silent then is noticed too late. */
     DOUBLINGS = 5,
     DOUBLINGS_COUNTED = 3,
+    LOADS_A_RTT = 8, /* how far away the peer is changes seldom */
     BAD_TOLD =
         3, /* bad offers of one feed that the log hears of; a peer can send a thousand a second */
 };
@@ -43,6 +44,7 @@ struct feed {
     struct sse sse;
     struct timer retry;
     unsigned failures, bad;
+    unsigned loads; /* told */
     uint64_t since_us;
     /* over a circuit that its relay cuts after two minutes: */
     bool is_limited, is_reconnecting;
@@ -119,8 +121,8 @@ static void take_load(struct feed *w, const struct json *root)
         uint64_t uptime = 0;
         (void)json_u64(json_get(root, "uptime_s"), &uptime);
         m->told_uptime_s = uptime > UINT32_MAX ? UINT32_MAX : (uint32_t)uptime;
-        if (p2p_host_peer(w->f->host, &w->peer, &view))
-            m->rtt_us = (double)view.rtt_us;
+        if (m->rtt_us == 0 || w->loads++ % LOADS_A_RTT == 0)
+            m->rtt_us = p2p_host_peer(w->f->host, &w->peer, &view) ? (double)view.rtt_us : 0;
         return;
     }
 }

@@ -352,7 +352,8 @@ static void look(struct timer *t)
     struct autonat_question question;
     if (!ah->asking.is_on) {
         update_candidates(ah);
-        find_strangers(ah);
+        if (autonat_deadline(&ah->core) <= sched_now(ah->h->sched))
+            find_strangers(ah); /* who is one counts when somebody is asked */
         publish(ah);
         if (autonat_next(&ah->core, sched_now(ah->h->sched), &question))
             ask(ah, &question);

@@ -114,7 +114,7 @@ static int take_claim(struct noise *n, struct bytes payload)
 }
 
 /* s and the payload behind it: the tail of msg 2 and msg 3, with the DH that stands between. */
-static int read_identity(struct noise *n, struct bytes in, const uint8_t dh_secret[static KEY])
+static int read_identity(struct noise *n, struct bytes in)
 {
     uint8_t *payload;
     struct bytes sealed = bytes_skip(in, SEALED_KEY);
@@ -122,7 +122,7 @@ static int read_identity(struct noise *n, struct bytes in, const uint8_t dh_secr
         return E_MALFORMED;
     int err = noise_decrypt_and_hash(&n->sym, bytes_first(in, SEALED_KEY), n->rs); /* s */
     if (!err)
-        err = noise_mix_dh(&n->sym, dh_secret, n->rs); /* es, se */
+        err = noise_mix_dh(&n->sym, n->e_secret, n->e_public, n->rs); /* es, se */
     if (err)
         return err;
     payload = mem_try(sealed.n);
@@ -140,7 +140,7 @@ static int write_identity(struct noise *n, const uint8_t dh_public[static KEY], 
     const struct noise_self *self = n->self;
     int err = noise_encrypt_and_hash(&n->sym, bytes_of(self->public_key, KEY), out); /* s */
     if (!err)
-        err = noise_mix_dh(&n->sym, self->secret, dh_public); /* es, se */
+        err = noise_mix_dh(&n->sym, self->secret, self->public_key, dh_public); /* es, se */
     if (!err)
         err = noise_encrypt_and_hash(&n->sym, bytes_of(self->payload, self->payload_n), out);
     return err;
@@ -173,7 +173,7 @@ static int read_1(struct noise *n, struct bytes in, struct buf *out)
     if (err)
         return err;
     noise_mix_hash(&n->sym, bytes_of(n->e_public, KEY));
-    err = noise_mix_dh(&n->sym, n->e_secret, n->re); /* ee */
+    err = noise_mix_dh(&n->sym, n->e_secret, n->e_public, n->re); /* ee */
     if (!err)
         err = write_identity(n, n->re, out); /* s, es */
     if (err)
@@ -190,10 +190,10 @@ static int read_2(struct noise *n, struct bytes in, struct buf *out)
     if (in.n < KEY)
         return E_MALFORMED;
     memcpy(n->re, in.p, KEY);
-    noise_mix_hash(&n->sym, bytes_first(in, KEY));       /* e */
-    int err = noise_mix_dh(&n->sym, n->e_secret, n->re); /* ee */
+    noise_mix_hash(&n->sym, bytes_first(in, KEY));                    /* e */
+    int err = noise_mix_dh(&n->sym, n->e_secret, n->e_public, n->re); /* ee */
     if (!err)
-        err = read_identity(n, bytes_skip(in, KEY), n->e_secret); /* s, es */
+        err = read_identity(n, bytes_skip(in, KEY)); /* s, es */
     if (!err)
         err = frame_begin(out, &at);
     if (!err)
@@ -208,7 +208,7 @@ static int read_2(struct noise *n, struct bytes in, struct buf *out)
 /* Responder: -> s, se */
 static int read_3(struct noise *n, struct bytes in)
 {
-    int err = read_identity(n, in, n->e_secret);
+    int err = read_identity(n, in);
     if (err)
         return err;
     split(n);

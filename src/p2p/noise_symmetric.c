@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "p2p/noise_memo.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -54,12 +55,15 @@ static void hkdf(const uint8_t ck[static 32], struct bytes ikm, uint8_t o1[stati
 }
 
 int noise_mix_dh(struct noise_symmetric *s, const uint8_t secret[static 32],
-                 const uint8_t public_key[static 32])
+                 const uint8_t own[static 32], const uint8_t theirs[static 32])
 {
     uint8_t dh[32];
-    /* libsodium says no to an all-zero result by itself; so it is for every contributory point */
-    if (crypto_scalarmult(dh, secret, public_key) != 0)
-        return E_AUTH;
+    if (!noise_memo_take(own, theirs, dh)) {
+        /* libsodium says no to an all-zero result by itself; so it is for every contributory point */
+        if (crypto_scalarmult(dh, secret, theirs) != 0)
+            return E_AUTH;
+        noise_memo_put(own, theirs, dh);
+    }
     hkdf(s->ck, bytes_of(dh, sizeof dh), s->ck, s->k);
     s->n = 0;
     s->has_key = true;

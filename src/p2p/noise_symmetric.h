@@ -8,9 +8,10 @@
 
 void noise_initialize(struct noise_symmetric *s); /* protocol name and empty prologue */
 void noise_mix_hash(struct noise_symmetric *s, struct bytes data);
-/* MixKey(DH(secret, public)). E_AUTH when the result is all zero: a point of small order. */
+/* MixKey(DH(own, theirs)), of our secret and its public key. E_AUTH when the result is all zero: a point of small
+ * order. */
 int noise_mix_dh(struct noise_symmetric *s, const uint8_t secret[static 32],
-                 const uint8_t public_key[static 32]);
+                 const uint8_t own[static 32], const uint8_t theirs[static 32]);
 /* Appends n bytes, and the tag when there is a key. */
 int noise_encrypt_and_hash(struct noise_symmetric *s, struct bytes plain, struct buf *out);
 /* Decrypts `sealed` to `plain` (sealed.n - 16 bytes). E_AUTH. */

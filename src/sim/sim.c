@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/trace.h"
+#include "p2p/noise_memo.h"
 #include "sim/world.h"
 
 #include <ftw.h>
@@ -166,6 +167,7 @@ struct sim *sim_new(const struct sim_options *o, FILE *log, char why[static SIM_
     allow_files(o->nodes);
     s->world = loop_virtual_new(o->seed);
     rng_init_seeded(&s->rng, o->seed ^ UINT64_C(0x5eed));
+    noise_memo_begin();
     sim_journal_init(&s->journal, log);
     sched_init(&s->sched, loop_virtual_now(s->world), 0);
     struct loop_virtual_model model = {.rtt_us = o->rtt_ms * US_PER_MS,
@@ -215,6 +217,7 @@ void sim_free(struct sim *s)
         sim_box_fini(&s->boxes[i]);
     trace_set_sink(NULL, NULL);
     loop_virtual_free(s->world);
+    noise_memo_end();
     sched_fini(&s->sched);
     sim_tally_fini(&s->tally);
     (void)nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -322,7 +322,7 @@ static void idle_connections_are_closed_but_not_protected_ones(void **state)
     p2p_host_protect(h.m[0].host, &h.m[2].key.id, true);
     ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
     ask_connect(&b, &h.m[0], &h.m[2].key.id, &h.m[2].addr_view, 1);
-    hosts_run(&h, 14 * 60 * US_PER_S);
+    hosts_run(&h, 19 * 60 * US_PER_S);
     assert_true(p2p_host_is_connected(h.m[0].host, &h.m[1].key.id));
     hosts_run(&h, 80 * US_PER_S);
     assert_false(p2p_host_is_connected(h.m[0].host, &h.m[1].key.id));
