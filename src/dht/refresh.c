@@ -4,8 +4,9 @@
 
 enum {
     STEPS = 10,
-    HOUR = 6
-}; /* of every_us: the shortest wait is a tenth, the longest six times */
+    HOUR = 6, /* of every_us: the shortest wait is a tenth, the longest six times */
+    HALF = LIMIT_DHT_BUCKET / 2,
+};
 
 void dht_refresh_init(struct dht_refresh *r, uint64_t every_us)
 {
@@ -28,6 +29,14 @@ uint64_t dht_refresh_step_us(const struct dht_refresh *r)
 static bool is_over(const struct dht_refresh_slot *s, uint64_t wait_us, uint64_t now)
 {
     return s->asked_us == 0 || now - s->asked_us >= wait_us;
+}
+
+/* How long after the last time. */
+static uint64_t wait_of(const struct dht_refresh *r, const struct dht_refresh_slot *s, int count)
+{
+    if (count >= LIMIT_DHT_BUCKET)
+        return HOUR * r->every_us;
+    return count >= HALF && s->wait_us < r->every_us ? r->every_us : s->wait_us;
 }
 
 static void take(struct dht_refresh_slot *s, uint64_t now, uint64_t longest_us)
@@ -58,10 +67,11 @@ bool dht_refresh_take_bucket(struct dht_refresh *r, const struct dht_table *t, i
                              uint64_t now)
 {
     struct dht_refresh_slot *s = &r->buckets[bucket];
-    uint64_t longest_us = HOUR * r->every_us;
-    bool is_full = t->buckets[bucket].count >= LIMIT_DHT_BUCKET;
-    if (!is_over(s, is_full ? longest_us : s->wait_us, now) || is_covered(t, bucket))
+    int count = t->buckets[bucket].count;
+    if (!s->asked_us && count >= HALF)
+        s->asked_us = now ? now : 1; /* as good as asked */
+    if (!is_over(s, wait_of(r, s, count), now) || is_covered(t, bucket))
         return false;
-    take(s, now, longest_us);
+    take(s, now, HOUR * r->every_us);
     return true;
 }

@@ -4,7 +4,8 @@
  *   ourselves      after 1 min, 2, 4, 8, then every `every_us` (10 min): our surroundings change, and whoever keeps
  *                  records for others must know them
  *   a bucket       that is not full: at once, after a minute, then twice as long each time, an hour at most: whoever
- *                  looks for something near us fills it as well, and perhaps there are no more
+ *                  looks for something near us fills it as well, and perhaps there are no more; one that is half full
+ *                  not before `every_us`
  *   a full one     once an hour (Kademlia, 2.3); who fell silent in it is noticed by the liveness checks, and then it
  *                  is not full
  *   those nearest  never: together with all that are nearer they have no more than k, so the lookup of ourselves

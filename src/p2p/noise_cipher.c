@@ -10,6 +10,26 @@
 
 enum { SHORT = 192, NONCE = 12 }; /* bytes of plaintext up to which libsodium is the faster one */
 
+/* One per thread and direction; it has the key of the cipher with this serial. */
+struct context {
+    EVP_CIPHER_CTX *evp;
+    uint64_t serial;
+};
+
+static _Thread_local struct context contexts[2];
+static _Atomic uint64_t serials;
+
+static struct context *context_of(const struct noise_cipher *c)
+{
+    return &contexts[c->is_sealing];
+}
+
+static void drop(struct context *x)
+{
+    EVP_CIPHER_CTX_free(x->evp); /* OpenSSL wipes the key schedule */
+    *x = (struct context){0};
+}
+
 void noise_cipher_init(struct noise_cipher *c, bool is_sealing, const uint8_t key[static 32])
 {
     *c = (struct noise_cipher){.is_sealing = is_sealing, .has_key = true};
@@ -18,7 +38,9 @@ void noise_cipher_init(struct noise_cipher *c, bool is_sealing, const uint8_t ke
 
 void noise_cipher_fini(struct noise_cipher *c)
 {
-    EVP_CIPHER_CTX_free(c->ctx); /* OpenSSL wipes the key schedule */
+    struct context *x = context_of(c);
+    if (c->serial && x->serial == c->serial)
+        drop(x);
     mem_wipe(c, sizeof *c);
 }
 
@@ -34,41 +56,44 @@ static int next_nonce(struct noise_cipher *c, uint8_t nonce[static NONCE])
     return 0;
 }
 
-/* Long frames: the context, with this nonce. */
-static int prepare(struct noise_cipher *c, const uint8_t nonce[static NONCE])
+/* Long frames: the context, with our key and this nonce. NULL: no memory. */
+static EVP_CIPHER_CTX *prepare(struct noise_cipher *c, const uint8_t nonce[static NONCE])
 {
-    bool is_new = !c->ctx;
-    if (is_new && !(c->ctx = EVP_CIPHER_CTX_new()))
-        return E_NO_MEMORY;
-    if (EVP_CipherInit_ex(c->ctx, is_new ? EVP_chacha20_poly1305() : NULL, NULL,
-                          is_new ? c->key : NULL, nonce, c->is_sealing) == 1)
-        return 0;
-    EVP_CIPHER_CTX_free(c->ctx);
-    c->ctx = NULL;
-    return E_NO_MEMORY;
+    struct context *x = context_of(c);
+    bool is_new = !x->evp;
+    if (!c->serial)
+        c->serial = ++serials;
+    if (is_new && !(x->evp = EVP_CIPHER_CTX_new()))
+        return NULL;
+    if (EVP_CipherInit_ex(x->evp, is_new ? EVP_chacha20_poly1305() : NULL, NULL,
+                          x->serial == c->serial ? NULL : c->key, nonce, c->is_sealing) != 1)
+        drop(x);
+    else
+        x->serial = c->serial;
+    return x->evp;
 }
 
 static int seal_long(struct noise_cipher *c, const uint8_t *nonce, uint8_t *p, size_t n)
 {
     int done = 0, rest = 0;
-    int err = prepare(c, nonce);
-    if (err)
-        return err;
-    bool is_good = EVP_EncryptUpdate(c->ctx, p, &done, p, (int)n) == 1 &&
-                   EVP_EncryptFinal_ex(c->ctx, p + done, &rest) == 1 &&
-                   EVP_CIPHER_CTX_ctrl(c->ctx, EVP_CTRL_AEAD_GET_TAG, NOISE_TAG, p + n) == 1;
+    EVP_CIPHER_CTX *x = prepare(c, nonce);
+    if (!x)
+        return E_NO_MEMORY;
+    bool is_good = EVP_EncryptUpdate(x, p, &done, p, (int)n) == 1 &&
+                   EVP_EncryptFinal_ex(x, p + done, &rest) == 1 &&
+                   EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_GET_TAG, NOISE_TAG, p + n) == 1;
     return is_good ? 0 : E_BUG;
 }
 
 static int open_long(struct noise_cipher *c, const uint8_t *nonce, uint8_t *p, size_t n)
 {
     int done = 0, rest = 0;
-    int err = prepare(c, nonce);
-    if (err)
-        return err;
-    bool is_good = EVP_CIPHER_CTX_ctrl(c->ctx, EVP_CTRL_AEAD_SET_TAG, NOISE_TAG, p + n) == 1 &&
-                   EVP_DecryptUpdate(c->ctx, p, &done, p, (int)n) == 1 &&
-                   EVP_DecryptFinal_ex(c->ctx, p + done, &rest) == 1;
+    EVP_CIPHER_CTX *x = prepare(c, nonce);
+    if (!x)
+        return E_NO_MEMORY;
+    bool is_good = EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_SET_TAG, NOISE_TAG, p + n) == 1 &&
+                   EVP_DecryptUpdate(x, p, &done, p, (int)n) == 1 &&
+                   EVP_DecryptFinal_ex(x, p + done, &rest) == 1;
     return is_good ? 0 : E_AUTH;
 }
 

@@ -4,9 +4,10 @@
  *   frame on the wire:   | u16 BE n + 16 |  ciphertext (n)  |  tag (16)  |
  *
  * Short frames, which most are, go through libsodium: half of OpenSSL's time up to some 200 bytes, and all it keeps
- * is the key. Long ones go through OpenSSL (2.5 to 7 times libsodium's speed); its context is made for the first of
- * them and lives as long as the connection, so that a message allocates nothing. The associated data is empty, the nonce four zero bytes and
- * the counter, little-endian. */
+ * is the key. Long ones go through OpenSSL (2.5 to 7 times libsodium's speed). Its contexts, a kilobyte each, are the
+ * thread's, one per direction, and take the key of who comes: a connection that is quiet holds none, a busy one keeps
+ * it, and a message allocates nothing. The associated data is empty, the nonce four zero bytes and the counter,
+ * little-endian. */
 #ifndef CONDUIT_P2P_NOISE_CIPHER_H
 #define CONDUIT_P2P_NOISE_CIPHER_H
 
@@ -21,8 +22,9 @@ enum {
 };
 
 struct noise_cipher {
-    void *ctx; /* EVP_CIPHER_CTX; NULL until a long frame comes */
     uint64_t counter;
+    uint64_t
+        serial; /* of this cipher, to know whose key a context has; 0: no long frame has come yet */
     uint8_t key[32];
     bool has_key, is_sealing;
 };

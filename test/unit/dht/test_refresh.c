@@ -57,7 +57,7 @@ static void a_bucket_that_does_not_grow_is_asked_ever_less(void **state)
     struct dht_refresh r;
     memset(&t, 0, sizeof t);
     dht_refresh_init(&r, EVERY);
-    fill(&t, 0, 12);
+    fill(&t, 0, 8);
     fill(&t, 1, 15);
     assert_int_equal(count_bucket(&r, &t, 0, STEP, 16 * STEP), 5); /* 0, 1, 3, 7, 15 minutes on */
     assert_int_equal(count_bucket(&r, &t, 0, 17 * STEP, 10 * HOUR), 11);
@@ -79,6 +79,21 @@ static void one_that_grows_is_asked_no_sooner(void **state)
     assert_int_equal(n, 4);
 }
 
+/* Enough to look with, and there is no hurry about the rest. */
+static void a_half_full_one_has_time(void **state)
+{
+    static struct dht_table t;
+    struct dht_refresh r;
+    memset(&t, 0, sizeof t);
+    dht_refresh_init(&r, EVERY);
+    fill(&t, 0, LIMIT_DHT_BUCKET / 2);
+    fill(&t, 1, 15);
+    assert_int_equal(count_bucket(&r, &t, 0, STEP, EVERY), 0);
+    assert_int_equal(count_bucket(&r, &t, 0, STEP + EVERY, STEP), 1);
+    fill(&t, 0, 7); /* they fell silent */
+    assert_in_range(count_bucket(&r, &t, 0, 2 * STEP + EVERY, EVERY), 2, 3);
+}
+
 static void a_full_one_is_asked_by_the_hour(void **state)
 {
     static struct dht_table t;
@@ -87,7 +102,7 @@ static void a_full_one_is_asked_by_the_hour(void **state)
     dht_refresh_init(&r, EVERY);
     fill(&t, 0, LIMIT_DHT_BUCKET);
     fill(&t, 1, 10);
-    assert_int_equal(count_bucket(&r, &t, 0, STEP, 10 * HOUR), 10);
+    assert_int_equal(count_bucket(&r, &t, 0, STEP, 10 * HOUR), 9);
     fill(&t, 0,
          LIMIT_DHT_BUCKET - 1); /* somebody fell silent: as one that does not grow, from then on */
     assert_in_range(count_bucket(&r, &t, 0, 10 * HOUR + STEP, HOUR), 1, 6);
@@ -116,7 +131,7 @@ static void never_means_once(void **state)
     struct dht_refresh r;
     memset(&t, 0, sizeof t);
     dht_refresh_init(&r, SCHED_NEVER);
-    fill(&t, 0, 18);
+    fill(&t, 0, 8);
     fill(&t, 1, 18);
     assert_int_equal(count_self(&r, STEP, 100 * HOUR), 1);
     assert_int_equal(count_bucket(&r, &t, 0, STEP, 100 * HOUR), 1);
@@ -128,6 +143,7 @@ int main(void)
         cmocka_unit_test(ourselves_soon_and_then_every_ten_minutes),
         cmocka_unit_test(a_bucket_that_does_not_grow_is_asked_ever_less),
         cmocka_unit_test(one_that_grows_is_asked_no_sooner),
+        cmocka_unit_test(a_half_full_one_has_time),
         cmocka_unit_test(a_full_one_is_asked_by_the_hour),
         cmocka_unit_test(what_is_near_is_covered),
         cmocka_unit_test(never_means_once),

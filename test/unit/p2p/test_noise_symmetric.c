@@ -175,7 +175,7 @@ static void fini_pair(struct noise_cipher *seal, struct noise_cipher *open)
 {
     noise_cipher_fini(seal);
     noise_cipher_fini(open);
-    assert_null(seal->ctx);
+    assert_false(seal->has_key || seal->serial);
     noise_cipher_fini(open);
 }
 
@@ -220,6 +220,38 @@ static void short_and_long_are_one_cipher(void **state)
             assert_int_equal(frame[NOISE_LENGTH + j], (uint8_t)i);
     }
     fini_pair(&seal, &open);
+}
+
+/* The thread's contexts go from one to the next, with long frames and short ones, and back. */
+static void many_share_the_contexts(void **state)
+{
+    enum { PAIRS = 5, ROUNDS = 40 };
+    static uint8_t frame[NOISE_LENGTH + 2000 + NOISE_TAG];
+    struct noise_cipher seal[PAIRS], open[PAIRS];
+    uint8_t key[32];
+    for (int i = 0; i < PAIRS; i++) {
+        memset(key, i + 1, sizeof key);
+        noise_cipher_init(&seal[i], true, key);
+        noise_cipher_init(&open[i], false, key);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        int at = i * 7 % PAIRS;
+        size_t n = i % 3 ? 1000 + (size_t)i : 100;
+        memset(frame + NOISE_LENGTH, i, n);
+        int size = noise_seal(&seal[at], frame, n);
+        assert_int_equal(size, NOISE_LENGTH + n + NOISE_TAG);
+        assert_int_equal(noise_open(&open[at], frame, (size_t)size), n);
+        for (size_t b = 0; b < n; b++)
+            assert_int_equal(frame[NOISE_LENGTH + b], i);
+    }
+    noise_cipher_fini(&seal[2]); /* its key is in the context, or another's */
+    noise_cipher_fini(&open[2]);
+    assert_int_equal(noise_seal(&seal[0], frame, 1500), NOISE_LENGTH + 1500 + NOISE_TAG);
+    assert_int_equal(noise_open(&open[1], frame, NOISE_LENGTH + 1500 + NOISE_TAG), E_AUTH);
+    for (int i = 0; i < PAIRS; i++) {
+        noise_cipher_fini(&seal[i]);
+        noise_cipher_fini(&open[i]);
+    }
 }
 
 static void replay_and_reorder_are_noticed(void **state)
@@ -314,6 +346,7 @@ int main(void)
         cmocka_unit_test(small_order_points_are_refused),
         cmocka_unit_test(every_flipped_bit_is_noticed),
         cmocka_unit_test(short_and_long_are_one_cipher),
+        cmocka_unit_test(many_share_the_contexts),
         cmocka_unit_test(replay_and_reorder_are_noticed),
         cmocka_unit_test(sizes_and_limits),
         cmocka_unit_test_prestate(messages_allocate_nothing, &is_counting),
