@@ -4,6 +4,7 @@
  *   dht.c      life, peers coming and going, refresh
  *   ask.c      one request to one peer, with its timeouts
  *   query.c    a lookup carried out: asks, answers, results
+ *   find.c     the kinds of lookup
  *   publish.c  what we announce, again and again
  *   serve.c    answering others */
 #ifndef CONDUIT_DHT_CORE_H
@@ -116,6 +117,8 @@ struct dht_query {
     void *ctx;
 };
 
+/* Begins with the next turn of the loop. Storing goes along one path, to the true nearest. */
+struct dht_query *dht_query_new(struct dht *d, enum dht_type type, struct bytes key, bool is_store);
 /* The k nearest servers to a key and its region; `nearest` looks at q->paths[0], then the query is freed. */
 struct dht_query *dht_query_nearest(struct dht *d, struct bytes key,
                                     void (*nearest)(struct dht_query *q, int err), void *ctx);

@@ -19,8 +19,6 @@ enum { PATH_PEERS = 4, PROBE_TRIES = 20000 };
 enum { READ_DEADLINE_US = 15 * 1000 * 1000, STORE_DEADLINE_US = 60 * 1000 * 1000 };
 
 static void pump(struct dht_query *q);
-static struct dht_query *query_new(struct dht *d, enum dht_type type, struct bytes key,
-                                   bool is_store);
 
 void dht_query_free(struct dht_query *q)
 {
@@ -363,7 +361,7 @@ static bool probe(struct dht_query *q)
         uint8_t key[DHT_KEY_TEXT];
         if (!find_beside(q, key))
             continue;
-        struct dht_query *p = query_new(q->d, DHT_FIND_NODE, bytes_of(key, sizeof key), false);
+        struct dht_query *p = dht_query_new(q->d, DHT_FIND_NODE, bytes_of(key, sizeof key), false);
         p->has_probed = p->is_probe = true;
         p->paths[0].beta = DHT_K;
         p->paths[0].has_region = false;
@@ -512,8 +510,7 @@ static void first_step(struct task *t)
         pump(q);
 }
 
-static struct dht_query *query_new(struct dht *d, enum dht_type type, struct bytes key,
-                                   bool is_store)
+struct dht_query *dht_query_new(struct dht *d, enum dht_type type, struct bytes key, bool is_store)
 {
     struct dht_query *q = MEM_NEW(struct dht_query);
     q->d = d;
@@ -538,63 +535,4 @@ static struct dht_query *query_new(struct dht *d, enum dht_type type, struct byt
     q->path_count = 1;
     path_init(q, 0, is_store);
     return q;
-}
-
-struct dht_query *dht_find_providers(struct dht *d, struct bytes key, int wanted,
-                                     dht_on_peer on_provider, dht_on_done done, void *ctx)
-{
-    struct dht_query *q = query_new(d, DHT_GET_PROVIDERS, key, false);
-    q->wanted = wanted;
-    q->on_peer = on_provider;
-    q->done = done;
-    q->ctx = ctx;
-    return q;
-}
-
-struct dht_query *dht_find_peer(struct dht *d, const struct peer_id *id, dht_on_peer on_peer,
-                                dht_on_done done, void *ctx)
-{
-    struct dht_query *q = query_new(d, DHT_FIND_NODE, peer_id_bytes(id), false);
-    q->wants_peer = true;
-    q->wanted = 1;
-    q->on_peer = on_peer;
-    q->done = done;
-    q->ctx = ctx;
-    return q;
-}
-
-struct dht_query *dht_get_value(struct dht *d, struct bytes key, dht_on_value on_value,
-                                dht_on_done done, void *ctx)
-{
-    struct dht_query *q = query_new(d, DHT_GET_VALUE, key, false);
-    q->on_value = on_value;
-    q->done = done;
-    q->ctx = ctx;
-    return q;
-}
-
-struct dht_query *dht_query_nearest(struct dht *d, struct bytes key,
-                                    void (*nearest)(struct dht_query *q, int err), void *ctx)
-{
-    struct dht_query *q = query_new(d, DHT_FIND_NODE, key, true);
-    q->nearest = nearest;
-    q->ctx = ctx;
-    return q;
-}
-
-struct dht_query *dht_query_refresh(struct dht *d, struct bytes key,
-                                    void (*nearest)(struct dht_query *q, int err))
-{
-    struct dht_query *q = query_new(d, DHT_FIND_NODE, key, false);
-    q->has_probed = q->is_probe = true;
-    q->paths[0].has_region = q->paths[0].asks_all_of_few = false;
-    q->paths[0].alpha = DHT_ALPHA_REFRESH;
-    q->nearest = nearest;
-    return q;
-}
-
-void dht_cancel(struct dht *d, struct dht_query *q)
-{
-    (void)d;
-    dht_query_free(q);
 }
