@@ -74,48 +74,49 @@ struct conn_env {
 
 enum conn_state { CONN_UPGRADING, CONN_OPEN, CONN_CLOSED };
 
+/* What is looked at with every frame, or of every connection now and then, comes first: an idle host has hundreds, all
+ * of them cold. */
 struct conn {
     struct conn_env *env;
     struct stream *transport;
     enum conn_state state;
     bool is_dialer;
-    bool is_goaway;      /* the peer takes no more streams */
-    bool is_accepted;    /* counted as pending until it is secured or gone */
-    bool is_relayed;     /* over a circuit; `remote` is the relay's */
-    bool is_conduit;     /* it said so */
-    bool is_limited;     /* the relay will cut it: bytes or time */
-    bool is_punched;     /* relayed: a direct connection was tried for it */
-    bool gave_way;       /* its place is counted no longer: it was displaced */
-    bool is_from_port;   /* dialled from the listening port: what the peer sees is our mapping */
-    uint64_t since_us;   /* opened */
-    uint64_t used_us;    /* last stream opened or closed */
-    uint64_t needed_us;  /* … that was more than brief, and ours */
-    uint64_t moved_us;   /* last time something came on a stream */
-    struct peer_id peer; /* proved; or expected, while upgrading as dialer */
-    bool is_peer_known;
-    struct principal principal;
-    struct net_addr remote;
-    struct upgrade *upgrade; /* gone when open */
-    struct conn_scope scope;
-    struct conn_io io;
-    struct yamux yamux;
-    bool has_yamux;
-    struct keepalive keepalive;
-    struct timer timer; /* upgrade deadline, then keepalive */
-    struct task task;
-    struct list streams;   /* conn_stream.link, but for those in: */
-    struct list lingering; /* closed by their users, still leaving */
-    struct list due;       /* conn_stream.due: something to tell a user */
-    struct list waiting;   /* conn_open.link: no room for the stream yet */
+    bool is_goaway;    /* the peer takes no more streams */
+    bool is_accepted;  /* counted as pending until it is secured or gone */
+    bool is_relayed;   /* over a circuit; `remote` is the relay's */
+    bool is_conduit;   /* it said so */
+    bool is_limited;   /* the relay will cut it: bytes or time */
+    bool is_punched;   /* relayed: a direct connection was tried for it */
+    bool gave_way;     /* its place is counted no longer: it was displaced */
+    bool is_from_port; /* dialled from the listening port: what the peer sees is our mapping */
+    bool is_peer_known, has_yamux;
     uint32_t stream_count; /* streams with users, both ways */
     uint32_t busy;         /* of them, those that a user waits for */
     uint32_t kept;         /* of the peer's, those that we are at work for */
-    int close_err;
-    char why[160];
-    void *owner;                    /* the host's own record of the peer */
+    uint64_t since_us;     /* opened */
+    uint64_t used_us;      /* last stream opened or closed */
+    uint64_t needed_us;    /* … that was more than brief, and ours */
+    uint64_t moved_us;     /* last time something came on a stream */
+    struct list by_owner;  /* the host's list */
+    void *owner;           /* the host's own record of the peer */
+    struct list waiting;   /* conn_open.link: no room for the stream yet */
+    struct list lingering; /* closed by their users, still leaving */
+    struct list due;       /* conn_stream.due: something to tell a user */
+    struct task task;
+    struct timer timer; /* upgrade deadline, then keepalive */
+    struct keepalive keepalive;
+    struct conn_scope scope;
+    struct list streams; /* conn_stream.link, but for those in lingering */
+    struct conn_io io;
+    struct yamux yamux;
+    struct upgrade *upgrade;        /* gone when open */
     struct host_attempt *attempt;   /* the dial it belongs to, until it is open */
     struct host_dialback *dialback; /* the same of a dial back */
-    struct list by_owner;           /* the host's list */
+    struct net_addr remote;
+    struct peer_id peer; /* proved; or expected, while upgrading as dialer */
+    struct principal principal;
+    int close_err;
+    char why[160];
 };
 
 /* Takes the transport, a relayed one too, and hides it in the private network when there is one (as

@@ -34,16 +34,16 @@ enum { HOST_HANDLERS_MAX = 40, HOST_LISTENERS_MAX = 16, HOST_ADDRS_MAX = 24 };
 /* A peer with at least one connection, or protected. */
 struct host_peer {
     struct p2p_host *host;
-    struct peer_id id;
     struct list link;                        /* host->peers, oldest first */
     struct list conns;                       /* conn.by_owner */
     uint32_t conn_count, protections, holds; /* holds: of callbacks that run */
-    uint32_t pings, identifies;              /* inbound streams of these now */
     bool is_conduit, is_announced;
+    uint64_t ask_us;            /* identify again */
+    struct known_peer *record;  /* pinned */
+    uint32_t pings, identifies; /* inbound streams of these now */
+    struct peer_id id;
     struct resource_scope scope;
     struct multiaddr observed; /* of us, by it */
-    uint64_t ask_us;           /* identify again */
-    struct known_peer *record; /* pinned */
 };
 
 struct host_listener {
