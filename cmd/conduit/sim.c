@@ -78,7 +78,12 @@ static int run(struct sim *s, bool json, bool quiet, const char *svg)
     fwrite(buf_view(&out).p, 1, buf_len(&out), stdout);
     buf_fini(&out);
     int rc = svg ? write_picture(s, svg) : EXIT_OK;
-    return violations ? EXIT_FAILED : rc;
+    uint64_t at_end = sim_end(s) - violations;
+    if (at_end)
+        fprintf(stderr,
+                "conduit sim: %llu nodes left something behind when they ended: see --log\n",
+                (unsigned long long)at_end);
+    return violations || at_end ? EXIT_FAILED : rc;
 }
 
 /* A large world is gigabytes that are touched here and there: in large pages it takes a sixth less time. glibc reads

@@ -208,8 +208,11 @@ void sim_box_end(struct sim_box *b)
 {
     timer_clear(&b->sim->sched, &b->again);
     timer_clear(&b->sim->sched, &b->down);
-    if (b->state != SIM_BOX_OFF)
-        clear(b);
+    if (b->state == SIM_BOX_OFF)
+        return;
+    loop_virtual_crash(b->sim->world, b->loop,
+                       false); /* no turn follows in which it could finish anything */
+    clear(b);
 }
 
 void sim_box_fini(struct sim_box *b)

@@ -203,8 +203,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-void sim_free(struct sim *s)
+uint64_t sim_end(struct sim *s)
 {
+    if (s->is_ended)
+        return s->tally.violations;
+    s->is_ended = true;
     sim_faults_fini(s);
     sim_checks_fini(s);
     sim_offers_fini(s);
@@ -213,6 +216,12 @@ void sim_free(struct sim *s)
     for (size_t i = 0; i < s->box_count; i++)
         sim_box_end(&s->boxes[i]);
     loop_virtual_run(s->world, sim_now(s) + 1, NULL, NULL);
+    return s->tally.violations;
+}
+
+void sim_free(struct sim *s)
+{
+    sim_end(s);
     for (size_t i = 0; i < s->box_count; i++)
         sim_box_fini(&s->boxes[i]);
     trace_set_sink(NULL, NULL);

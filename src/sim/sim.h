@@ -18,6 +18,9 @@ void sim_free(struct sim *s);
 /* To the end; `tick` (may be NULL) is called each virtual minute. Returns how many things were
  * violated. */
 uint64_t sim_run(struct sim *s, void (*tick)(void *ctx, const struct sim *s), void *ctx);
+/* Ends every node, and looks that nothing of it is left: how many things were violated in all. Its summary is as it
+ * was. */
+uint64_t sim_end(struct sim *s);
 uint64_t sim_log_hash(const struct sim *s);
 /* For people; as JSON; as a picture. `real_us`: how long it took. */
 void sim_summary_text(struct sim *s, uint64_t real_us, struct buf *out);

@@ -39,6 +39,7 @@ struct sim {
     size_t box_count;
     unsigned models;
     enum sim_phase phase;
+    bool is_ended;
     uint64_t end_us, faulty_us, healed_us; /* when these begin */
     struct timer starts, sample, phases;
     struct sim_faults faults;
