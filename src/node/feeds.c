@@ -8,6 +8,7 @@
 #include "codec/multibase.h"
 #include "gateway/gateway.h"
 #include "http/sse.h"
+#include "node/feed_load.h"
 #include "node/feed_origin.h"
 #include "route/choose.h"
 
@@ -27,7 +28,6 @@ enum {
      * silent then is noticed too late. */
     DOUBLINGS = 5,
     DOUBLINGS_COUNTED = 3,
-    LOADS_A_RTT = 8, /* how far away the peer is changes seldom */
     BAD_TOLD =
         3, /* bad offers of one feed that the log hears of; a peer can send a thousand a second */
 };
@@ -44,7 +44,7 @@ struct feed {
     struct sse sse;
     struct timer retry;
     unsigned failures, bad;
-    unsigned loads; /* told */
+    struct feed_load load;
     uint64_t since_us;
     /* over a circuit that its relay cuts after two minutes: */
     bool is_limited, is_reconnecting;
@@ -95,38 +95,6 @@ static int take_offer(struct feed *w, const struct json *root)
     return err == E_DUPLICATE ? 0 : err;
 }
 
-static uint32_t number(const struct json *root, const char *key)
-{
-    uint64_t v = 0;
-    (void)json_u64(json_get(root, key), &v);
-    return v > 1000000 ? 1000000 : (uint32_t)v;
-}
-
-/* Load counts for the offer it names, and only as said by the peer itself over its own connection. */
-static void take_load(struct feed *w, const struct json *root)
-{
-    struct bytes id = json_get_str(root, "offer");
-    struct catalogue_peer *p = map_get(&w->f->offers->peers, peer_id_bytes(&w->peer));
-    if (!p)
-        return;
-    LIST_FOREACH (&p->offers, it) {
-        const struct catalogue_offer *o = LIST_ENTRY(it, struct catalogue_offer, link);
-        struct route_key key;
-        struct p2p_peer_view view;
-        if (!bytes_eq_str(id, o->offer.id))
-            continue;
-        struct measure *m = measures_of(w->f->measures, route_key_of(&o->offer, &key));
-        measure_told(m, number(root, "slots"), number(root, "busy"), number(root, "queued"),
-                     json_number(json_get(root, "tokens_per_s"), 0), sched_now(w->f->sched));
-        uint64_t uptime = 0;
-        (void)json_u64(json_get(root, "uptime_s"), &uptime);
-        m->told_uptime_s = uptime > UINT32_MAX ? UINT32_MAX : (uint32_t)uptime;
-        if (m->rtt_us == 0 || w->loads++ % LOADS_A_RTT == 0)
-            m->rtt_us = p2p_host_peer(w->f->host, &w->peer, &view) ? (double)view.rtt_us : 0;
-        return;
-    }
-}
-
 static void take_withdrawal(struct feed *w, const struct json *root)
 {
     char id[OFFER_ID];
@@ -152,7 +120,7 @@ static void take_event(struct feed *w, const struct sse_item *item)
                   peer_id_short(&w->peer, who), err_text(err),
                   w->bad == BAD_TOLD ? ", as are more of them" : "");
     } else if (bytes_eq_str(item->name, "load")) {
-        take_load(w, root);
+        feed_load_take(&w->load, w->f, &w->peer, root);
     } else if (bytes_eq_str(item->name, "withdraw")) {
         take_withdrawal(w, root);
     } else if (bytes_eq_str(item->name, "snapshot")) {

@@ -185,6 +185,8 @@ void catalogue_drop_peer(struct catalogue *c, const struct peer_id *peer)
 uint64_t catalogue_expire(struct catalogue *c, uint64_t now_ms)
 {
     uint64_t next = UINT64_MAX;
+    if (c->expiry_changes == c->changes && now_ms < c->expiry_ms)
+        return c->expiry_ms;
     for (const struct catalogue_offer *o = catalogue_next(c, NULL), *after; o; o = after) {
         after = catalogue_next(c, o);
         if (o->offer.expires_ms <= now_ms)
@@ -192,6 +194,8 @@ uint64_t catalogue_expire(struct catalogue *c, uint64_t now_ms)
         else if (o->offer.expires_ms < next)
             next = o->offer.expires_ms;
     }
+    c->expiry_ms = next;
+    c->expiry_changes = c->changes;
     return next;
 }
 

@@ -42,6 +42,7 @@ struct catalogue {
     struct list by_use;
     struct map gone; /* peer id and offer id -> the sequence it was withdrawn with */
     uint64_t changes;
+    uint64_t expiry_ms, expiry_changes; /* nothing expires before, as of these changes */
     /* Asked for each peer that comes, and by catalogue_review; NULL: all are used. */
     enum catalogue_bar (*bar)(void *ctx, const struct peer_id *peer);
     void *ctx;

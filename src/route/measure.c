@@ -31,6 +31,7 @@ static void make_room(struct measures *m)
         struct measure *old = e->value;
         if (old->in_flight == 0) {
             free(map_take(&m->by_peer, map_key(e)));
+            m->freed++;
             return;
         }
     }

@@ -39,6 +39,8 @@ enum { MEASURE_TRIP = 3 };
 struct measures {
     struct map by_peer; /* key (peer id bytes, plus model for load) -> struct measure */
     size_t limit;
+    uint64_t
+        freed; /* how many had to make room: until it changes, every struct measure stays where it is */
 };
 
 void measures_init(struct measures *m, uint64_t seed);
