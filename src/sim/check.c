@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEAF_US                                                                                    \
-    (80 * US_PER_S) /* a connection that rests is asked each minute, and has 15 s for it */
+/* A connection that rests is asked every two minutes and has 15 s for it; at the end that was dialled 2 s later. */
+#define DEAF_US (140 * US_PER_S)
 #define POLL_US (20 * US_PER_MS)
 #define EACH_US (5 * US_PER_S)
 
