@@ -32,7 +32,7 @@ struct sim_box {
     char dir[160], peer[80];
     uint64_t forgot_us;       /* when its NAT did, last */
     unsigned side;            /* of a partition; 0: there is none */
-    unsigned last_side;       /* of the last one, also when it is over */
+    uint32_t sides;           /* in the last partitions, a bit each; bit 0: in the last one */
     unsigned lives;           /* how often it was started */
     uint64_t since_us;        /* in this state */
     int64_t clock_ms;         /* how wrong its clock on the wall is */

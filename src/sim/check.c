@@ -56,8 +56,12 @@ static bool is_over_dead_relay(const struct watch *w, const struct sim_box *b)
 /* They were on two sides a while ago: one may have given a connection up that the other still has, resting. */
 static bool were_apart(const struct sim_box *a, const struct sim_box *b)
 {
-    const struct sim_faults *f = &a->sim->faults;
-    return a->last_side != b->last_side && sim_now(a->sim) - f->parted_us < DEAF_US;
+    const uint64_t *ended_us = a->sim->faults.ended_us;
+    for (int i = 0; i < SIM_PARTITIONS; i++)
+        if (((a->sides ^ b->sides) >> i & 1) && ended_us[i] &&
+            sim_now(a->sim) - ended_us[i] < DEAF_US)
+            return true;
+    return false;
 }
 
 /* It came back, or the one who should notice is gone, cut off, or one of them is behind a NAT that has just forgotten

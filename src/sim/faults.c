@@ -6,6 +6,7 @@
 #include "sim/world.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { TRIES = 20 };
 
@@ -73,11 +74,16 @@ static bool part(struct sim *s)
     if (s->faults.is_parted)
         return false;
     for (size_t i = 0; i < s->box_count; i++) {
-        s->boxes[i].last_side = rng_below(&s->rng, 100) < share;
-        if (s->boxes[i].last_side)
-            set_side(s, &s->boxes[i], 1);
-        n += s->boxes[i].last_side;
+        struct sim_box *b = &s->boxes[i];
+        bool is_other = rng_below(&s->rng, 100) < share;
+        b->sides = b->sides << 1 | is_other;
+        if (is_other)
+            set_side(s, b, 1);
+        n += is_other;
     }
+    memmove(s->faults.ended_us + 1, s->faults.ended_us,
+            (SIM_PARTITIONS - 1) * sizeof *s->faults.ended_us);
+    s->faults.ended_us[0] = 0;
     s->faults.is_parted = true;
     s->faults.parted_us = sim_now(s);
     sim_note(s, NULL, "partition: %zu machines on the other side", n);
@@ -93,7 +99,7 @@ static void reunite(struct sim *s)
         if (s->boxes[i].side)
             set_side(s, &s->boxes[i], 0);
     s->faults.is_parted = false;
-    s->faults.parted_us = sim_now(s);
+    s->faults.parted_us = s->faults.ended_us[0] = sim_now(s);
     timer_clear(&s->sched, &s->faults.heal);
     sim_note(s, NULL, "partition: healed");
 }

@@ -8,10 +8,14 @@
 
 struct sim;
 
+enum { SIM_PARTITIONS = 8 }; /* remembered */
+
 struct sim_faults {
     struct timer next, heal;
     bool is_parted;
-    uint64_t parted_us;   /* when that became as it is */
+    uint64_t parted_us; /* when that became as it is */
+    uint64_t ended_us
+        [SIM_PARTITIONS]; /* the last ones, the last first; 0: it is not over, or there was none */
     uint64_t silenced_us; /* when somebody fell silent, or a NAT forgot, last */
 };
 

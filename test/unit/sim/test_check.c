@@ -156,6 +156,28 @@ static void a_death_that_is_not_noticed(void **state)
     sim_free(s);
 }
 
+/* In the last partition but one all others were on the other side, so long ago; a connection of then may be half open
+ * until it is asked. */
+static uint64_t after_a_partition(uint64_t ago_us)
+{
+    struct sim *s = world(5);
+    struct sim_box *p = provider_of(s);
+    for (size_t i = 0; i < s->box_count; i++)
+        s->boxes[i].sides = &s->boxes[i] == p ? 0 : 2;
+    s->faults.ended_us[0] = s->faults.ended_us[1] = sim_now(s) - ago_us;
+    sim_check_death(p); /* it lives on */
+    sim_step(s, sim_now(s) + 2 * S);
+    uint64_t violations = s->tally.violations;
+    sim_free(s);
+    return violations;
+}
+
+static void who_was_apart_may_notice_late(void **state)
+{
+    assert_int_equal(after_a_partition(10 * S), 0);
+    assert_true(after_a_partition(141 * S) > 0);
+}
+
 static void made_up(struct sim *s, struct peer_id *out)
 {
     struct key_pair key;
@@ -233,6 +255,7 @@ int main(void)
         cmocka_unit_test(a_newcomer_that_is_not_seen),
         cmocka_unit_test(a_question_without_an_answer),
         cmocka_unit_test(a_death_that_is_not_noticed),
+        cmocka_unit_test(who_was_apart_may_notice_late),
         cmocka_unit_test(an_offer_that_nobody_made),
         cmocka_unit_test(an_offer_that_its_peer_did_not_make),
         cmocka_unit_test(a_record_that_was_not_given),
