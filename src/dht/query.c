@@ -414,7 +414,7 @@ static void pump(struct dht_query *q)
         is_done &= dht_lookup_is_done(&q->paths[p]);
         nobody &= dht_lookup_nearest(&q->paths[p], &one, 1) == 0;
     }
-    if (!is_done || is_probing(q) || probe(q))
+    if (!is_done || is_probing(q) || probe(q) || !tell_waiting(q))
         return;
     int err = nobody && !q->found                                        ? E_UNAVAILABLE
               : (q->wants_peer || q->type == DHT_GET_VALUE) && !q->found ? E_NOT_FOUND
@@ -492,8 +492,11 @@ static bool take_own(struct dht_query *q)
     make_paths(q, n);
     for (int i = 0; i < n; i++) {
         struct dht_peer peer = dht_contact_peer(near[i], addrs);
-        if (q->wants_peer && bytes_eq(peer_id_bytes(&peer.id), key))
-            return tell(q, 0, &peer);
+        bool is_target = q->wants_peer && bytes_eq(peer_id_bytes(&peer.id), key);
+        if (is_target && !tell(q, 0, &peer))
+            return false;
+        if (has_enough(q))
+            return true;
         add_candidate(q, &q->paths[i % q->path_count], &peer, 0);
     }
     if (n == 0)

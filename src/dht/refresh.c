@@ -68,6 +68,9 @@ bool dht_refresh_take_bucket(struct dht_refresh *r, const struct dht_table *t, i
 {
     struct dht_refresh_slot *s = &r->buckets[bucket];
     int count = t->buckets[bucket].count;
+    if (s->was_half && count < HALF)
+        s->wait_us = dht_refresh_step_us(r);
+    s->was_half = count >= HALF;
     if (!s->asked_us && count >= HALF)
         s->asked_us = now ? now : 1; /* as good as asked */
     if (!is_over(s, wait_of(r, s, count), now) || is_covered(t, bucket))

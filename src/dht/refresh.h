@@ -5,7 +5,7 @@
  *                  records for others must know them
  *   a bucket       that is not full: at once, after a minute, then twice as long each time, an hour at most: whoever
  *                  looks for something near us fills it as well, and perhaps there are no more; one that is half full
- *                  not before `every_us`
+ *                  not before `every_us`, and one that was and is no longer soon again
  *   a full one     once an hour (Kademlia, 2.3); who fell silent in it is noticed by the liveness checks, and then it
  *                  is not full
  *   those nearest  never: together with all that are nearer they have no more than k, so the lookup of ourselves
@@ -22,6 +22,7 @@ enum { DHT_REFRESHED = 10 }; /* farthest buckets; deeper ones are hard to hit, a
 struct dht_refresh_slot {
     uint64_t asked_us; /* 0: never */
     uint64_t wait_us;
+    bool was_half; /* full, when it was looked at last */
 };
 
 struct dht_refresh {

@@ -43,7 +43,8 @@ struct dht_slot {
 struct dht_bucket {
     struct list contacts; /* oldest sign of life first */
     int count;
-    struct dht_slot *slots; /* the same contacts in no order; LIMIT_DHT_BUCKET, or NULL before the first */
+    struct dht_slot
+        *slots; /* the same contacts in no order; LIMIT_DHT_BUCKET, or NULL before the first */
     struct dht_contact *waiting; /* newcomer, until waiting_until_us */
     uint64_t waiting_until_us;
 };
@@ -59,8 +60,8 @@ struct dht_table {
 
 enum dht_table_result {
     DHT_TABLE_ADDED,
-    DHT_TABLE_KNOWN,   /* was in; heard of again */
-    DHT_TABLE_FULL,    /* waits; *check is to be asked for a sign of life (NULL: need not be, or is) */
+    DHT_TABLE_KNOWN, /* was in; heard of again */
+    DHT_TABLE_FULL, /* waits; *check is to be asked for a sign of life (NULL: need not be, or is) */
     DHT_TABLE_REFUSED, /* ourselves, no address, or too many of its net */
 };
 

@@ -56,6 +56,6 @@ void feed_load_take(struct feed_load *l, const struct feeds *f, const struct pee
                  json_number(json_get(event, "tokens_per_s"), 0), sched_now(f->sched));
     (void)json_u64(json_get(event, "uptime_s"), &uptime);
     m->told_uptime_s = uptime > UINT32_MAX ? UINT32_MAX : (uint32_t)uptime;
-    if (m->rtt_us == 0 || l->told++ % LOADS_A_RTT == 0)
+    if (m->rtt_us == 0 || m->loads++ % LOADS_A_RTT == 0)
         m->rtt_us = p2p_host_peer(f->host, peer, &view) ? (double)view.rtt_us : 0;
 }

@@ -9,7 +9,6 @@
 
 /* Of one feed; zeroed. */
 struct feed_load {
-    unsigned told;
     struct measure *measure; /* of the offer told of last; good as long as these are the same: */
     uint64_t changes, freed; /* the catalogue's, the measurements' */
     char id[OFFER_ID];

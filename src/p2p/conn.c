@@ -105,12 +105,12 @@ void conn_doubt(struct conn *c)
     arm(c);
 }
 
-/* The question whether the peer is still there goes along. */
+/* The question whether the peer is still there goes along; a connection that does not rest asks by itself. */
 void conn_wanted(struct conn *c, bool is_brief)
 {
     if (!is_brief)
         conn_rest(c, false);
-    else if (keepalive_is_quiet(&c->keepalive, sched_now(c->env->sched)))
+    else if (c->keepalive.is_resting && keepalive_is_quiet(&c->keepalive, sched_now(c->env->sched)))
         conn_doubt(c);
 }
 
@@ -366,6 +366,16 @@ static void fail(struct conn *c, int err)
     conn_close(c, err == E_EOF ? E_CLOSED : err, why);
 }
 
+/* The doubt is over, and its deadline with it: the next question to a busy peer is due before that, or it would be asked
+ * when its time to answer is nearly over. */
+static void heard(struct conn *c)
+{
+    bool was_doubted = c->keepalive.is_doubted;
+    keepalive_heard(&c->keepalive, sched_now(c->env->sched));
+    if (was_doubted && c->keepalive.is_busy && c->state == CONN_OPEN)
+        arm(c);
+}
+
 static void readable(void *ctx)
 {
     struct conn *c = ctx;
@@ -382,7 +392,7 @@ static void readable(void *ctx)
         }
         env->counts.bytes_in += fresh;
         if (c->has_yamux)
-            keepalive_heard(&c->keepalive, sched_now(env->sched));
+            heard(c);
         int err = feed(c, p, (size_t)n, &used);
         err = err ? err : conn_io_keep(&c->io, bytes_of(p + used, (size_t)n - used));
         if (err)

@@ -69,6 +69,7 @@ void conn_stream_keep(struct stream *s)
         return;
     cs->is_kept = true;
     cs->conn->kept++;
+    conn_rest(cs->conn, false);
 }
 
 void conn_stream_free(struct conn_stream *cs)

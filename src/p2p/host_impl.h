@@ -99,6 +99,8 @@ struct p2p_host {
     struct timer push_timer; /* what we are has changed: tell, once things are quiet */
     struct timer tend_timer; /* idle connections */
     unsigned tends;          /* how often it fired */
+    uint32_t crowd_most;     /* connections of the largest crowd; good until: */
+    uint64_t crowd_until_us;
     bool (*may)(void *ctx, const struct peer_id *peer, const struct net_addr *from);
     void *may_ctx;
     bool is_closing;

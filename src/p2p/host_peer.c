@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#define CROWD_US (200 * US_PER_MS) /* how old the size of the largest crowd may be */
+
 struct host_peer *host_peer_get(struct p2p_host *h, const struct peer_id *id)
 {
     return map_get(&h->peers_by_id, peer_id_bytes(id));
@@ -139,8 +141,14 @@ static bool has_place(struct p2p_host *h, const struct net_addr *remote, struct 
 {
     if (!connmgr_is_taken(&h->connmgr))
         return true;
+    uint64_t now = sched_now(h->sched);
+    if (now >=
+        h->crowd_until_us) { /* a walk over all groups, which who is refused must not cause at will */
+        h->crowd_most = conn_scope_crowd_most(&h->ledger);
+        h->crowd_until_us = now + CROWD_US;
+    }
     return connmgr_may_come(&h->connmgr, conn_scope_crowd_at(&h->ledger, remote, relay),
-                            conn_scope_crowd_most(&h->ledger));
+                            h->crowd_most);
 }
 
 /* May it come in? Over a circuit `peer` is whom the relay names. */

@@ -32,6 +32,7 @@ struct measure {
     uint32_t told_uptime_s; /* of the node */
     double told_tokens_per_s;
     uint64_t load_at_us; /* when the load was told; 0: never */
+    uint32_t loads;      /* how often */
 };
 
 enum { MEASURE_TRIP = 3 };

@@ -409,6 +409,63 @@ static void a_rest_outlives_brief_questions_and_the_streams_of_the_other(void **
     hosts_fini(&h);
 }
 
+/* A connection that does not rest asks by itself, and a question in between puts nothing off: 15 s, whatever else goes on. */
+static void a_brief_question_puts_no_death_off(void **state)
+{
+    struct hosts h;
+    struct asked a, b;
+    hosts_init(&h, 15, 2);
+    ask_echo(&a, &h.m[0], &h.m[1], ECHO, 10);
+    a.client.holds_finish = true;
+    a.open.is_background = true;
+    hosts_run(&h, 100 * US_PER_S);
+    assert_int_equal(a.err, 0);
+    loop_virtual_crash(h.world, h.m[1].loop, false);
+    hosts_run(&h, 12 * US_PER_S);
+    ask_echo(&b, &h.m[0], &h.m[1], ECHO, 10);
+    b.open.is_background = b.open.is_brief = true;
+    hosts_run(&h, 3 * US_PER_S);
+    assert_false(p2p_host_is_connected(h.m[0].host, &h.m[1].key.id));
+    hosts_fini(&h);
+}
+
+/* The first request after a rest, answered slowly by a peer that lives: not one moment is it taken for dead. */
+static void a_slow_answer_after_a_rest(void **state)
+{
+    struct hosts h;
+    struct asked a;
+    hosts_init(&h, 17, 2);
+    ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    hosts_run(&h, 100 * US_PER_S);
+    ask_echo(&a, &h.m[0], &h.m[1], ECHO, 10);
+    a.client.holds_finish = true;
+    hosts_run(&h, 20 * US_PER_S);
+    assert_int_equal(h.m[0].disconnected, 0);
+    assert_int_equal(a.client.closed_err, 0);
+    hosts_fini(&h);
+}
+
+/* Who asks for something is watched over from the moment that we are at work for it. */
+static void at_work_for_the_peer_it_does_not_rest(void **state)
+{
+    struct hosts h;
+    struct asked a;
+    hosts_init(&h, 16, 2);
+    ask_connect(&a, &h.m[0], &h.m[1].key.id, &h.m[1].addr_view, 1);
+    hosts_run(&h, 100 * US_PER_S);
+    struct conn *c = host_peer_conn(host_peer_get(h.m[1].host, &h.m[0].key.id));
+    ask_echo(&a, &h.m[0], &h.m[1], ECHO, 10);
+    a.client.holds_finish = true;
+    hosts_run(&h, US_PER_S);
+    assert_true(c->keepalive.is_resting);
+    assert_false(list_is_empty(&c->streams));
+    conn_stream_keep(&LIST_ENTRY(c->streams.next, struct conn_stream, link)->s);
+    assert_false(c->keepalive.is_resting);
+    hosts_run(&h, 60 * US_PER_S);
+    assert_false(c->keepalive.is_resting);
+    hosts_fini(&h);
+}
+
 static void the_best_address_wins_and_dead_ones_cost_little(void **state)
 {
     struct hosts h;
@@ -676,6 +733,9 @@ int main(void)
         cmocka_unit_test(idle_connections_are_closed_but_not_protected_ones),
         cmocka_unit_test(who_was_dialled_does_not_hang_up),
         cmocka_unit_test(unused_connections_rest),
+        cmocka_unit_test(a_slow_answer_after_a_rest),
+        cmocka_unit_test(a_brief_question_puts_no_death_off),
+        cmocka_unit_test(at_work_for_the_peer_it_does_not_rest),
         cmocka_unit_test(a_rest_outlives_brief_questions_and_the_streams_of_the_other),
         cmocka_unit_test(the_best_address_wins_and_dead_ones_cost_little),
         cmocka_unit_test(a_request_times_out_and_can_be_taken_back),
