@@ -162,6 +162,8 @@ void sim_box_crash(struct sim_box *b, bool tells)
     if (b->state == SIM_BOX_OFF)
         return;
     sim_note(b->sim, b, tells ? "is killed" : "falls silent");
+    if (!tells)
+        b->silent_us = sim_now(b->sim);
     loop_virtual_crash(b->sim->world, b->loop, tells);
     clear(b);
 }

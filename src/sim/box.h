@@ -31,6 +31,7 @@ struct sim_box {
     struct sim_user *user;
     char dir[160], peer[80];
     uint64_t forgot_us;       /* when its NAT did, last */
+    uint64_t silent_us;       /* when it fell silent, last */
     unsigned side;            /* of a partition; 0: there is none */
     uint32_t sides;           /* in the last partitions, a bit each; bit 0: in the last one */
     unsigned lives;           /* how often it was started */

@@ -40,9 +40,9 @@ static void watch_free(struct watch *w)
     free(w);
 }
 
-static bool has_forgotten(const struct sim_box *b)
+static bool is_lately(const struct sim *s, uint64_t us)
 {
-    return b->forgot_us && sim_now(b->sim) - b->forgot_us < DEAF_US;
+    return us && sim_now(s) - us < DEAF_US;
 }
 
 /* The relay of a circuit between them may have been cut off, or be silent: nobody tells. */
@@ -50,18 +50,23 @@ static bool is_over_dead_relay(const struct watch *w, const struct sim_box *b)
 {
     const struct sim_faults *f = &w->sim->faults;
     uint64_t last = f->parted_us > f->silenced_us ? f->parted_us : f->silenced_us;
-    return last && sim_now(w->sim) - last < DEAF_US && sim_inside_is_relayed(b->node, &w->peer);
+    return is_lately(w->sim, last) && sim_inside_is_relayed(b->node, &w->peer);
 }
 
 /* They were on two sides a while ago: one may have given a connection up that the other still has, resting. */
 static bool were_apart(const struct sim_box *a, const struct sim_box *b)
 {
-    const uint64_t *ended_us = a->sim->faults.ended_us;
+    const struct sim_faults *f = &a->sim->faults;
     for (int i = 0; i < SIM_PARTITIONS; i++)
-        if (((a->sides ^ b->sides) >> i & 1) && ended_us[i] &&
-            sim_now(a->sim) - ended_us[i] < DEAF_US)
+        if (((a->sides ^ b->sides) >> i & 1) && is_lately(a->sim, f->ended_us[i]))
             return true;
     return false;
+}
+
+bool sim_check_is_half_open(const struct sim_box *a, const struct sim_box *b)
+{
+    return is_lately(a->sim, a->forgot_us) || is_lately(a->sim, b->forgot_us) ||
+           is_lately(a->sim, a->silent_us) || is_lately(a->sim, b->silent_us) || were_apart(a, b);
 }
 
 /* It came back, or the one who should notice is gone, cut off, or one of them is behind a NAT that has just forgotten
@@ -70,8 +75,7 @@ static bool is_excused(const struct watch *w, const struct sim_box *b, unsigned 
 {
     const struct sim_box *dead = &w->sim->boxes[w->dead];
     return dead->lives != w->dead_lives || b->lives != lives || b->state != SIM_BOX_UP ||
-           b->side != dead->side || has_forgotten(b) || has_forgotten(dead) ||
-           is_over_dead_relay(w, b) || were_apart(b, dead);
+           b->side != dead->side || is_over_dead_relay(w, b) || sim_check_is_half_open(b, dead);
 }
 
 static void on_poll(struct timer *t)

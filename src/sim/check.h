@@ -33,6 +33,9 @@ void sim_checks_fini(struct sim *s);
 void sim_checks_end(struct sim *s);
 /* It is about to be killed: who is connected to it must notice. */
 void sim_check_death(struct sim_box *b);
+/* Something happened lately after which one of them may still hold a connection that the other has no more: one fell
+ * silent, a NAT forgot, a partition. Whoever holds such a one at rest finds out as it asks. */
+bool sim_check_is_half_open(const struct sim_box *a, const struct sim_box *b);
 /* Its node and user were freed: nothing of theirs may be left on the machine. */
 void sim_check_held(struct sim_box *b);
 

@@ -3,6 +3,7 @@
 #include "sim/offers.h"
 
 #include "base/mem.h"
+#include "sim/check.h"
 #include "sim/inside.h"
 #include "sim/world.h"
 
@@ -81,6 +82,8 @@ static bool is_clear(const struct watch *w, const struct who *x)
     const uint64_t times[] = {b->forgot_us, p->forgot_us, is_relayed ? s->faults.silenced_us : 0};
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
         last = times[i] > last ? times[i] : last;
+    if (x->stage == FOLLOWING && sim_check_is_half_open(b, p))
+        return false; /* it may ask over what is left of the provider's last life */
     return b->side == p->side && (!last || last + SETTLED_US < x->from_us);
 }
 
