@@ -409,8 +409,10 @@ static void drop(struct feeds *f, const struct peer_id *peer)
 {
     struct peer_id id = *peer;
     struct feed *w = map_take(&f->by_peer, peer_id_bytes(&id));
-    if (w)
-        feed_free(w), f->full_until_us = 0;
+    if (w) {
+        feed_free(w);
+        f->full_until_us = 0;
+    }
     catalogue_drop_peer(f->offers, &id);
     tell(f, &id);
 }
