@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LISTENER_LATER_US (2 * US_PER_S)
+/* So much later asks who was dialled: it hears the dialler's pings, and need not send its own. */
+#define IDLE_LATER_US (2 * US_PER_S)
+#define REST_LATER_US (6 * US_PER_S)
 enum { READS_A_TURN = 4, BATCHES_A_TURN = 16 };
 
 struct conn_cfg conn_cfg_default(void)
@@ -159,9 +161,9 @@ static void become_open(struct conn *c)
         patience.busy_ping_us *= 4;
         patience.busy_dead_us *= 4;
     }
-    if (!c->is_dialer) { /* who was dialled hears the dialler's pings, and need not send its own */
-        patience.idle_ping_us += LISTENER_LATER_US;
-        patience.rest_ping_us += LISTENER_LATER_US;
+    if (!c->is_dialer) {
+        patience.idle_ping_us += IDLE_LATER_US;
+        patience.rest_ping_us += REST_LATER_US;
     }
     keepalive_init(&c->keepalive, &patience, c->since_us);
     arm(c);

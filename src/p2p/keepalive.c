@@ -7,6 +7,7 @@
 enum {
     SLEPT_US = 200 * 1000, /* a step so late means that we were not running */
     GRAIN_US = 500 * 1000,
+    REST_GRAIN_US = 5 * 1000 * 1000,
 };
 
 struct keepalive_cfg keepalive_cfg_default(void)
@@ -16,7 +17,7 @@ struct keepalive_cfg keepalive_cfg_default(void)
         .idle_dead_us = 14500 * US_PER_MS,
         .busy_ping_us = 250 * US_PER_MS,
         .busy_dead_us = 900 * US_PER_MS,
-        .rest_ping_us = 120 * US_PER_S,
+        .rest_ping_us = 115 * US_PER_S,
         .rest_dead_us = 135 * US_PER_S,
         .doubt_dead_us = 3 * US_PER_S,
     };
@@ -100,11 +101,15 @@ bool keepalive_rides(struct keepalive *k, uint64_t now_us)
     return true;
 }
 
-/* The question of an idle connection has time: many of them are due in one moment. */
+/* The question of an idle connection has time, and so has all that concerns one at rest: many are due in one moment, and
+ * we wake once for all of them. */
 uint64_t keepalive_deadline(struct keepalive *k)
 {
     uint64_t at = k->since_us + (k->is_asked ? dead_after(k) : ping_after(k));
-    bool is_exact = k->is_asked || k->is_busy || k->is_doubted;
-    k->expected_us = is_exact ? at : (at + GRAIN_US - 1) / GRAIN_US * GRAIN_US;
+    uint64_t grain = k->is_busy || k->is_doubted ? 1
+                     : k->is_resting             ? REST_GRAIN_US
+                     : k->is_asked               ? 1
+                                                 : GRAIN_US;
+    k->expected_us = (at + grain - 1) / grain * grain;
     return k->expected_us;
 }

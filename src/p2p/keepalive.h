@@ -24,8 +24,8 @@ struct keepalive_cfg {
 };
 
 /* 11 s (a feed says something every 10; up to half a second later, so that many are asked in one moment) and 14.5 s;
- * 250 ms and 900 ms: inside the 15 s and the second that users are promised; two minutes and 135 s: no NAT may forget a
- * TCP connection so soon (RFC 5382, REQ-5); 3 s. */
+ * 250 ms and 900 ms: inside the 15 s and the second that users are promised; 115 s and 135 s,
+ * up to five later: no NAT may forget a TCP connection so soon (RFC 5382, REQ-5); 3 s. */
 struct keepalive_cfg keepalive_cfg_default(void);
 
 enum keepalive_act { KEEPALIVE_WAIT, KEEPALIVE_PING, KEEPALIVE_DEAD };

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/trace.h"
+#include "p2p/noise_memo.h"
 #include "p2p/noise_payload.h"
 #include "p2p/noise_symmetric.h"
 
@@ -20,6 +21,14 @@ static int make_key(struct rng *rng, uint8_t secret[static KEY], uint8_t public_
 {
     rng_fill(rng, secret, KEY);
     return crypto_scalarmult_base(public_key, secret) == 0 ? 0 : E_BUG;
+}
+
+static int make_ephemeral(struct noise *n)
+{
+    rng_fill(n->rng, n->e_secret, KEY);
+    if (noise_memo_key(n->e_secret, n->e_public))
+        return 0;
+    return crypto_scalarmult_base(n->e_public, n->e_secret) == 0 ? 0 : E_BUG;
 }
 
 int noise_self_init(struct noise_self *self, const struct key_pair *identity, const char *muxer,
@@ -83,7 +92,7 @@ int noise_start(struct noise *n, struct buf *out)
 {
     size_t at;
     assert(n->is_initiator && n->state == NOISE_WAIT_2);
-    int err = make_key(n->rng, n->e_secret, n->e_public);
+    int err = make_ephemeral(n);
     if (!err)
         err = frame_begin(out, &at);
     if (!err)
@@ -165,7 +174,7 @@ static int read_1(struct noise *n, struct bytes in, struct buf *out)
     memcpy(n->re, in.p, KEY);
     noise_mix_hash(&n->sym, in);            /* e */
     noise_mix_hash(&n->sym, BYTES_LIT("")); /* the empty payload */
-    int err = make_key(n->rng, n->e_secret, n->e_public);
+    int err = make_ephemeral(n);
     if (!err)
         err = frame_begin(out, &at);
     if (!err)

@@ -58,7 +58,7 @@ int noise_mix_dh(struct noise_symmetric *s, const uint8_t secret[static 32],
                  const uint8_t own[static 32], const uint8_t theirs[static 32])
 {
     uint8_t dh[32];
-    if (!noise_memo_take(own, theirs, dh)) {
+    if (!noise_memo_get(own, theirs, dh)) {
         /* libsodium says no to an all-zero result by itself; so it is for every contributory point */
         if (crypto_scalarmult(dh, secret, theirs) != 0)
             return E_AUTH;

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A connection that rests is asked every two minutes and has 15 s for it; at the end that was dialled 2 s later. */
-#define DEAF_US (140 * US_PER_S)
+/* A connection that rests is asked every two minutes, and given up after 135 s, or up to five more. */
+#define DEAF_US (145 * US_PER_S)
 #define POLL_US (20 * US_PER_MS)
 #define EACH_US (5 * US_PER_S)
 

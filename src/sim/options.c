@@ -34,8 +34,9 @@ static const struct row {
     ROW("bootstraps", bootstraps, NUMBER, 3, 1, 100, "nodes that the others are told of"),
     ROW("providers", providers, NUMBER, 20, 0, 100, "percent of the nodes that share a model"),
     ROW("models", models, NUMBER, 0, 0, 100000, "different models; 0: one for three providers"),
-    ROW("ask", ask_s, NUMBER, 30, 1, 1000000,
-        "mean seconds between two questions of a node's user"),
+    ROW("ask", ask_s, NUMBER, 0, 0, 1000000,
+        "mean seconds between two questions of a node's user; 0: 30, and in all no more of them "
+        "than 100 nodes have"),
     ROW("slow", slow, NUMBER, 10, 0, 100,
         "percent of the providers that take seconds for an answer"),
     ROW("rtt-ms", rtt_ms, NUMBER, 60, 0, 10000,

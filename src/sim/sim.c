@@ -17,6 +17,9 @@
 
 #define SAMPLE_US (5 * US_PER_S)
 
+/* Unless it is said how often users ask. A larger network asks as much as one of so many. */
+enum { ASK_S = 30, ASKERS = 100 };
+
 /* --- the journal --- */
 
 uint64_t sim_now(const struct sim *s)
@@ -160,6 +163,8 @@ struct sim *sim_new(const struct sim_options *o, FILE *log, char why[static SIM_
 {
     struct sim *s = MEM_NEW(struct sim);
     s->opts = *o;
+    if (!o->ask_s)
+        s->opts.ask_s = ASK_S * (o->nodes > ASKERS ? o->nodes : ASKERS) / ASKERS;
     if (make_dir(s, why)) {
         free(s);
         return NULL;

@@ -249,7 +249,7 @@ static void silence_is_noticed_in_time(void **state)
     keepalive_init(&k, &cfg, 0);
     keepalive_rest(&k, true, 0);
     run_silent(&k, 0, &ping, &dead);
-    assert_int_equal(ping, 120 * US_PER_S);
+    assert_int_equal(ping, 115 * US_PER_S);
     assert_int_equal(dead, 135 * US_PER_S);
     keepalive_init(&k, &cfg, 0);
     keepalive_rest(&k, true, 0);
@@ -262,6 +262,32 @@ static void silence_is_noticed_in_time(void **state)
     run_silent(&k, 100 * US_PER_S, &ping, &dead);
     assert_int_equal(ping - 100 * US_PER_S, 250 * US_PER_MS);
     assert_true(dead - 100 * US_PER_S < US_PER_S);
+}
+
+/* Whatever the moment they were last heard, those at rest are seen to in the same few moments. */
+static void those_at_rest_wake_us_once_for_all(void **state)
+{
+    struct keepalive_cfg cfg = keepalive_cfg_default();
+    struct keepalive k;
+    uint64_t seen[9], n = 0;
+    for (uint64_t heard = 0; heard < 20 * US_PER_S; heard += 100 * US_PER_MS) {
+        keepalive_init(&k, &cfg, heard);
+        keepalive_rest(&k, true, heard);
+        uint64_t at[2] = {keepalive_deadline(&k)};
+        assert_true(at[0] - heard >= 115 * US_PER_S && at[0] - heard < 120 * US_PER_S);
+        assert_int_equal(keepalive_step(&k, at[0]), KEEPALIVE_PING);
+        at[1] = keepalive_deadline(&k);
+        assert_true(at[1] - heard >= 135 * US_PER_S && at[1] - heard < 140 * US_PER_S);
+        assert_int_equal(keepalive_step(&k, at[1]), KEEPALIVE_DEAD);
+        for (size_t i = 0; i < 2; i++) {
+            bool is_there = false;
+            for (size_t j = 0; j < n; j++)
+                is_there |= seen[j] == at[i];
+            assert_true(is_there || n < ARRAY_LEN(seen));
+            if (!is_there)
+                seen[n++] = at[i];
+        }
+    }
 }
 
 static void a_slow_path_gets_more_patience(void **state)
@@ -387,6 +413,7 @@ int main(void)
         cmocka_unit_test(admission_is_bounded),
         cmocka_unit_test(worth_spares_what_is_used),
         cmocka_unit_test(silence_is_noticed_in_time),
+        cmocka_unit_test(those_at_rest_wake_us_once_for_all),
         cmocka_unit_test(a_slow_path_gets_more_patience),
         cmocka_unit_test(our_own_sleep_is_not_their_silence),
         cmocka_unit_test(doubt_asks_at_once_and_waits_three_seconds),
