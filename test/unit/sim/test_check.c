@@ -175,7 +175,7 @@ static uint64_t after_a_partition(uint64_t ago_us)
 static void who_was_apart_may_notice_late(void **state)
 {
     assert_int_equal(after_a_partition(10 * S), 0);
-    assert_true(after_a_partition(141 * S) > 0);
+    assert_true(after_a_partition(146 * S) > 0);
 }
 
 static void made_up(struct sim *s, struct peer_id *out)
