@@ -58,6 +58,8 @@ static void add_closer(struct dht *d, const struct dht_message *m, const struct 
     struct dht_key key = dht_key_of(m->key);
     struct dht_contact *near[DHT_K];
     int n = dht_table_nearest(&d->table, &key, from, near, DHT_K);
+    for (int i = 0; i < n; i++) /* all at a time, as far as the processor likes */
+        __builtin_prefetch(near[i]->addrs.packed);
     for (int i = 0; i < n; i++) {
         struct bytes addrs[LIMIT_DHT_ADDRS];
         struct dht_peer peer = dht_contact_peer(near[i], addrs);

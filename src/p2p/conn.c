@@ -58,6 +58,12 @@ uint64_t conn_rtt_us(const struct conn *c)
 static void arm(struct conn *c)
 {
     struct sched *s = c->env->sched;
+    if (c->state == CONN_OPEN && keepalive_has_time(&c->keepalive)) {
+        timer_clear(s, &c->timer);
+        wheel_put(&c->env->rest, &c->at_rest, keepalive_deadline(&c->keepalive));
+        return;
+    }
+    wheel_take(&c->env->rest, &c->at_rest);
     if (c->state == CONN_OPEN) {
         timer_set(s, &c->timer, keepalive_deadline(&c->keepalive));
     } else if (c->state == CONN_UPGRADING) {
@@ -67,13 +73,8 @@ static void arm(struct conn *c)
     }
 }
 
-static void timer_fired(struct timer *t)
+static void keep_alive(struct conn *c)
 {
-    struct conn *c = CONTAINER_OF(t, struct conn, timer);
-    if (c->state == CONN_UPGRADING) {
-        conn_close(c, E_TIMEOUT, "the upgrade was not finished in time");
-        return;
-    }
     if (c->state != CONN_OPEN)
         return;
     switch (keepalive_step(&c->keepalive, sched_now(c->env->sched))) {
@@ -88,6 +89,32 @@ static void timer_fired(struct timer *t)
         break;
     }
     arm(c);
+}
+
+static void timer_fired(struct timer *t)
+{
+    struct conn *c = CONTAINER_OF(t, struct conn, timer);
+    if (c->state == CONN_UPGRADING)
+        conn_close(c, E_TIMEOUT, "the upgrade was not finished in time");
+    else
+        keep_alive(c);
+}
+
+static void rest_is_over(struct list *link)
+{
+    keep_alive(LIST_ENTRY(link, struct conn, at_rest));
+}
+
+void conn_env_begin(struct conn_env *env)
+{
+    conn_scratch_init(&env->scratch);
+    wheel_init(&env->rest, env->sched, KEEPALIVE_GRAIN_US, rest_is_over);
+}
+
+void conn_env_end(struct conn_env *env)
+{
+    wheel_fini(&env->rest);
+    conn_scratch_fini(&env->scratch);
 }
 
 void conn_rest(struct conn *c, bool is_resting)
@@ -521,6 +548,7 @@ struct conn *conn_new(struct conn_env *env, struct stream *transport, bool is_di
     list_init(&c->due);
     list_init(&c->waiting);
     list_init(&c->by_owner);
+    list_init(&c->at_rest);
     task_init(&c->task, run);
     timer_init(&c->timer, timer_fired);
     conn_io_init(&c->io);
@@ -552,6 +580,7 @@ void conn_free(struct conn *c)
     free(c->upgrade);
     conn_io_fini(&c->io);
     timer_clear(c->env->sched, &c->timer);
+    wheel_take(&c->env->rest, &c->at_rest);
     task_cancel(&c->task);
     list_remove(&c->by_owner);
     stream_close(c->transport);

@@ -18,8 +18,8 @@
 #define CONDUIT_P2P_CONN_H
 
 #include "base/list.h"
-#include "base/sched.h"
 #include "base/stream.h"
+#include "base/wheel.h"
 #include "codec/peer_id.h"
 #include "p2p/conn_io.h"
 #include "p2p/conn_scope.h"
@@ -62,6 +62,7 @@ struct conn_env {
     struct yamux_budget *budget;
     struct resource_ledger *ledger; /* NULL: nothing is counted */
     struct conn_scratch scratch;
+    struct wheel rest; /* the deadlines of connections at rest */
     struct conn_cfg cfg;
     const struct conn_events *on;
     void *ctx;
@@ -71,6 +72,10 @@ struct conn_env {
         uint64_t streams_denied;                /* of the refused: by the ledger */
     } counts;
 };
+
+/* After what is above `scratch` is set, and when its connections are gone. */
+void conn_env_begin(struct conn_env *env);
+void conn_env_end(struct conn_env *env);
 
 enum conn_state { CONN_UPGRADING, CONN_OPEN, CONN_CLOSED };
 
@@ -103,7 +108,8 @@ struct conn {
     struct list lingering; /* closed by their users, still leaving */
     struct list due;       /* conn_stream.due: something to tell a user */
     struct task task;
-    struct timer timer; /* upgrade deadline, then keepalive */
+    struct timer timer;  /* upgrade deadline, then keepalive */
+    struct list at_rest; /* … that has time: in env->rest */
     struct keepalive keepalive;
     struct conn_scope scope;
     struct list streams; /* conn_stream.link, but for those in lingering */

@@ -2,12 +2,9 @@
 /* See keepalive.h. */
 #include "p2p/keepalive.h"
 
-#include "base/sched.h"
-
 enum {
     SLEPT_US = 200 * 1000, /* a step so late means that we were not running */
     GRAIN_US = 500 * 1000,
-    REST_GRAIN_US = 5 * 1000 * 1000,
 };
 
 struct keepalive_cfg keepalive_cfg_default(void)
@@ -101,15 +98,18 @@ bool keepalive_rides(struct keepalive *k, uint64_t now_us)
     return true;
 }
 
+bool keepalive_has_time(const struct keepalive *k)
+{
+    return k->is_resting && !k->is_busy && !k->is_doubted;
+}
+
 /* The question of an idle connection has time, and so has all that concerns one at rest: many are due in one moment, and
  * we wake once for all of them. */
 uint64_t keepalive_deadline(struct keepalive *k)
 {
     uint64_t at = k->since_us + (k->is_asked ? dead_after(k) : ping_after(k));
-    uint64_t grain = k->is_busy || k->is_doubted ? 1
-                     : k->is_resting             ? REST_GRAIN_US
-                     : k->is_asked               ? 1
-                                                 : GRAIN_US;
+    bool is_exact = k->is_asked || k->is_busy || k->is_doubted;
+    uint64_t grain = keepalive_has_time(k) ? KEEPALIVE_GRAIN_US : is_exact ? 1 : GRAIN_US;
     k->expected_us = (at + grain - 1) / grain * grain;
     return k->expected_us;
 }

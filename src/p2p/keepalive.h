@@ -13,6 +13,8 @@
 #ifndef CONDUIT_P2P_KEEPALIVE_H
 #define CONDUIT_P2P_KEEPALIVE_H
 
+#include "base/sched.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,6 +51,9 @@ void keepalive_doubt(struct keepalive *k, uint64_t now_us);
 enum keepalive_act keepalive_step(struct keepalive *k, uint64_t now_us);
 /* Something is about to be sent, and a question will be due soon: true when it should go along. */
 bool keepalive_rides(struct keepalive *k, uint64_t now_us);
+/* It rests, and what is due may wait for the others': */
+bool keepalive_has_time(const struct keepalive *k);
+#define KEEPALIVE_GRAIN_US (5 * US_PER_S)
 /* When to step next. */
 uint64_t keepalive_deadline(struct keepalive *k);
 

@@ -276,7 +276,7 @@ static inline void side_init(struct side *s, struct pair *p, const char *muxer)
         .on = &side_events,
         .ctx = s,
     };
-    conn_scratch_init(&s->env.scratch);
+    conn_env_begin(&s->env);
 }
 
 static inline void side_fini(struct side *s)
@@ -286,7 +286,7 @@ static inline void side_fini(struct side *s)
     if (!resource_is_zero(&s->ledger) || !resource_scope_is_zero(&s->peer))
         abort(); /* also under the fuzzer, where cmocka's asserts do not reach */
     resource_fini(&s->ledger);
-    conn_scratch_fini(&s->env.scratch);
+    conn_env_end(&s->env);
     noise_self_fini(&s->self);
 }
 
