@@ -29,9 +29,9 @@ static const char help[] =
     "  --json                one JSON object\n"
     "  --data-dir DIR        the node of that directory\n"
     "\n"
-    "Whoever shows an invite first is its guest, and nobody else after. It limits guests of a node "
-    "that\n"
-    "serves guests only: conduit up --invite-only.\n";
+    "Whoever shows an invite first is its guest, and nobody else after. To serve nobody but "
+    "guests:\n"
+    "conduit up --invite-only.\n";
 
 /* --- asking --- */
 
@@ -166,8 +166,12 @@ static void say_made(const struct json *root)
         (void)buf_append_str(&said, "It holds the key of your private network.\n");
     if (!json_bool(json_get(root, "is_invite_only"), true))
         (void)buf_append_str(&said,
-                             "Note: this node serves others without an invite too; its limits "
-                             "bind guests of a node started with --invite-only.\n");
+                             "Note: this node serves others without an invite too, and this guest "
+                             "when it has expired; not with conduit up --invite-only.\n");
+    if (json_bool(json_get(root, "is_local"), false))
+        (void)buf_append_str(&said, "Note: it names addresses of this machine's own network alone; "
+                                    "a guest elsewhere needs --address HOST:PORT, where you can be "
+                                    "reached.\n");
     chat_text_plain(buf_view(&said), &plain);
     fprintf(stderr, "%.*s", BYTES_FMT(buf_view(&plain)));
     buf_fini(&said);

@@ -86,8 +86,10 @@ int guard_check(struct guard *g, const struct principal *who, uint64_t body_byte
 
 int guard_refuse_stranger(struct guard_refusal *why)
 {
-    return guard_refuse(why, 403, "invite_needed", 0,
-                        "this node serves its guests only; its owner can make you an invite");
+    return guard_refuse(
+        why, 403, "invite_needed", 0,
+        "this node serves its guests only, or your invite was taken back; its owner "
+        "can make you one");
 }
 
 int guard_begin(struct guard *g, const struct principal *who, const struct invite_ask *ask,

@@ -198,6 +198,15 @@ struct invite_entry *invite_book_of(const struct invite_book *b, struct bytes pe
     return peer.n ? found : NULL;
 }
 
+bool invite_book_is_out(const struct invite_book *b, struct bytes peer)
+{
+    LIST_FOREACH ((struct list *)&b->entries, it)
+        if (peer.n && entry_of(it)->is_revoked &&
+            bytes_eq(peer_id_bytes(&entry_of(it)->guest), peer))
+            return true;
+    return false;
+}
+
 bool invite_book_awaits(const struct invite_book *b, uint64_t now_s)
 {
     LIST_FOREACH ((struct list *)&b->entries, it)

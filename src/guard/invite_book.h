@@ -75,6 +75,8 @@ int invite_book_show(struct invite_book *b, const struct peer_id *self, struct b
 void invite_book_unbind(struct invite_book *b, struct invite_entry *e);
 /* The invite under which a peer is served: the one it showed last of those that hold; or NULL. */
 struct invite_entry *invite_book_of(const struct invite_book *b, struct bytes peer, uint64_t now_s);
+/* Its invite was taken back, which is remembered until it would have expired; another one may hold. */
+bool invite_book_is_out(const struct invite_book *b, struct bytes peer);
 /* Is there one that nobody has shown yet? Somebody unknown may come with it. */
 bool invite_book_awaits(const struct invite_book *b, uint64_t now_s);
 

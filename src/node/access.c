@@ -121,6 +121,7 @@ void access_judge(const struct access *a, struct principal *who)
         who->kind = PRINCIPAL_STRANGER;
     else if (invite_book_of(a->invites, peer_id_bytes(&id), now_s(a)))
         who->kind = PRINCIPAL_INVITE;
-    else if ((a->is_closed || a->has_allow) && !peer_list_has(&a->allow, &id))
+    else if (!peer_list_has(&a->allow, &id) &&
+             (a->is_closed || a->has_allow || invite_book_is_out(a->invites, peer_id_bytes(&id))))
         who->kind = PRINCIPAL_STRANGER;
 }

@@ -4,7 +4,7 @@
  *   connects:  not denied; and, with an allow list: on it, or a guest, or named by us (bootstrap, the node
  *              that invited us), or anybody as long as an invite waits for its guest to show it
  *   is served: under an invite, within it (PRINCIPAL_INVITE)
- *              else, with --invite-only or an allow list, only when on the list
+ *              else, with --invite-only or an allow list, or when its invite was taken back, only when on the list
  *              else as any peer (PRINCIPAL_PEER)
  *
  * Who is not served may still show an invite, and be found and asked in the DHT: PRINCIPAL_STRANGER. */

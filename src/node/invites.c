@@ -6,6 +6,7 @@
 #include "base/trace.h"
 #include "codec/json.h"
 #include "codec/multiaddr.h"
+#include "node/invite_addrs.h"
 #include "node/node_impl.h"
 
 #include <stdarg.h>
@@ -18,7 +19,7 @@ static const char file_name[] = "invites.cbor";
 #define SAVE_US       (2 * US_PER_S)
 #define EXPIRES_S     (UINT64_C(7) * 86400)    /* unless said otherwise */
 #define EXPIRES_MAX_S (UINT64_C(3650) * 86400) /* ten years */
-enum { SHOW_AGAIN_S = 10, DEFAULT_PORT = 8000, BODY_MAX = 16384, OWN_ADDRS = 3 };
+enum { SHOW_AGAIN_S = 10, DEFAULT_PORT = 8000, BODY_MAX = 16384 };
 
 /* --- the file --- */
 
@@ -260,11 +261,11 @@ static int read_terms(const struct json *root, struct invite_terms *t, char *why
     return err ? err : read_hours(root, &t->hours, why);
 }
 
-/* Those that were given; then our own, the most useful first, loopback only when there is nothing else. */
+/* Those that were given, or our own. */
 static int add_addresses(struct node *n, const struct json *root, struct invite *v, char *why)
 {
     const struct bytes *own;
-    size_t count = p2p_host_addrs(n->host, &own), asked;
+    size_t count = p2p_host_addrs(n->host, &own);
     for (struct json_iter it = json_iter(json_get(root, "addresses")); json_next(&it);) {
         struct bytes text = json_str(it.value);
         struct multiaddr m;
@@ -276,14 +277,8 @@ static int add_addresses(struct node *n, const struct json *root, struct invite 
                        BYTES_FMT(bytes_first(text, 80)));
         v->addr_count++;
     }
-    asked = v->addr_count;
-    for (size_t i = 0; i < count && !asked && v->addr_count < OWN_ADDRS; i++) {
-        struct net_addr at;
-        bool is_loopback = multiaddr_to_net(own[i], &at) == 0 && net_addr_is_loopback(&at);
-        if ((!is_loopback || v->addr_count == 0) &&
-            multiaddr_copy(own[i], &v->addrs[v->addr_count]) == 0)
-            v->addr_count++;
-    }
+    if (!v->addr_count)
+        v->addr_count = invite_addrs_pick(own, count, v->addrs);
     return v->addr_count ? 0 : bad(why, "this node listens nowhere, so nobody can come");
 }
 
@@ -326,6 +321,16 @@ static int make(struct node *n, const struct invite *v, struct buf *text, char *
     return save(in) ? bad(why, "%s/%s cannot be written", in->dir, file_name) : 0;
 }
 
+static void put_addresses(struct json_writer *w, const struct invite *v)
+{
+    char text[256];
+    json_key(w, "addresses");
+    json_open_array(w);
+    for (size_t i = 0; i < v->addr_count; i++)
+        json_put_str(w, multiaddr_text(multiaddr_bytes(&v->addrs[i]), text, sizeof text));
+    json_close_array(w);
+}
+
 static void tell_made(struct node *n, struct http_exchange *x, const struct invite *v,
                       struct buf *text)
 {
@@ -338,6 +343,8 @@ static void tell_made(struct node *n, struct http_exchange *x, const struct invi
     json_put_bytes(&w, buf_view(text));
     put_invite(&w, v);
     json_member_bool(&w, "has_network_key", v->has_network);
+    put_addresses(&w, v);
+    json_member_bool(&w, "is_local", invite_addrs_are_local(v->addrs, v->addr_count));
     json_member_bool(&w, "is_invite_only", n->access.is_closed || n->access.has_allow);
     json_close_object(&w);
     http_exchange_reply(x, 200, "application/json", NULL, 0, buf_view(&b));
@@ -400,6 +407,24 @@ void invites_standing_changed(void *node, const struct peer_id *peer)
     gateway_feed_end_peer(n->gateway, peer_id_bytes(peer));
 }
 
+static void tell_revoked(struct node *n, struct http_exchange *x, const struct invite_entry *e,
+                         int err)
+{
+    struct invite_now now = invites_now(&n->invites);
+    struct buf b;
+    if (err) {
+        http_exchange_error(x, 503, "revocation_not_kept", 0,
+                            "nothing more is served under it as long as this node runs, but %s/%s "
+                            "cannot be written: after a restart it would hold again",
+                            n->invites.dir, file_name);
+        return;
+    }
+    buf_init(&b, 0);
+    struct json_writer w = json_write(&b);
+    put_entry(&w, e, &now);
+    reply(x, &b);
+}
+
 void invites_serve_revoke(void *node, struct http_exchange *x, const struct http_head *head,
                           const struct router_match *match, struct bytes body)
 {
@@ -416,17 +441,12 @@ void invites_serve_revoke(void *node, struct http_exchange *x, const struct http
             "them",
             BYTES_FMT(bytes_first(what, 60)));
     } else {
-        struct invite_now now = invites_now(&n->invites);
-        struct buf b;
         invite_book_revoke(&n->invites.book, e);
-        (void)save(&n->invites);
+        int err = save(&n->invites);
         TRACE(NODE, INFO, "invite %.8s '%s' -> revoked", invite_id_text(e->invite.id, id),
               e->invite.name);
         invites_standing_changed(n, &e->guest);
-        buf_init(&b, 0);
-        struct json_writer w = json_write(&b);
-        put_entry(&w, e, &now);
-        reply(x, &b);
+        tell_revoked(n, x, e, err);
     }
     json_free(doc);
 }

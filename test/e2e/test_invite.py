@@ -140,6 +140,17 @@ def a_friend_needs_the_text_and_nothing_else():
 
 
 @test
+def who_was_sent_away_is_out_also_where_everybody_is_served():
+    with Node("--backend", "e=echo:") as a:
+        with Node("--join", invite(a, "--name", "Ann")) as b, Node("--bootstrap", a.address) as c:
+            assert chat_code(b) == (200, None)
+            r = a.cli("invite", "revoke", "Ann")
+            assert r.returncode == 0, r
+            assert chat_code(b) == (403, "invite_needed")
+            assert chat_code(c) == (200, None)
+
+
+@test
 def the_text_may_come_from_a_file_or_the_environment():
     with Node("--invite-only", "--backend", "e=echo:") as a, tempfile.TemporaryDirectory() as d:
         path = os.path.join(d, "invite.txt")

@@ -195,7 +195,11 @@ static void what_is_taken_back_holds_no_longer(void **state)
     show(f, text, &f->ann);
     assert_string_equal(begin(f, &f->ann, &ask, &use), "");
     struct invite_entry *e = invite_book_find(&f->book, BYTES_LIT("ann"));
+    assert_false(invite_book_is_out(&f->book, peer_id_bytes(&f->ann)));
     invite_book_revoke(&f->book, e);
+    assert_true(invite_book_is_out(&f->book, peer_id_bytes(&f->ann)));
+    assert_false(invite_book_is_out(&f->book, peer_id_bytes(&f->bob)));
+    assert_false(invite_book_is_out(&f->book, (struct bytes){0}));
     assert_null(invite_book_of(&f->book, peer_id_bytes(&f->ann), f->now.s));
     assert_string_equal(show(f, text, &f->ann), "invite_revoked");
     struct invite_use next;

@@ -138,6 +138,33 @@ static void a_revoked_guest_loses_everything_at_once(void **state)
     world_fini(&w);
 }
 
+/* Where everybody is served, whose invite was taken back is not; until it would have expired. */
+static void a_revoked_guest_of_an_open_node_is_out(void **state)
+{
+    struct world w;
+    world_up(&w, 14, (const char *const[]){"backend", "echo:", NULL});
+    char *text = invite_from(&w.m[0], "ann", NULL), *late;
+    up(&w, (const char *const[]){"join", text, NULL});
+    up(&w, (const char *const[]){"bootstrap", "/ip4/10.0.0.1/tcp/8000", NULL});
+    ask(&w, 1, "HTTP/1.1 200");
+    struct node *n = w.m[0].node;
+    invite_book_revoke(&n->invites.book, entry(&w.m[0], "ann"));
+    ask(&w, 1, "invite_needed");
+    ask(&w, 2, "HTTP/1.1 200"); /* of whom no invite was taken back */
+    ask(&w, 1, "invite_needed");
+    late = invite_from(&w.m[0], "ann again", NULL);
+    struct invite_now now = invites_now(&n->invites);
+    struct invite_entry *e;
+    struct guard_refusal why;
+    assert_int_equal(invite_book_show(&n->invites.book, &n->key.id, bytes_str(late),
+                                      &w.m[1].node->key.id, &now, &e, &why),
+                     0);
+    ask(&w, 1, "HTTP/1.1 200"); /* a guest again, under another one */
+    free(late);
+    free(text);
+    world_fini(&w);
+}
+
 /* Looking changes nothing: it stays what it was, and so does its stream of offers. */
 static void a_guest_that_looks_is_not_disturbed(void **state)
 {
@@ -541,6 +568,7 @@ int main(void)
         cmocka_unit_test(a_stranger_finds_nothing_there),
         cmocka_unit_test(an_invite_shown_by_another_is_refused),
         cmocka_unit_test(a_revoked_guest_loses_everything_at_once),
+        cmocka_unit_test(a_revoked_guest_of_an_open_node_is_out),
         cmocka_unit_test(a_guest_that_looks_is_not_disturbed),
         cmocka_unit_test(the_limits_are_the_invites),
         cmocka_unit_test(a_guest_may_have_a_wrong_clock),
