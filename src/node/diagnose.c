@@ -47,6 +47,7 @@ struct diagnose {
     size_t spot_count, name_count;
     struct p2p_connect connect;
     bool is_connecting;
+    size_t before_count; /* checks made before it was connected */
     struct hello hello;
     struct timer timer; /* while identify is awaited */
     uint64_t until_us;
@@ -120,13 +121,19 @@ const char *diagnose_remedy(enum p2p_layer layer, int err, bool is_private)
         return "a firewall drops it or the machine is off: let the TCP port in, or use a relay";
     if (err == E_UNREACHABLE)
         return "there is no way there from here: another network, or an interface that is down";
-    return "";
+    if (err == E_DNS)
+        return "check the name, and the name server in /etc/resolv.conf; or use an IP address";
+    if (err == E_DENIED)
+        return "this node keeps it out itself: take it from --deny-peer or put it into "
+               "--allow-peer, and restart";
+    return "try again; if it stays so, ask its owner for its address of now: conduit up prints it";
 }
 
-static struct doctor_check *first_failed(struct diagnose *d)
+/* The failure that counts, of the checks from `at` on: the last one with a remedy. NULL: none. */
+static struct doctor_check *worst_failed(struct diagnose *d, size_t at)
 {
     struct doctor_check *worst = NULL;
-    for (size_t i = 0; i < d->report.count; i++)
+    for (size_t i = at; i < d->report.count; i++)
         if (d->report.v[i].level == DOCTOR_FAIL && (!worst || d->report.v[i].remedy[0]))
             worst = &d->report.v[i];
     return worst;
@@ -140,26 +147,59 @@ static void fail(struct diagnose *d, const char *remedy, const char *sentence)
 
 static void fail_by_step(struct diagnose *d)
 {
-    const struct doctor_check *c = first_failed(d);
+    const struct doctor_check *c = worst_failed(d, 0);
     struct doctor_check copy = c ? *c : (struct doctor_check){.text = "it cannot be reached"};
     fail(d, copy.remedy, copy.text);
 }
 
-/* Connected: what failed on the way is no obstacle. */
-static void succeed(struct diagnose *d)
+/* Who refuses a peer lets it finish the handshake, since only that proves who it is, and then closes. */
+static void fail_as_refused(struct diagnose *d)
+{
+    char who[16], remedy[DOCTOR_TEXT];
+    snprintf(
+        remedy, sizeof remedy,
+        "most likely it does not admit this node: ask its owner to look at its --deny-peer and "
+        "--allow-peer; this node is %s",
+        d->n->peer);
+    doctor_add(&d->report, DOCTOR_FAIL, "admitted", remedy,
+               "%s was reached, and hung up right after the handshake",
+               peer_id_short(&d->peer, who));
+    fail_by_step(d);
+}
+
+static uint64_t count_offers(const struct diagnose *d)
+{
+    uint64_t count = 0;
+    for (const struct catalogue_offer *o = catalogue_next(&d->n->offers, NULL); o;
+         o = catalogue_next(&d->n->offers, o))
+        count += peer_id_eq(&o->offer.peer, &d->peer);
+    return count;
+}
+
+/* It was connected, so what failed on the way is no obstacle; what was found since (it speaks another version,
+ * its clock is wrong) is one. */
+static void conclude(struct diagnose *d)
 {
     const struct known_peer *rec = p2p_host_record(d->n->host, &d->peer);
     struct p2p_peer_view v;
-    uint64_t offers = 0;
-    for (size_t i = 0; i < d->report.count; i++)
+    char sentence[DOCTOR_TEXT];
+    if (!p2p_host_peer(d->n->host, &d->peer, &v)) {
+        fail_as_refused(d);
+        return;
+    }
+    for (size_t i = 0; i < d->before_count; i++)
         if (d->report.v[i].level == DOCTOR_FAIL)
             d->report.v[i].level = DOCTOR_WARN;
-    for (const struct catalogue_offer *o = catalogue_next(&d->n->offers, NULL); o;
-         o = catalogue_next(&d->n->offers, o))
-        offers += peer_id_eq(&o->offer.peer, &d->peer);
-    double rtt_ms = p2p_host_peer(d->n->host, &d->peer, &v) ? (double)v.rtt_us / 1000 : 0;
+    const struct doctor_check *c = worst_failed(d, d->before_count);
+    if (c) {
+        struct doctor_check copy = *c;
+        snprintf(sentence, sizeof sentence, "reached, but %.300s", copy.text);
+        fail(d, copy.remedy, sentence);
+        return;
+    }
     doctor_add(&d->report, DOCTOR_OK, "verdict", NULL, "reached: %s, %.1f ms away, %llu offers",
-               rec ? rec->agent : "?", rtt_ms, (unsigned long long)offers);
+               rec && rec->agent[0] ? rec->agent : "it does not say what it is",
+               (double)v.rtt_us / 1000, (unsigned long long)count_offers(d));
     then(d, finish);
 }
 
@@ -173,14 +213,14 @@ static void on_hello(struct hello *h)
                    "it does not tell its version and time: %s", err_text(h->err));
     else
         doctor_clock_skew(&d->report, "clock", h);
-    then(d, succeed);
+    then(d, conclude);
 }
 
 static void check_protocols(struct diagnose *d, const struct known_peer *rec)
 {
     doctor_version(&d->report, "identify", d->n, rec);
     if (!known_peer_has_protocol(rec, HTTP_PROTOCOL)) {
-        then(d, succeed);
+        then(d, conclude);
         return;
     }
     d->hello = (struct hello){.peer = d->peer, .done = on_hello, .ctx = d};
@@ -190,6 +230,10 @@ static void check_protocols(struct diagnose *d, const struct known_peer *rec)
 static void await_identify(struct diagnose *d)
 {
     const struct known_peer *rec = p2p_host_record(d->n->host, &d->peer);
+    if (!p2p_host_is_connected(d->n->host, &d->peer)) {
+        then(d, conclude);
+        return;
+    }
     if (rec && rec->is_identified) {
         timer_clear(d->n->sched, &d->timer);
         check_protocols(d, rec);
@@ -202,7 +246,7 @@ static void await_identify(struct diagnose *d)
     doctor_add(&d->report, DOCTOR_WARN, "identify", "",
                "connected, but it did not say what it is within %u s",
                (unsigned)(IDENTIFY_US / US_PER_S));
-    then(d, succeed);
+    then(d, conclude);
 }
 
 static void on_timer(struct timer *t)
@@ -216,13 +260,15 @@ static void on_connected(struct p2p_connect *r, int err, const struct peer_id *p
     struct diagnose *d = CONTAINER_OF(r, struct diagnose, connect);
     d->is_connecting = false;
     if (err) {
-        doctor_add(&d->report, DOCTOR_FAIL, "connect", diagnose_remedy(P2P_LAYER_TCP, err, false),
-                   "%s", why && *why ? why : err_text(err));
+        doctor_add(&d->report, DOCTOR_FAIL, err == E_DNS ? "dns" : "connect",
+                   diagnose_remedy(P2P_LAYER_TCP, err, false), "%s",
+                   why && *why ? why : err_text(err));
         fail_by_step(d);
         return;
     }
     d->peer = *peer;
     d->has_peer = true;
+    d->before_count = d->report.count;
     d->until_us = sched_now(d->n->sched) + IDENTIFY_US;
     then(d, await_identify);
 }
@@ -318,8 +364,7 @@ static void on_resolved(struct loop_resolve *r, int err, const struct net_addr *
     struct diagnose *d = m->d;
     m->is_running = false;
     if (err)
-        doctor_add(&d->report, DOCTOR_FAIL, "dns",
-                   "check the name, and the name server in /etc/resolv.conf; or use an IP address",
+        doctor_add(&d->report, DOCTOR_FAIL, "dns", diagnose_remedy(P2P_LAYER_TCP, E_DNS, false),
                    "%s: %s", m->text, err_text(err));
     else
         doctor_add(&d->report, DOCTOR_OK, "dns", NULL, "%s has %zu addresses", m->text, addr_count);
@@ -366,8 +411,9 @@ static void try_addrs(struct diagnose *d)
         } else if (multiaddr_dnsaddr(m).n) {
             d->has_relayed = true; /* a list of addresses: the host reads it */
         } else {
-            doctor_add(&d->report, DOCTOR_WARN, "address", "",
-                       "%s: not TCP; conduit cannot dial it", multiaddr_text(m, text, sizeof text));
+            doctor_add(&d->report, DOCTOR_FAIL, "address",
+                       "use its address with /tcp/: conduit speaks TCP only, not QUIC or WebSocket",
+                       "%s: cannot be dialled", multiaddr_text(m, text, sizeof text));
         }
     }
     then(d, after_probes);

@@ -184,6 +184,30 @@ def a_peer_that_cannot_be_reached_says_which_layer_refused():
 
 
 @test
+def a_peer_that_does_not_admit_us_is_no_success():
+    other = "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq"
+    with Node() as a, Node("--deny-peer", a.peer) as denies, Node("--allow-peer", other) as allows:
+        for b in (denies, allows):
+            rc, steps = doctor(b.address, data=os.path.join(a.dir, "data"))
+            c = failed(steps, "verdict")
+            assert rc == 1 and steps[-1] == c and "hung up right after the handshake" in c["text"], steps
+            assert "--deny-peer" in c["remedy"] and "--allow-peer" in c["remedy"] and a.peer in c["remedy"], c
+            assert failed(steps, "admitted") and find(steps, "identity", "ok"), steps
+        rc, steps = doctor(a.address, data=os.path.join(denies.dir, "data"))  # who denies is told of its own flag
+        assert rc == 1 and "--deny-peer" in failed(steps, "verdict")["remedy"], steps
+
+
+@test
+def what_cannot_be_dialled_says_what_can():
+    with Node() as n:
+        data = os.path.join(n.dir, "data")
+        rc, steps = doctor("/ip4/127.0.0.1/udp/8000/quic-v1", data=data)
+        assert rc == 1 and "TCP" in failed(steps, "verdict")["remedy"] and failed(steps, "address"), steps
+        rc, steps = doctor("/dnsaddr/nosuch.invalid", data=data)
+        assert rc == 1 and "resolv.conf" in failed(steps, "verdict")["remedy"] and failed(steps, "dns"), steps
+
+
+@test
 def what_is_too_long_for_a_peer_is_no_peer():
     with Node() as n:
         r = cli("doctor", "x" * 600, "--data-dir", os.path.join(n.dir, "data"))
