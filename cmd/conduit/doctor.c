@@ -21,9 +21,10 @@ static const char help[] =
     "conduit doctor [PEER] [--json] [OPTION of conduit up]…: what stands in the way, and what to "
     "do\n"
     "\n"
-    "Looks at this machine, and at the node that runs; where none does, one is started for it with "
-    "the\n"
-    "same options, sharing nothing. Exit status 1 when something would stop the main job.\n"
+    "Looks at this machine, and at the node that runs, as it is; where none does, one is started "
+    "for it\n"
+    "with the same options, sharing nothing. Exit status 1 when something would stop the main "
+    "job.\n"
     "\n"
     "  PEER    a peer id, a multiaddr, or host:port: why it can or cannot be reached, step by "
     "step\n"
@@ -77,8 +78,47 @@ static void no_report(struct doctor_report *report, const struct api_response *r
     buf_fini(&why);
 }
 
-/* The node's part of the report. Its line about sharing means nothing for a node that was told to share
- * nothing. */
+/* What a node started for the report says of itself, from check `at` on: its line about sharing means nothing
+ * where it was told to share nothing, nor how long it is up. */
+static void as_borrowed(struct doctor_report *report, size_t at)
+{
+    static const char age[] = ", up for ";
+    for (size_t i = at; i < report->count; i++) {
+        struct doctor_check *c = &report->v[i];
+        char *end = strcmp(c->name, "node") == 0 ? strstr(c->text, age) : NULL;
+        if (end)
+            snprintf(end, sizeof c->text - (size_t)(end - c->text),
+                     ", started for this report with these options");
+        if (strcmp(c->name, "sharing") != 0)
+            continue;
+        memmove(c, c + 1, (report->count - i - 1) * sizeof *c);
+        report->count--;
+    }
+}
+
+/* Options that only a node started with them could try. Those that say which node it is are none. */
+static void not_tried(struct doctor_report *report, int argc, char **argv)
+{
+    static const char *const which[] = {"--data-dir", "--config", "--log-level"};
+    char names[160] = "";
+    size_t n = 0;
+    for (int i = 1; i < argc; i++) {
+        size_t len = strcspn(argv[i], "=");
+        bool is_option = strncmp(argv[i], "--", 2) == 0;
+        for (size_t k = 0; k < ARRAY_LEN(which); k++)
+            is_option &= strlen(which[k]) != len || strncmp(argv[i], which[k], len) != 0;
+        if (is_option && n < sizeof names)
+            n += (size_t)snprintf(names + n, sizeof names - n, "%s%.*s", n ? ", " : "", (int)len,
+                                  argv[i]);
+    }
+    if (n)
+        doctor_add(report, DOCTOR_WARN, "options",
+                   "stop it to try them, or name an empty --data-dir with "
+                   "--p2p-port 0 --http-port 0; one address alone: conduit doctor ADDRESS",
+                   "a node runs, and is asked as it is; not tried: %s", names);
+}
+
+/* The node's part of the report. */
 static void ask_node(struct doctor_report *report, const char *socket, const char *peer,
                      bool is_borrowed)
 {
@@ -101,11 +141,8 @@ static void ask_node(struct doctor_report *report, const char *socket, const cha
     size_t before = report->count;
     if (r.err || r.status != 200 || doctor_report_read(report, buf_view(&r.body)))
         no_report(report, &r);
-    for (size_t i = before; is_borrowed && i < report->count; i++)
-        if (strcmp(report->v[i].name, "sharing") == 0) {
-            memmove(&report->v[i], &report->v[i + 1], (report->count - i - 1) * sizeof *report->v);
-            report->count--;
-        }
+    if (is_borrowed)
+        as_borrowed(report, before);
     api_response_fini(&r);
     api_fini(&api);
     buf_fini(&path);
@@ -142,8 +179,11 @@ static int look(struct doctor_report *report, const char *dir, bool running, con
         if (rc == 0)
             ask_node(report, b.socket, peer, true);
         else if (rc == EXIT_FAILED)
-            doctor_add(report, DOCTOR_FAIL, "start", "", "conduit up with these options: %s",
-                       b.why);
+            doctor_add(report, DOCTOR_FAIL, "start",
+                       report->has_failed ? "see the other lines with FAIL; then ask again"
+                                          : "correct the option or the file that it names, and ask "
+                                            "again: conduit up will say the same",
+                       "conduit up with these options: %s", b.why);
         borrow_stop(&b);
     }
     free(socket);
@@ -155,6 +195,8 @@ static int run(const struct config *cfg, const char *peer, bool json, int argc, 
     struct doctor_report *report = MEM_NEW(struct doctor_report);
     char *dir = config_data_dir(cfg, environ), *socket = mem_printf("%s/control.sock", dir);
     bool running = is_running(socket);
+    if (running)
+        not_tried(report, argc, argv);
     if (!peer)
         doctor_local(report, cfg, dir, running);
     int rc = look(report, dir, running, peer, argc, argv);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* A run of the node's checks: it waits for what has just begun (joining, identify), asks a few peers for their
- * clocks, diagnoses bootstrap addresses that do not answer, and reports; see doctor.h.
+/* A run of the node's checks: it waits for what has just begun (joining, identify, AutoNAT), asks a few peers
+ * for their clocks, diagnoses bootstrap addresses that do not answer, and reports; see doctor.h.
  *
- *   SETTLE (bootstrap tried, at most 8 s) -> LOOK (at once) -> ASK (clocks) -> DIAGNOSE (who is not there) -> answer */
+ *   SETTLE (bootstrap tried, …, at most 8 s) -> LOOK (at once) -> RESOLVE (names) -> ASK (clocks)
+ *          -> DIAGNOSE (who is not there) -> answer */
 #include "node/doctor.h"
 
 #include "base/mem.h"
 #include "node/diagnose.h"
 #include "node/doctor_look.h"
+#include "node/doctor_names.h"
 #include "node/node_impl.h"
 
 #include <stdio.h>
@@ -24,6 +26,7 @@ struct run {
     struct doctor_report report;
     struct timer timer;
     uint64_t until_us;
+    struct doctor_names names;
     struct hello hellos[HELLOS_MAX];
     unsigned asked, answered;
     size_t bootstrap; /* the next that is looked at */
@@ -36,6 +39,7 @@ static void run_free(struct run *r)
 {
     for (unsigned i = 0; i < r->asked; i++)
         hello_cancel(&r->hellos[i]);
+    doctor_names_cancel(&r->names);
     if (r->diagnose)
         diagnose_cancel(r->diagnose);
     timer_clear(r->n->sched, &r->timer);
@@ -105,15 +109,10 @@ static void diagnose_next(struct run *r)
 static void on_hello(struct hello *h)
 {
     struct run *r = h->ctx;
-    r->answered++;
-    char who[16];
-    if (!h->err)
-        doctor_clock_skew(&r->report, "clock", h);
-    else
-        doctor_add(&r->report, DOCTOR_SKIP, "clock", NULL, "%s did not tell its time: %s",
-                   peer_id_short(&h->peer, who), err_text(h->err));
-    if (r->answered == r->asked)
-        diagnose_next(r);
+    if (++r->answered < r->asked)
+        return;
+    doctor_clocks(&r->report, r->hellos, r->asked);
+    diagnose_next(r);
 }
 
 /* Bootstrap nodes are connected first, so the oldest connections are asked. */
@@ -132,19 +131,24 @@ static void ask_clocks(struct run *r)
         diagnose_next(r);
 }
 
+/* --- names --- */
+
+static void on_names(struct doctor_names *names)
+{
+    struct run *r = names->ctx;
+    doctor_names_report(names, &r->report, join_is_in(&r->n->join));
+    ask_clocks(r);
+}
+
 /* --- beginning --- */
 
-static bool is_settled(const struct node *n)
+static bool is_settled(struct node *n)
 {
-    struct join_view v;
     struct engine_unit_view u;
-    for (size_t i = 0; join_at(&n->join, i, &v); i++)
-        if (!v.was_tried)
-            return false;
     for (size_t i = 0; engine_unit_at(n->engine, i, &u); i++)
         if (u.is_loading)
             return false;
-    return feeds_are_known(&n->feeds);
+    return feeds_are_known(&n->feeds) && !doctor_look_is_early(n);
 }
 
 static void on_timer(struct timer *t)
@@ -155,7 +159,10 @@ static void on_timer(struct timer *t)
         return;
     }
     doctor_look(&r->report, r->n);
-    ask_clocks(r);
+    doctor_names_of(&r->names, &r->n->bootstrap, r->n->cfg);
+    r->names.done = on_names;
+    r->names.ctx = r;
+    doctor_names_ask(&r->names, r->n->loop);
 }
 
 static void on_diagnosed(void *ctx, const struct doctor_report *steps)

@@ -20,12 +20,12 @@ void doctor_serve(void *node, struct http_exchange *x, const struct http_head *h
                   const struct router_match *match, struct bytes body);
 
 /* --- single checks --- */
-/* The peer's clock against ours. */
+/* The peer's clock against ours: one of the two is wrong. */
 void doctor_clock_skew(struct doctor_report *r, const char *name, const struct hello *h);
+/* The clocks of several: ours is the wrong one only where most of those that answered say so. */
+void doctor_clocks(struct doctor_report *r, const struct hello *v, size_t count);
 /* Which conduit (or other program) the peer is, and whether it speaks our protocols. */
 void doctor_version(struct doctor_report *r, const char *name, const struct node *n,
                     const struct known_peer *peer);
-/* "docker0" and the like; "" for what looks like a real network. */
-const char *doctor_interface_kind(const char *name);
 
 #endif

@@ -4,17 +4,25 @@
 
 #include "base/mem.h"
 #include "node/doctor.h"
+#include "node/doctor_reach.h"
 #include "node/node_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define YOUNG_US (8 * US_PER_S) /* AutoNAT has its first answers, and a relay is found */
 enum { SKEW_WARN_MS = 5000, SKEW_FAIL_MS = 120000, INTERFACES_MAX = 32 };
 
 /* --- single checks --- */
 
-void doctor_clock_skew(struct doctor_report *r, const char *name, const struct hello *h)
+static bool is_far_off(const struct hello *h)
+{
+    return h->skew_ms <= -SKEW_FAIL_MS || h->skew_ms >= SKEW_FAIL_MS;
+}
+
+/* `is_ours`: it may be this clock that is wrong. */
+static void add_skew(struct doctor_report *r, const char *name, const struct hello *h, bool is_ours)
 {
     char who[16];
     long long ms = h->skew_ms < 0 ? -h->skew_ms : h->skew_ms;
@@ -23,11 +31,37 @@ void doctor_clock_skew(struct doctor_report *r, const char *name, const struct h
     if (ms < SKEW_WARN_MS)
         doctor_add(r, DOCTOR_OK, name, NULL, "agrees with that of %s", who);
     else
-        doctor_add(
-            r, ms < SKEW_FAIL_MS ? DOCTOR_WARN : DOCTOR_FAIL, name,
-            "set the one that is wrong (timedatectl set-ntp true): offers and invites expire "
-            "by it",
-            "this clock is %lld s %s that of %s", ms / 1000, way, who);
+        doctor_add(r, is_far_off(h) && is_ours ? DOCTOR_FAIL : DOCTOR_WARN, name,
+                   is_ours
+                       ? "set the one that is wrong (timedatectl set-ntp true): offers and "
+                         "invites expire by it"
+                       : "nothing must be done here: its owner should set its clock, for others "
+                         "disagree with it too",
+                   "this clock is %lld s %s that of %s", ms / 1000, way, who);
+}
+
+void doctor_clock_skew(struct doctor_report *r, const char *name, const struct hello *h)
+{
+    add_skew(r, name, h, true);
+}
+
+void doctor_clocks(struct doctor_report *r, const struct hello *v, size_t count)
+{
+    size_t told = 0, behind = 0, ahead = 0;
+    char who[16];
+    for (size_t i = 0; i < count; i++) {
+        told += !v[i].err;
+        behind += !v[i].err && is_far_off(&v[i]) && v[i].skew_ms > 0;
+        ahead += !v[i].err && is_far_off(&v[i]) && v[i].skew_ms < 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t agree = v[i].skew_ms > 0 ? behind : ahead;
+        if (v[i].err)
+            doctor_add(r, DOCTOR_SKIP, "clock", NULL, "%s did not tell its time: %s",
+                       peer_id_short(&v[i].peer, who), err_text(v[i].err));
+        else
+            add_skew(r, "clock", &v[i], !is_far_off(&v[i]) || 2 * agree > told);
+    }
 }
 
 /* "conduit/0.1" of "conduit/0.1.0": what must agree. */
@@ -62,77 +96,12 @@ void doctor_version(struct doctor_report *r, const char *name, const struct node
     }
 }
 
-const char *doctor_interface_kind(const char *name)
-{
-    static const struct {
-        const char *prefix, *kind;
-    } known[] = {
-        {"docker", "Docker's"},
-        {"br-", "Docker's"},
-        {"veth", "a container's"},
-        {"cni", "a container's"},
-        {"podman", "Podman's"},
-        {"virbr", "a virtual machine's"},
-        {"vmnet", "a virtual machine's"},
-        {"tun", "a VPN's"},
-        {"tap", "a VPN's"},
-        {"wg", "a VPN's"},
-        {"tailscale", "a VPN's"},
-        {"utun", "a VPN's"},
-        {"ppp", "a VPN's"},
-        {"zt", "a VPN's"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (strncmp(name, known[i].prefix, strlen(known[i].prefix)) == 0)
-            return known[i].kind;
-    return "";
-}
-
 /* --- how it is reached --- */
-
-/* Without the port; out. */
-static const char *ip_text(const struct net_addr *a, char out[static NET_ADDR_TEXT])
-{
-    struct net_addr copy = *a;
-    copy.port = 0;
-    net_addr_format(&copy, out);
-    char *end = strrchr(out, ':');
-    if (end)
-        *end = 0;
-    if (out[0] == '[') { /* "[fd00::2]" */
-        memmove(out, out + 1, strlen(out));
-        out[strcspn(out, "]")] = 0;
-    }
-    return out;
-}
 
 static void look_interfaces(struct doctor_report *r, struct node *n)
 {
     struct loop_interface v[INTERFACES_MAX];
-    char real[200] = "", other[200] = "", ip[NET_ADDR_TEXT];
-    size_t count = loop_interface_list(n->loop, v, INTERFACES_MAX), real_n = 0, other_n = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct loop_interface *f = &v[i];
-        if (f->is_loopback || !f->is_up || f->addr.scope_id)
-            continue;
-        const char *kind = doctor_interface_kind(f->name);
-        char *out = *kind ? other : real;
-        size_t *len = *kind ? &other_n : &real_n;
-        (void)ip_text(&f->addr, ip);
-        if (*len < sizeof real)
-            *len += (size_t)snprintf(out + *len, sizeof real - *len, "%s%s %s%s%s",
-                                     *len ? ", " : "", f->name, ip, *kind ? " is " : "", kind);
-    }
-    if (real_n)
-        doctor_add(r, DOCTOR_OK, "interfaces", NULL, "%s%s%s", real, other_n ? "; beside it " : "",
-                   other);
-    else if (other_n)
-        doctor_add(r, DOCTOR_WARN, "interfaces",
-                   "connect this machine to a network, or name the address with --p2p-host",
-                   "only virtual ones: %s", other);
-    else
-        doctor_add(r, DOCTOR_WARN, "interfaces", "connect this machine to a network",
-                   "none but loopback: nobody outside of this machine can be reached");
+    doctor_interfaces(r, v, loop_interface_list(n->loop, v, INTERFACES_MAX));
 }
 
 /* What is sent to the group comes back to us as well: silence is a firewall's. */
@@ -172,81 +141,22 @@ static void look_network(struct doctor_report *r, struct node *n)
                    "no peer is connected");
 }
 
-static void look_reach(struct doctor_report *r, struct node *n)
+/* As far as it is known. */
+static struct doctor_reach reach_of(struct node *n)
 {
-    switch (p2p_host_reach(n->host)) {
-    case P2P_REACH_PUBLIC:
-        doctor_add(r, DOCTOR_OK, "firewall", NULL, "strangers can dial this node");
-        return;
-    case P2P_REACH_PRIVATE:
-        doctor_add(r, DOCTOR_WARN, "firewall",
-                   "nothing must be done: relays are used; faster is forwarding the TCP port of "
-                   "--p2p-port to this machine",
-                   "strangers cannot dial this node: it is behind a NAT or a firewall");
-        return;
-    case P2P_REACH_LIKELY:
-        doctor_add(
-            r, DOCTOR_OK, "firewall", NULL,
-            "nodes that this one had dialled can dial it; no stranger was there to try, so relays "
-            "are kept as well");
-        return;
-    case P2P_REACH_UNKNOWN:
-        doctor_add(
-            r, DOCTOR_SKIP, "firewall", NULL,
-            "not known yet whether strangers can dial this node: nobody was there to try it");
-        return;
+    struct doctor_reach f = {.reach = p2p_host_reach(n->host), .nat = p2p_host_nat(n->host)};
+    struct p2p_peer_view v;
+    struct relay_held_view place;
+    void *cursor = NULL;
+    while (p2p_host_peers(n->host, &cursor, &v)) {
+        f.peers++;
+        f.outside +=
+            !v.is_relayed && !net_addr_is_loopback(&v.remote) && !net_addr_is_private(&v.remote);
     }
-}
-
-/* Which holes can be punched depends on it. */
-static void look_nat(struct doctor_report *r, const struct node *n)
-{
-    switch (p2p_host_nat(n->host)) {
-    case P2P_NAT_UNKNOWN:
-        return;
-    case P2P_NAT_NONE:
-        doctor_add(r, DOCTOR_OK, "nat", NULL, "none: others see this node at its own address");
-        return;
-    case P2P_NAT_SOME:
-        doctor_add(r, DOCTOR_OK, "nat", NULL, "there is one; of which kind is not known yet");
-        return;
-    case P2P_NAT_ENDPOINT_INDEPENDENT:
-        doctor_add(r, DOCTOR_OK, "nat", NULL,
-                   "endpoint-independent: a way through it to most others can be punched");
-        return;
-    case P2P_NAT_ENDPOINT_DEPENDENT:
-        doctor_add(
-            r, DOCTOR_WARN, "nat",
-            "forwarding the TCP port of --p2p-port to this machine makes direct ways possible",
-            "endpoint-dependent (symmetric): peers behind a NAT are reached over relays only");
-        return;
-    }
-}
-
-/* Behind a NAT a node lives by its places at relays. */
-static void look_relays(struct doctor_report *r, struct node *n)
-{
-    struct relay_held_view v;
-    size_t held = 0, known = n->has_relay ? relay_client_known(n->relay.client) : 0;
-    while (n->has_relay && relay_client_look(n->relay.client, held, &v))
-        held++;
-    if (p2p_host_reach(n->host) == P2P_REACH_LIKELY)
-        doctor_add(r, DOCTOR_OK, "relay", NULL, "%zu places held, for strangers who cannot dial it",
-                   held);
-    else if (p2p_host_reach(n->host) != P2P_REACH_PRIVATE)
-        doctor_add(r, DOCTOR_OK, "relay", NULL, "not needed; %zu are known", known);
-    else if (held >= RELAY_PLACES)
-        doctor_add(r, DOCTOR_OK, "relay", NULL, "%zu places held: others reach this node over them",
-                   held);
-    else if (held)
-        doctor_add(r, DOCTOR_WARN, "relay", "start a second node on a public address",
-                   "one place held: this node is out of reach when that relay stops");
-    else
-        doctor_add(
-            r, DOCTOR_FAIL, "relay",
-            "forward the TCP port of --p2p-port to this machine, or start a node on a public "
-            "address and name it with --bootstrap",
-            "no place at a relay, so nobody can reach this node; %zu relays are known", known);
+    f.known = n->has_relay ? relay_client_known(n->relay.client) : 0;
+    while (n->has_relay && relay_client_look(n->relay.client, f.held, &place))
+        f.held++;
+    return f;
 }
 
 static void look_psk(struct doctor_report *r, const struct node *n)
@@ -346,8 +256,23 @@ static void look_sharing(struct doctor_report *r, struct node *n)
         doctor_add(r, DOCTOR_OK, "sharing", NULL, "%zu of %zu models", shared, count);
 }
 
+bool doctor_look_is_early(struct node *n)
+{
+    struct join_view v;
+    for (size_t i = 0; join_at(&n->join, i, &v); i++) {
+        const struct known_peer *rec = v.is_connected ? p2p_host_record(n->host, v.peer) : NULL;
+        if (!v.was_tried || (rec && !rec->is_identified))
+            return true;
+    }
+    if (sched_now(n->sched) - n->started_us >= YOUNG_US)
+        return false;
+    struct doctor_reach reach = reach_of(n);
+    return doctor_reach_is_awaited(&reach);
+}
+
 void doctor_look(struct doctor_report *r, struct node *n)
 {
+    struct doctor_reach reach = reach_of(n);
     doctor_add(r, DOCTOR_OK, "node", NULL, "%s, up for %llu s", n->peer,
                (unsigned long long)((sched_now(n->sched) - n->started_us) / US_PER_S));
     look_interfaces(r, n);
@@ -355,9 +280,9 @@ void doctor_look(struct doctor_report *r, struct node *n)
     look_psk(r, n);
     look_invites(r, n);
     look_network(r, n);
-    look_reach(r, n);
-    look_nat(r, n);
-    look_relays(r, n);
+    doctor_firewall(r, &reach);
+    doctor_nat(r, &reach);
+    doctor_relays(r, &reach);
     look_versions(r, n);
     look_engine(r, n);
     look_sharing(r, n);

@@ -5,7 +5,12 @@
 
 #include "node/doctor_report.h"
 
+#include <stdbool.h>
+
 struct node;
+/* Something has only just begun that the checks are about: a bootstrap address not tried yet, or whose node has
+ * not said what it is; whether strangers can dial us. */
+bool doctor_look_is_early(struct node *n);
 void doctor_look(struct doctor_report *r, struct node *n);
 
 #endif

@@ -84,6 +84,43 @@ def without_a_node_one_is_started_and_ended():
 
 
 @test
+def a_node_started_for_it_is_looked_at_when_it_has_joined():
+    with Node() as boot, tempfile.TemporaryDirectory() as d:
+        rc, checks = doctor("--bootstrap", boot.address, data=d)
+        assert rc == 0 and find(checks, "version", "ok"), checks
+        assert "agrees" in " ".join(c["text"] for c in find(checks, "clock")), checks
+        assert "started for this report" in find(checks, "node", "ok")[0]["text"], checks
+        # on one machine nobody can tell how strangers see it: that is said, not taken for good news
+        for name in ("firewall", "nat", "relay"):
+            c = find(checks, name)
+            assert len(c) == 1 and c[0]["level"] == "skip" and "not known yet" in c[0]["text"], checks
+        assert "own network" in find(checks, "firewall")[0]["text"] and "own network" in find(checks, "nat")[0]["text"], checks
+
+
+@test
+def a_running_node_is_not_said_to_have_tried_what_is_given():
+    with Node() as n:
+        r = n.cli("doctor", "--bootstrap", "192.0.2.1:8000", "--backend=http://127.0.0.1:1/v1", "--json")
+        c = find(json.loads(r.stdout)["checks"], "options", "warn")
+        assert c and "not tried: --bootstrap, --backend" in c[0]["text"] and "--data-dir" in c[0]["remedy"], r
+        assert not find(json.loads(n.cli("doctor", "--json").stdout)["checks"], "options")
+
+
+@test
+def names_are_looked_up_where_there_are_any():
+    with Node() as boot, tempfile.TemporaryDirectory() as d:
+        rc, checks = doctor("--bootstrap", boot.address, data=d)
+        assert rc == 0 and [c["text"] for c in find(checks, "dns")] == ["not needed: no name is configured"], checks
+        rc, checks = doctor("--bootstrap", boot.address + ",nosuch.invalid:8000", data=d)
+        c = find(checks, "dns", "warn")  # the network was joined over the other address
+        assert rc == 0 and "nosuch.invalid" in c[0]["text"] and "resolv.conf" in c[0]["remedy"], checks
+        rc, checks = doctor("--bootstrap", "nosuch.invalid:8000", data=d)
+        assert rc == 1 and "nosuch.invalid" in failed(checks, "dns")["text"], checks
+        rc, checks = doctor("--backend", "http://nosuch.invalid/v1", data=d)
+        assert rc == 1 and "of a backend" in failed(checks, "dns")["text"], checks
+
+
+@test
 def a_taken_port_is_named_with_who_holds_it():
     with tempfile.TemporaryDirectory() as d, listener() as port:
         rc, checks = doctor("--p2p-port", str(port), "--http-port", "0", data=d, ports=False)
@@ -136,7 +173,9 @@ def a_backend_and_a_model_that_do_not_work_are_named():
         bad = os.path.join(d, "bad.gguf")
         open(bad, "wb").write(b"GGUF" + b"\xff" * 100)
         rc, checks = doctor("--model", bad, data=d)
-        assert rc == 1 and "bad.gguf" in find(checks, "start", "fail")[0]["text"], checks
+        assert rc == 1 and "bad.gguf" in failed(checks, "start")["text"], checks
+        rc, checks = doctor("--psk", os.path.join(d, "no.key"), data=d)
+        assert rc == 1 and "no.key" in failed(checks, "start")["text"], checks
         rc, checks = doctor("--model", os.path.join(d, "none.gguf"), data=d)
         assert rc == 1 and failed(checks, "model"), checks
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "node/doctor.h"
 #include "node/doctor_local.h"
+#include "node/doctor_reach.h"
 #include "node/node_impl.h"
 
 #include <netinet/in.h>
@@ -218,6 +219,40 @@ static void a_clock_that_differs_is_said_with_the_peer(void **state)
     free(r);
 }
 
+/* One stranger's wrong clock is not ours; when most say so, ours is. */
+static void a_clock_is_wrong_when_most_say_so(void **state)
+{
+    enum { HOUR = 3600000, SILENT = 1 };
+    static const struct {
+        int64_t skew_ms[4];
+        size_t count;
+        enum doctor_level levels[4];
+    } rows[] = {
+        {{HOUR, 0, 0, 0}, 4, {DOCTOR_WARN, DOCTOR_OK, DOCTOR_OK, DOCTOR_OK}},
+        {{HOUR, 0}, 2, {DOCTOR_WARN, DOCTOR_OK}},
+        {{HOUR, -HOUR, 0}, 3, {DOCTOR_WARN, DOCTOR_WARN, DOCTOR_OK}},
+        {{HOUR, HOUR, 0}, 3, {DOCTOR_FAIL, DOCTOR_FAIL, DOCTOR_OK}},
+        {{HOUR, SILENT}, 2, {DOCTOR_FAIL, DOCTOR_SKIP}},
+        {{-HOUR}, 1, {DOCTOR_FAIL}},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct doctor_report *r = report();
+        bool has_failed = false;
+        struct hello v[4];
+        for (size_t k = 0; k < rows[i].count; k++)
+            v[k] = (struct hello){.skew_ms = rows[i].skew_ms[k],
+                                  .err = rows[i].skew_ms[k] == SILENT ? E_TIMEOUT : 0};
+        doctor_clocks(r, v, rows[i].count);
+        assert_int_equal(r->count, rows[i].count);
+        for (size_t k = 0; k < r->count; k++) {
+            assert_int_equal(r->v[k].level, rows[i].levels[k]);
+            has_failed |= r->v[k].level == DOCTOR_FAIL;
+        }
+        assert_int_equal(r->has_failed, has_failed);
+        free(r);
+    }
+}
+
 static void a_version_that_does_not_fit_is_said(void **state)
 {
     static const struct {
@@ -269,6 +304,7 @@ int main(void)
         cmocka_unit_test(few_files_and_wrong_clocks_are_said),
         cmocka_unit_test(an_identity_others_can_read_is_said),
         cmocka_unit_test(a_clock_that_differs_is_said_with_the_peer),
+        cmocka_unit_test(a_clock_is_wrong_when_most_say_so),
         cmocka_unit_test(a_version_that_does_not_fit_is_said),
         cmocka_unit_test(interfaces_of_docker_and_vpns_are_known),
     };
