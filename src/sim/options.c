@@ -5,7 +5,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "sim/check.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,9 +30,12 @@ static const struct row {
     ROW("nodes", nodes, NUMBER, 50, 2, 20000, "whole nodes, bootstrap nodes included"),
     ROW("minutes", minutes, NUMBER, 10, 1, 100000, "of virtual time, in all"),
     ROW("warm", warm_s, NUMBER, 120, 1, 100000,
-        "seconds before the first fault; nodes start in its first half"),
+        "seconds before the first fault; nodes start in its first half; in runs under six minutes "
+        "a "
+        "fifth"),
     ROW("heal", heal_s, NUMBER, 240, 0, 100000,
-        "seconds at the end without faults; all must converge"),
+        "seconds at the end without faults; all must converge; in runs under six minutes two "
+        "fifths"),
     ROW("bootstraps", bootstraps, NUMBER, 3, 1, 100, "nodes that the others are told of"),
     ROW("providers", providers, NUMBER, 20, 0, 100, "percent of the nodes that share a model"),
     ROW("models", models, NUMBER, 0, 0, 100000, "different models; 0: one for three providers"),
@@ -118,8 +123,9 @@ static int read_number(const char *value, uint64_t *out)
     char *end;
     if (*value < '0' || *value > '9')
         return E_INVALID;
+    errno = 0;
     *out = strtoull(value, &end, 10);
-    return *end ? E_INVALID : 0;
+    return *end || errno ? E_INVALID : 0;
 }
 
 int sim_options_set(struct sim_options *o, const char *name, const char *value,
@@ -146,10 +152,31 @@ int sim_options_set(struct sim_options *o, const char *name, const char *value,
     return E_INVALID;
 }
 
+void sim_options_fit(struct sim_options *o, bool has_warm, bool has_heal)
+{
+    uint64_t all_s = o->minutes * 60;
+    if (o->warm_s + o->heal_s <= all_s)
+        return;
+    if (!has_warm && o->warm_s > all_s / 5)
+        o->warm_s = all_s / 5;
+    if (!has_heal && o->heal_s > all_s * 2 / 5)
+        o->heal_s = all_s * 2 / 5;
+}
+
+const char *sim_options_warning(const struct sim_options *o)
+{
+    if (!o->faults || o->heal_s * US_PER_S > SIM_CONVERGE_US)
+        return NULL;
+    return "what must be found again once the faults are over is only asked for when --heal is "
+           "more than 120";
+}
+
 int sim_options_check(const struct sim_options *o, char why[static SIM_WHY])
 {
     if (o->warm_s + o->heal_s > o->minutes * 60)
-        snprintf(why, SIM_WHY, "--warm and --heal together are longer than --minutes %llu",
+        snprintf(why, SIM_WHY,
+                 "--warm %llu and --heal %llu together are longer than --minutes %llu",
+                 (unsigned long long)o->warm_s, (unsigned long long)o->heal_s,
                  (unsigned long long)o->minutes);
     else if (o->bootstraps >= o->nodes)
         snprintf(why, SIM_WHY, "--bootstraps must be fewer than --nodes");

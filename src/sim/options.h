@@ -43,8 +43,13 @@ void sim_options_init(struct sim_options *o);
 /* One option by its name without dashes: 0, or E_INVALID with a sentence. */
 int sim_options_set(struct sim_options *o, const char *name, const char *value,
                     char why[static SIM_WHY]);
+/* In a run that is too short for the presets of --warm and --heal, those that nobody gave become a fifth and two fifths
+ * of it. */
+void sim_options_fit(struct sim_options *o, bool has_warm, bool has_heal);
 /* What does not fit together is a sentence. */
 int sim_options_check(const struct sim_options *o, char why[static SIM_WHY]);
+/* What is allowed and hardly meant, as a sentence; NULL: nothing. */
+const char *sim_options_warning(const struct sim_options *o);
 /* The i-th name; NULL past the end. */
 const char *sim_options_name(size_t i);
 /* "conduit sim --seed 7 --nodes 50 …": all of it, so that defaults may change later. */

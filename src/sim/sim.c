@@ -212,6 +212,7 @@ uint64_t sim_end(struct sim *s)
 {
     if (s->is_ended)
         return s->tally.violations;
+    s->last = sim_look(s);
     s->is_ended = true;
     sim_faults_fini(s);
     sim_checks_fini(s);
@@ -239,12 +240,23 @@ void sim_free(struct sim *s)
     free(s);
 }
 
+void sim_stop_when(struct sim *s, const volatile sig_atomic_t *flag)
+{
+    s->stop = flag;
+}
+
+static bool is_enough(void *ctx)
+{
+    const struct sim *s = ctx;
+    return s->stop && *s->stop;
+}
+
 /* From one deed of the director to the next. */
 void sim_step(struct sim *s, uint64_t until_us)
 {
-    while (sim_now(s) < until_us) {
+    while (sim_now(s) < until_us && !is_enough(s)) {
         uint64_t at = sched_deadline(&s->sched);
-        loop_virtual_run(s->world, at < until_us ? at : until_us, NULL, NULL);
+        loop_virtual_run(s->world, at < until_us ? at : until_us, is_enough, s);
         sched_set_now(&s->sched, sim_now(s), 0);
         sched_run_timers(&s->sched);
         sched_run_tasks(&s->sched);
@@ -254,7 +266,7 @@ void sim_step(struct sim *s, uint64_t until_us)
 uint64_t sim_run(struct sim *s, void (*tick)(void *ctx, const struct sim *s), void *ctx)
 {
     enter(s, SIM_WARM);
-    while (sim_now(s) < s->end_us) {
+    while (sim_now(s) < s->end_us && !is_enough(s)) {
         uint64_t next = sim_now(s) + 60 * US_PER_S;
         if (tick)
             tick(ctx, s);
@@ -267,5 +279,5 @@ uint64_t sim_run(struct sim *s, void (*tick)(void *ctx, const struct sim *s), vo
 
 uint64_t sim_log_hash(const struct sim *s)
 {
-    return s->journal.hash ^ loop_virtual_count(s->world).hash * UINT64_C(0x9e3779b97f4a7c15);
+    return sim_look(s).log_hash;
 }

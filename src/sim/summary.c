@@ -27,31 +27,37 @@ static void put_times(struct buf *out, const char *what, struct sim_times *t)
                          ms(sim_times_quantile(t, 1)), t->n);
 }
 
-static size_t conns(const struct sim *s, size_t *alive)
+struct sim_last sim_look(const struct sim *s)
 {
-    size_t n = 0;
-    *alive = 0;
+    if (s->is_ended)
+        return s->last;
+    struct loop_virtual_counts c = loop_virtual_count(s->world);
+    struct sim_last l = {.now_us = sim_now(s),
+                         .open = s->tally.open,
+                         .log_hash = s->journal.hash ^ c.hash * UINT64_C(0x9e3779b97f4a7c15),
+                         .lines = s->journal.lines,
+                         .net = c};
     for (size_t i = 0; i < s->box_count; i++)
         if (s->boxes[i].state == SIM_BOX_UP) {
-            ++*alive;
-            n += sim_inside_conns(s->boxes[i].node);
+            l.alive++;
+            l.conns += sim_inside_conns(s->boxes[i].node);
         }
-    return n;
+    return l;
 }
 
 void sim_summary_text(struct sim *s, uint64_t real_us, struct buf *out)
 {
     struct sim_tally *t = &s->tally;
-    struct loop_virtual_counts c = loop_virtual_count(s->world);
-    size_t alive, n = conns(s, &alive);
-    double virtual_s = (double)(sim_now(s) - US_PER_S) / US_PER_S;
+    struct sim_last l = sim_look(s);
+    double virtual_s = (double)(l.now_us - US_PER_S) / US_PER_S;
     char command[1024];
-    (void)buf_printf(out, "%-22s %zu, %zu at the end; %u models\n", "nodes", s->box_count, alive,
+    (void)buf_printf(out, "%-22s %zu, %zu at the end; %u models\n", "nodes", s->box_count, l.alive,
                      s->models);
     (void)buf_printf(
-        out, "%-22s %llu asked: %llu answered, %llu failed, %llu abandoned\n", "questions",
-        (unsigned long long)t->asked, (unsigned long long)t->ends[SIM_ANSWERED],
-        (unsigned long long)t->ends[SIM_FAILED], (unsigned long long)t->ends[SIM_ABANDONED]);
+        out, "%-22s %llu asked: %llu answered, %llu failed, %llu abandoned, %llu open at the end\n",
+        "questions", (unsigned long long)t->asked, (unsigned long long)t->ends[SIM_ANSWERED],
+        (unsigned long long)t->ends[SIM_FAILED], (unsigned long long)t->ends[SIM_ABANDONED],
+        (unsigned long long)l.open);
     for (size_t i = 0; i < t->reason_count; i++)
         (void)buf_printf(out, "  %-20s %llu, %llu of them healed\n", t->reasons[i].code,
                          (unsigned long long)t->reasons[i].count,
@@ -77,16 +83,16 @@ void sim_summary_text(struct sim *s, uint64_t real_us, struct buf *out)
     (void)buf_printf(out, "%-22s %llu told by strangers, %llu things looked at\n", "lies",
                      (unsigned long long)t->lies, (unsigned long long)t->checks);
     (void)buf_printf(out, "%-22s %.1f a node at the end\n", "connections",
-                     alive ? (double)n / (double)alive : 0);
+                     l.alive ? (double)l.conns / (double)l.alive : 0);
     (void)buf_printf(out, "%-22s %.1f MB in %llu packets, %llu lost; %llu turns\n", "network",
-                     (double)c.bytes / 1e6, (unsigned long long)c.packets,
-                     (unsigned long long)c.lost, (unsigned long long)c.turns);
+                     (double)l.net.bytes / 1e6, (unsigned long long)l.net.packets,
+                     (unsigned long long)l.net.lost, (unsigned long long)l.net.turns);
     (void)buf_printf(out, "%-22s %.0f s virtual in %.1f s: %.1f times; peak memory %.0f MB\n",
                      "time", virtual_s, (double)real_us / US_PER_S,
                      virtual_s * US_PER_S / (double)(real_us ? real_us : 1),
                      (double)peak_rss_kib() / 1024);
     (void)buf_printf(out, "%-22s %016llx over %llu lines\n", "log hash",
-                     (unsigned long long)sim_log_hash(s), (unsigned long long)s->journal.lines);
+                     (unsigned long long)l.log_hash, (unsigned long long)l.lines);
     (void)buf_printf(out, "%-22s %llu\n", "violations", (unsigned long long)t->violations);
     for (size_t i = 0; i < t->violations && i < SIM_VIOLATIONS; i++)
         (void)buf_printf(out, "  %s\n", t->violation[i]);
@@ -133,20 +139,20 @@ static void json_violations(struct json_writer *w, const struct sim_tally *t)
 void sim_summary_json(struct sim *s, uint64_t real_us, struct buf *out)
 {
     struct sim_tally *t = &s->tally;
-    struct loop_virtual_counts c = loop_virtual_count(s->world);
-    size_t alive, n = conns(s, &alive);
+    struct sim_last l = sim_look(s);
     char text[1024];
     struct json_writer w = json_write(out);
     json_open_object(&w);
     json_member_str(&w, "command", sim_options_command(&s->opts, text, sizeof text));
     json_member_u64(&w, "nodes", s->box_count);
-    json_member_u64(&w, "alive", alive);
+    json_member_u64(&w, "alive", l.alive);
     json_member_u64(&w, "models", s->models);
     json_member_u64(&w, "asked", t->asked);
     json_member_u64(&w, "cold", t->cold);
     json_member_u64(&w, "answered", t->ends[SIM_ANSWERED]);
     json_member_u64(&w, "failed", t->ends[SIM_FAILED]);
     json_member_u64(&w, "abandoned", t->ends[SIM_ABANDONED]);
+    json_member_u64(&w, "open", l.open);
     json_member_u64(&w, "from_nat", t->from_nat);
     json_member_u64(&w, "relayed", t->relayed);
     json_reasons(&w, t);
@@ -161,15 +167,15 @@ void sim_summary_json(struct sim *s, uint64_t real_us, struct buf *out)
     json_times(&w, "offer_seen", &t->noticed_offer);
     json_times(&w, "newcomer_seen", &t->noticed_newcomer);
     json_times(&w, "offer_heard", &t->heard_offer);
-    json_member_u64(&w, "connections", n / 2);
-    json_member_u64(&w, "packets", c.packets);
-    json_member_u64(&w, "bytes", c.bytes);
-    json_member_u64(&w, "lost", c.lost);
-    json_member_u64(&w, "turns", c.turns);
-    json_member_u64(&w, "virtual_us", sim_now(s) - US_PER_S);
+    json_member_u64(&w, "connections", l.conns / 2);
+    json_member_u64(&w, "packets", l.net.packets);
+    json_member_u64(&w, "bytes", l.net.bytes);
+    json_member_u64(&w, "lost", l.net.lost);
+    json_member_u64(&w, "turns", l.net.turns);
+    json_member_u64(&w, "virtual_us", l.now_us - US_PER_S);
     json_member_u64(&w, "real_us", real_us);
     json_member_u64(&w, "peak_rss_kib", peak_rss_kib());
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)sim_log_hash(s));
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)l.log_hash);
     json_member_str(&w, "log_hash", text);
     json_violations(&w, t);
     json_close_object(&w);

@@ -33,6 +33,7 @@ struct sim_sample {
 
 struct sim_tally {
     uint64_t asked, ends[SIM_END_COUNT], cold;
+    uint64_t open;              /* asked, and no end yet */
     uint64_t from_nat, relayed; /* answered by a provider behind a NAT; of those, over a circuit */
     struct sim_times first_byte, find; /* find: of questions for models nobody near was known for */
     struct sim_times noticed_death;

@@ -61,6 +61,7 @@ static void question_free(struct question *q)
     buf_fini(&q->error);
     list_remove(&q->link);
     u->running--;
+    u->box->sim->tally.open--;
     free(q); /* dialling only when the machine ends, and nothing comes of it then */
 }
 
@@ -266,6 +267,7 @@ static void ask(struct sim_user *u)
     list_append(&u->questions, &q->link);
     u->running++;
     b->sim->tally.asked++;
+    b->sim->tally.open++;
     b->sim->tally.cold += q->is_cold;
     sim_note(b->sim, b, "asks %u for %s%s", q->number, model, q->is_cold ? ", unknown here" : "");
     (void)net_addr_parse_ip("127.0.0.1", HTTP_PORT, &at);
@@ -312,7 +314,7 @@ void sim_user_free(struct sim_user *u)
     sim_user_rest(u);
     LIST_FOREACH_SAFE (&u->questions, it) {
         struct question *q = LIST_ENTRY(it, struct question, link);
-        s->tally.ends[SIM_ABANDONED]++;
+        s->tally.ends[SIM_ABANDONED] += !s->is_ended; /* else it is open: the run was over */
         sim_note(s, u->box, "question %u abandoned", q->number);
         question_free(q);
     }

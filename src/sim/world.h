@@ -25,6 +25,15 @@
 #include "sim/stranger.h"
 #include "sim/tally.h"
 
+#include <signal.h>
+
+/* What of a summary is read from nodes that run. */
+struct sim_last {
+    size_t alive, conns;
+    uint64_t now_us, open, log_hash, lines;
+    struct loop_virtual_counts net;
+};
+
 enum sim_phase { SIM_WARM, SIM_FAULTY, SIM_HEALED, SIM_OVER };
 
 struct sim {
@@ -40,6 +49,8 @@ struct sim {
     unsigned models;
     enum sim_phase phase;
     bool is_ended;
+    struct sim_last last;                  /* how it was before it ended */
+    const volatile sig_atomic_t *stop;     /* or NULL; not 0: enough */
     uint64_t end_us, faulty_us, healed_us; /* when these begin */
     struct timer starts, sample, phases;
     struct sim_faults faults;
@@ -57,6 +68,8 @@ void sim_note(struct sim *s, const struct sim_box *b, const char *fmt, ...)
 void sim_violation(struct sim *s, const struct sim_box *b, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 uint64_t sim_now(const struct sim *s);
+/* As it is now; once it has ended, as it was before. */
+struct sim_last sim_look(const struct sim *s);
 /* The world and its director until then. */
 void sim_step(struct sim *s, uint64_t until_us);
 

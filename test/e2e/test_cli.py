@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The commands, their mistakes, and every command line of the two seeds' READMEs (seed Conduit and LlamaNet)
 with `conduit` in the place of `cargo run --release --` and `python -m inference_node.server`."""
-import json, os, random, socket, subprocess, tempfile, time
+import json, os, random, signal, socket, subprocess, tempfile, time
 from lib import *
 
 
@@ -56,6 +56,46 @@ def version_help_and_mistakes():
     assert r.returncode == 2 and "'--out' means nothing" in r.stderr and not os.path.exists("--out"), r
     r = cli("up", "--http-prot", "1")
     assert r.returncode == 2 and "--http-port" in r.stderr, r
+
+
+@test
+def a_simulated_network_says_what_it_cannot_do():
+    for bad in ("--svg", "--log"):  # at once, not after the run
+        r = cli("sim", "--nodes", "2000", "--minutes", "1000", bad, "/nonexistent/file", timeout=10)
+        assert r.returncode == 1 and "/nonexistent/file cannot be written: No such file" in r.stderr, r
+    for left in ("--nodes", "--svg"):
+        r = cli("sim", left)
+        assert r.returncode == 2 and f"{left} needs a value" in r.stderr, r
+    r = cli("sim", "--nodse", "5")
+    assert r.returncode == 2 and "what is '--nodse'?" in r.stderr, r
+    r = cli("sim", "--seed", "99999999999999999999999")
+    assert r.returncode == 2 and "is not a number from 0 to 18446744073709551615" in r.stderr, r
+    r = cli("sim", "--nodes", "4", "--minutes", "2", "--warm", "60", "--heal", "61")
+    assert r.returncode == 2 and "longer than --minutes 2" in r.stderr, r
+
+
+@test
+def a_short_run_needs_no_more_options():
+    r = cli("sim", "--nodes", "4", "--minutes", "2", "--json", "--quiet")
+    assert r.returncode == 0 and "--heal is more than 120" in r.stderr, r
+    a = json.loads(r.stdout)
+    assert a["asked"] == a["answered"] + a["failed"] + a["abandoned"] + a["open"], a
+    b = json.loads(cli(*a["command"].split()[1:], "--json", "--quiet").stdout)
+    assert a["log_hash"] == b["log_hash"] and a["command"] == b["command"], (a, b)
+
+
+@test
+def a_run_that_is_ended_leaves_nothing():
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+    ours = lambda: {d for d in os.listdir(base) if d.startswith("conduit-sim-") and len(os.listdir(f"{base}/{d}")) == 77}
+    for s in (signal.SIGINT, signal.SIGTERM):
+        before = ours()
+        p = spawn([CONDUIT, "sim", "--nodes", "77", "--minutes", "100000", "--quiet"], stdout=subprocess.PIPE)
+        mine = wait_for("its directory", lambda: ours() - before)
+        time.sleep(0.5)
+        p.send_signal(s)
+        assert p.wait(20) == 128 + s and p.stdout.read() == b""
+        assert not mine & ours(), mine
 
 
 @test

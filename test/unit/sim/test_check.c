@@ -235,6 +235,43 @@ static void what_a_freed_node_holds(void **state)
     sim_free(s);
 }
 
+/* What is found as the nodes end is in the summary, which is otherwise of when they ran. */
+static void what_a_node_leaves_behind_is_told(void **state)
+{
+    static struct timer left;
+    struct sim *s = world(10);
+    struct sim_box *p = provider_of(s);
+    struct buf out;
+    uint64_t hash = sim_log_hash(s), abandoned = s->tally.ends[SIM_ABANDONED];
+    timer_init(&left, NULL);
+    timer_after(loop_sched(p->loop), &left, 1000 * S);
+    assert_int_equal(sim_end(s), 1);
+    buf_init(&out, 0);
+    sim_summary_text(s, 1, &out);
+    char *text = buf_take_str(&out);
+    assert_non_null(strstr(text, "10, 10 at the end"));
+    assert_non_null(strstr(
+        text, "was freed and still holds 0 streams, 0 listeners, 0 datagram sockets, 1 timers"));
+    assert_non_null(strstr(text, "repeat with: conduit sim --seed 10 "));
+    assert_int_equal(sim_log_hash(s), hash);
+    assert_int_equal(s->tally.ends[SIM_ABANDONED], abandoned);
+    free(text);
+    timer_clear(loop_sched(p->shell), &left);
+    sim_free(s);
+}
+
+static void a_question_without_an_end_is_open(void **state)
+{
+    struct sim *s = world(11);
+    for (int i = 0; i < 100 && !s->tally.open; i++)
+        sim_step(s, sim_now(s) + S / 10);
+    assert_true(s->tally.open > 0);
+    sim_end(s);
+    assert_int_equal(s->tally.asked, s->tally.ends[SIM_ANSWERED] + s->tally.ends[SIM_FAILED] +
+                                         s->tally.ends[SIM_ABANDONED] + sim_look(s).open);
+    sim_free(s);
+}
+
 static void a_scope_that_leaks(void **state)
 {
     struct sim *s = world(9);
@@ -260,6 +297,8 @@ int main(void)
         cmocka_unit_test(an_offer_that_its_peer_did_not_make),
         cmocka_unit_test(a_record_that_was_not_given),
         cmocka_unit_test(what_a_freed_node_holds),
+        cmocka_unit_test(what_a_node_leaves_behind_is_told),
+        cmocka_unit_test(a_question_without_an_end_is_open),
         cmocka_unit_test(a_scope_that_leaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,46 @@ static void what_is_out_of_range_is_refused(void **state)
     assert_int_equal(sim_options_set(&o, "nodles", "3", why), E_INVALID);
     assert_non_null(strstr(why, "no option --nodles"));
     assert_int_equal(o.nodes, 50);
+    assert_int_equal(sim_options_set(&o, "seed", "99999999999999999999999", why), E_INVALID);
+    assert_int_equal(sim_options_set(&o, "seed", "18446744073709551615", why), 0);
+}
+
+/* The presets need six minutes. */
+static void a_short_run_has_shorter_phases(void **state)
+{
+    struct sim_options o;
+    char why[SIM_WHY];
+    for (uint64_t minutes = 1; minutes <= 7; minutes++) {
+        sim_options_init(&o);
+        o.minutes = minutes;
+        sim_options_fit(&o, false, false);
+        assert_int_equal(sim_options_check(&o, why), 0);
+        assert_int_equal(o.warm_s, minutes < 6 ? minutes * 12 : 120);
+        assert_int_equal(o.heal_s, minutes < 6 ? minutes * 24 : 240);
+    }
+    sim_options_init(&o);
+    o.minutes = 3;
+    o.warm_s = 20; /* what somebody gave stays */
+    sim_options_fit(&o, true, false);
+    assert_int_equal(o.warm_s, 20);
+    assert_int_equal(o.heal_s, 72);
+    o.heal_s = 170;
+    sim_options_fit(&o, true, true);
+    assert_int_equal(sim_options_check(&o, why), E_INVALID);
+    assert_non_null(strstr(why, "--warm 20 and --heal 170 together are longer than --minutes 3"));
+}
+
+static void too_short_a_rest_is_said(void **state)
+{
+    struct sim_options o;
+    sim_options_init(&o);
+    assert_null(sim_options_warning(&o));
+    o.heal_s = 120;
+    assert_non_null(sim_options_warning(&o));
+    o.heal_s = 121;
+    assert_null(sim_options_warning(&o));
+    o.heal_s = o.faults = 0; /* there is nothing to heal from */
+    assert_null(sim_options_warning(&o));
 }
 
 static void faults_are_words(void **state)
@@ -74,6 +114,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_out_of_range_is_refused),
+        cmocka_unit_test(a_short_run_has_shorter_phases),
+        cmocka_unit_test(too_short_a_rest_is_said),
         cmocka_unit_test(faults_are_words),
         cmocka_unit_test(what_does_not_fit_together_is_a_sentence),
         cmocka_unit_test(the_command_means_the_same),
