@@ -34,7 +34,7 @@ static const char help[] =
     "  conduit doctor --bootstrap 192.0.2.1:8000 --backend http://127.0.0.1:11434/v1\n"
     "  conduit doctor /ip4/192.0.2.1/tcp/8000\n";
 
-enum { PATIENCE_S = 60 };
+enum { PATIENCE_S = 150 }; /* four bootstrap addresses that swallow everything */
 
 static bool is_running(const char *socket)
 {
@@ -63,6 +63,17 @@ static int append_encoded(struct buf *b, const char *s)
     return err;
 }
 
+static const char *remedy_of(const struct api_response *r)
+{
+    if (r->err)
+        return "restart it, and see its log";
+    if (r->status == 400)
+        return "give a peer id (12D3KooW…), a multiaddr (/ip4/192.0.2.1/tcp/8000) or host:port";
+    if (r->status == 503)
+        return "ask again in a minute";
+    return "is it an older conduit? restart it";
+}
+
 /* It says why itself, or is something else than a node of today. */
 static void no_report(struct doctor_report *report, const struct api_response *r)
 {
@@ -72,9 +83,8 @@ static void no_report(struct doctor_report *report, const struct api_response *r
         chat_error_sentence(buf_view(&r->body), r->status, &why);
     else
         (void)buf_append_str(&why, r->err ? err_text(r->err) : "it answered something else");
-    doctor_add(report, DOCTOR_FAIL, "node",
-               !r->err && r->status < 404 ? "" : "is it an older conduit? restart it",
-               "the node did not make its report: %.*s", BYTES_FMT(buf_view(&why)));
+    doctor_add(report, DOCTOR_FAIL, "node", remedy_of(r), "the node did not make its report: %.*s",
+               BYTES_FMT(buf_view(&why)));
     buf_fini(&why);
 }
 

@@ -149,7 +149,7 @@ static void fail_by_step(struct diagnose *d)
 {
     const struct doctor_check *c = worst_failed(d, 0);
     struct doctor_check copy = c ? *c : (struct doctor_check){.text = "it cannot be reached"};
-    fail(d, copy.remedy, copy.text);
+    fail(d, copy.remedy[0] ? copy.remedy : diagnose_remedy(P2P_LAYER_TCP, E_IO, false), copy.text);
 }
 
 /* Who refuses a peer lets it finish the handshake, since only that proves who it is, and then closes. */

@@ -2,7 +2,7 @@
 /* A run of the node's checks: it waits for what has just begun (joining, identify, AutoNAT), asks a few peers
  * for their clocks, diagnoses bootstrap addresses that do not answer, and reports; see doctor.h.
  *
- *   SETTLE (bootstrap tried, …, at most 8 s) -> LOOK (at once) -> RESOLVE (names) -> ASK (clocks)
+ *   SETTLE (bootstrap tried, …, at most 12 s) -> LOOK (at once) -> RESOLVE (names) -> ASK (clocks)
  *          -> DIAGNOSE (who is not there) -> answer */
 #include "node/doctor.h"
 
@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SETTLE_US      (8 * US_PER_S)
+#define SETTLE_US      (12 * US_PER_S)
 #define SETTLE_STEP_US (100 * US_PER_MS)
 enum { HELLOS_MAX = 4, DIAGNOSES_MAX = 4, RUNS_MAX = 4 };
 

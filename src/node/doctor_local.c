@@ -262,6 +262,16 @@ static bool can_use_gpu(const char *path)
     return found;
 }
 
+void doctor_check_gpu(struct doctor_report *r, const char *path, unsigned build, bool there_is_one)
+{
+    if (there_is_one && !can_use_gpu(path))
+        doctor_add(r, DOCTOR_WARN, "engine",
+                   "install one that can use it, and name it with --llama-server",
+                   "%s computes on the CPU, though there is a GPU", path);
+    else
+        doctor_add(r, DOCTOR_OK, "engine", NULL, "%s, build %u", path, build);
+}
+
 void doctor_check_engine(struct doctor_report *r, const struct config *cfg)
 {
     struct engine_server server = {0};
@@ -274,12 +284,7 @@ void doctor_check_engine(struct doctor_report *r, const struct config *cfg)
         doctor_add(r, DOCTOR_FAIL, "engine", "conduit engine install", "%s", why);
         return;
     }
-    if (has_gpu() && !can_use_gpu(server.path))
-        doctor_add(r, DOCTOR_WARN, "engine",
-                   "install one that can use it, and name it with --llama-server",
-                   "%s computes on the CPU, though there is a GPU", server.path);
-    else
-        doctor_add(r, DOCTOR_OK, "engine", NULL, "%s, build %u", server.path, server.build);
+    doctor_check_gpu(r, server.path, (unsigned)server.build, has_gpu());
     free(server.path);
 }
 

@@ -19,6 +19,8 @@ void doctor_check_files(struct doctor_report *r, uint64_t soft, uint64_t hard);
 void doctor_check_clock(struct doctor_report *r, uint64_t wall_ms);
 void doctor_check_dir(struct doctor_report *r, const char *dir);
 void doctor_check_engine(struct doctor_report *r, const struct config *cfg);
+/* An engine that was found at `path`, on a machine with or without a GPU. */
+void doctor_check_gpu(struct doctor_report *r, const char *path, unsigned build, bool there_is_one);
 /* "nginx, pid 4711": who listens on that TCP port, as far as this user may see; false: not known. */
 bool doctor_port_holder(unsigned port, char *out, size_t size);
 

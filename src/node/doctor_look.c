@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define YOUNG_US (8 * US_PER_S) /* AutoNAT has its first answers, and a relay is found */
+/* Behind a NAT AutoNAT needs ten: the dials back of one server, asked twice, have to fail. */
+#define YOUNG_US (12 * US_PER_S)
 enum { SKEW_WARN_MS = 5000, SKEW_FAIL_MS = 120000, INTERFACES_MAX = 32 };
 
 /* --- single checks --- */
@@ -147,12 +148,15 @@ static struct doctor_reach reach_of(struct node *n)
     struct doctor_reach f = {.reach = p2p_host_reach(n->host), .nat = p2p_host_nat(n->host)};
     struct p2p_peer_view v;
     struct relay_held_view place;
+    enum autonat_result result;
+    struct bytes addr;
     void *cursor = NULL;
     while (p2p_host_peers(n->host, &cursor, &v)) {
         f.peers++;
         f.outside +=
             !v.is_relayed && !net_addr_is_loopback(&v.remote) && !net_addr_is_private(&v.remote);
     }
+    f.was_tried = autonat_host_last(n->autonat, &result, &addr) && result == AUTONAT_NO;
     f.known = n->has_relay ? relay_client_known(n->relay.client) : 0;
     while (n->has_relay && relay_client_look(n->relay.client, f.held, &place))
         f.held++;

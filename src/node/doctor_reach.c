@@ -125,9 +125,13 @@ void doctor_firewall(struct doctor_report *r, const struct doctor_reach *f)
             "are kept as well");
         return;
     case P2P_REACH_UNKNOWN:
+        if (f->was_tried)
+            snprintf(why, sizeof why, "one of those connected (%zu) tried, and could not",
+                     f->peers);
+        else
+            (void)why_unknown(f, why, sizeof why);
         doctor_add(r, DOCTOR_SKIP, "firewall", when_to_ask(f),
-                   "not known yet whether strangers can dial this node: %s",
-                   why_unknown(f, why, sizeof why));
+                   "not known yet whether strangers can dial this node: %s", why);
         return;
     }
 }

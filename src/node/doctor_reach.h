@@ -13,6 +13,7 @@ struct doctor_reach {
     enum p2p_nat nat;
     size_t peers,
         outside;        /* connected; those of them that see us from another network than our own */
+    bool was_tried;     /* one of them could not dial us: not enough to be sure */
     size_t held, known; /* places at relays; relays that could be asked for one */
 };
 

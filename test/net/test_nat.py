@@ -238,6 +238,32 @@ def a_plain_node_on_a_server_routes_for_two_behind_nat():
         assert not model, "the server has no model"
 
 
+def doctor(w, space, *args):
+    """(exit status, checks by name) of `conduit doctor` in that namespace."""
+    r = w.run(space, " ".join([lib.CONDUIT, "doctor", "--json", *args]), check=False)
+    return r.returncode, {c["check"]: c for c in json.loads(r.stdout)["checks"]}
+
+
+@lib.test
+def the_doctor_says_what_a_node_is_behind():
+    """Of a node that runs, and of one started for the report, which has to wait for the first answers."""
+    for kind, level, nat in (("none", "ok", "none"), ("port-restricted", "warn", None), ("symmetric", "warn", None)):
+        with World() as w:
+            internet(w, kind, "none")
+            relay = w.node("r", "--share", "none")
+            boot = f"{RELAY}/p2p/{relay.peer}"
+            rc, fresh = doctor(w, "a", "--data-dir", os.path.join(w.dir, "fresh"), "--bootstrap", boot)
+            n = w.node("a", "--share", "none", "--bootstrap", boot)
+            lib.wait_for(f"{kind}: reach is known", lambda: n.status().get("reach") in ("public", "private"), 30, 0.2)
+            if level == "warn":
+                lib.wait_for("a place at the relay", lambda: n.status()["relay"]["places"], 20, 0.2)
+            for got_rc, checks in ((rc, fresh), doctor(w, "a", "--data-dir", os.path.join(n.dir, "data"))):
+                print(f"   {kind:16} {checks['firewall']['text']}; {checks['nat']['text']}; {checks['relay']['text']}")
+                assert got_rc == 0 and checks["firewall"]["level"] == level, checks
+                assert checks["nat"]["text"].startswith(nat or "there is one"), checks
+                assert ("place held" if level == "warn" else "not needed") in checks["relay"]["text"], checks
+
+
 @lib.test
 def a_node_knows_what_it_is_behind():
     want = {"none": ("public", "none"), "full cone": ("likely", None), "address-restricted": ("likely", None),

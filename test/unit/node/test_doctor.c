@@ -195,6 +195,71 @@ static void an_identity_others_can_read_is_said(void **state)
     free(r);
 }
 
+static void touch(const char *path)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fclose(f);
+}
+
+/* Whether an engine can use a GPU is seen by its libraries, beside it or in ../lib. */
+static void an_engine_that_leaves_the_gpu_idle_is_said(void **state)
+{
+    static const char *const where[] = {"bin/libggml-cuda.so", "lib/libggml-vulkan.so.0"};
+    struct doctor_report *r = report();
+    char dir[] = "/tmp/conduit-doctor-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *bin = mem_printf("%s/bin", dir), *lib = mem_printf("%s/lib", dir);
+    char *server = mem_printf("%s/llama-server", bin), *cpu = mem_printf("%s/libggml-cpu.so", lib);
+    assert_int_equal(mkdir(bin, 0700), 0);
+    assert_int_equal(mkdir(lib, 0700), 0);
+    touch(cpu);
+    doctor_check_gpu(r, server, 9000, true);
+    assert_int_equal(only(r)->level, DOCTOR_WARN);
+    SAYS(only(r), "though there is a GPU");
+    assert_non_null(strstr(only(r)->remedy, "--llama-server"));
+    r->count = 0;
+    doctor_check_gpu(r, server, 9000, false);
+    assert_int_equal(only(r)->level, DOCTOR_OK);
+    SAYS(only(r), "build 9000");
+    for (size_t i = 0; i < ARRAY_LEN(where); i++) {
+        char *path = mem_printf("%s/%s", dir, where[i]);
+        touch(path);
+        r->count = 0;
+        doctor_check_gpu(r, server, 9000, true);
+        assert_int_equal(only(r)->level, DOCTOR_OK);
+        unlink(path);
+        free(path);
+    }
+    unlink(cpu);
+    rmdir(bin);
+    rmdir(lib);
+    rmdir(dir);
+    free(bin);
+    free(lib);
+    free(server);
+    free(cpu);
+    free(r);
+}
+
+static void an_engine_is_needed_for_gguf_files_alone(void **state)
+{
+    struct doctor_report *r = report();
+    struct config cfg;
+    config_init(&cfg);
+    doctor_check_engine(r, &cfg);
+    assert_int_equal(only(r)->level, DOCTOR_OK);
+    SAYS(only(r), "not needed");
+    strlist_add(&cfg.model, "x.gguf", 6);
+    cfg.llama_server = mem_strdup("/nonexistent/llama-server");
+    r->count = 0;
+    doctor_check_engine(r, &cfg);
+    assert_int_equal(only(r)->level, DOCTOR_FAIL);
+    assert_true(*only(r)->remedy);
+    config_fini(&cfg);
+    free(r);
+}
+
 /* --- peers --- */
 
 static void a_clock_that_differs_is_said_with_the_peer(void **state)
@@ -303,6 +368,8 @@ int main(void)
         cmocka_unit_test(a_port_that_cannot_be_is_said),
         cmocka_unit_test(few_files_and_wrong_clocks_are_said),
         cmocka_unit_test(an_identity_others_can_read_is_said),
+        cmocka_unit_test(an_engine_that_leaves_the_gpu_idle_is_said),
+        cmocka_unit_test(an_engine_is_needed_for_gguf_files_alone),
         cmocka_unit_test(a_clock_that_differs_is_said_with_the_peer),
         cmocka_unit_test(a_clock_is_wrong_when_most_say_so),
         cmocka_unit_test(a_version_that_does_not_fit_is_said),
