@@ -354,6 +354,14 @@ int api_show(int argc, char **argv, const struct api_page *page)
     rc = api_complain(&a, &r);
     if (rc == 0)
         rc = show(&a, buf_view(&r.body), c.json, page->report);
+    else if (r.status == 400 && page->is_argument_checked_there)
+        rc = EXIT_USAGE;
+    if (rc == 0 && page->verdict) {
+        struct json_doc *doc = NULL;
+        (void)json_parse(buf_view(&r.body), LIMIT_CLI_DOCUMENT, &doc, NULL);
+        rc = page->verdict(json_root(doc));
+        json_free(doc);
+    }
     api_response_fini(&r);
     api_fini(&a);
     return rc;

@@ -10,6 +10,7 @@
 
 #include "command.h"
 
+#include "codec/json.h"
 #include "codec/peer_id.h"
 #include "http/url.h"
 
@@ -68,6 +69,8 @@ void api_print_json(struct bytes json);
 struct api_page {
     const char *help, *path;
     int (*report)(struct bytes json, struct buf *out); /* for people */
+    int (*verdict)(const struct json *root); /* the exit code, after a sentence; NULL: fine */
+    bool is_argument_checked_there; /* what the node calls a bad request is a mistake in usage */
 };
 /* The whole command: options, GET, and the document as it is (--json) or through `report`. */
 int api_show(int argc, char **argv, const struct api_page *page);

@@ -19,6 +19,7 @@ static const char help[] =
     "                  tokens/s, uptime and when they were last heard; asked of the nodes "
     "themselves\n"
     "                  node:PEER-ID: one node, and its signed record\n"
+    "                  exits 1 when nobody is found, 2 when it is no key\n"
     "  --json          the document as the node gave it\n"
     "  --data-dir DIR  the node of that directory\n"
     "\n"
@@ -63,6 +64,20 @@ static bool has_word(int argc, char **argv, const char *word)
     return false;
 }
 
+/* Nobody, and no record: not found. */
+static int verdict_of_get(const struct json *root)
+{
+    if (json_count(json_get(root, "peers")) || json_get(root, "record"))
+        return EXIT_OK;
+    if (json_is_str(json_get(root, "why"), "nobody_to_ask"))
+        return api_failf("dht",
+                         "nobody could be asked: this node knows no other that is there now; "
+                         "conduit up --bootstrap tells it of one");
+    if (json_get(root, "why"))
+        return api_failf("dht", "not found, and not everybody answered; try again");
+    return api_failf("dht", "not found: nobody stands behind that key now");
+}
+
 static int run(int words, char **word, int argc, char **argv)
 {
     struct api_page page = {.help = help};
@@ -73,6 +88,8 @@ static int run(int words, char **word, int argc, char **argv)
     } else if (words == 2 && strcmp(word[0], "get") == 0) {
         page.path = path = path_of(word[1]);
         page.report = report_dht_get;
+        page.verdict = verdict_of_get;
+        page.is_argument_checked_there = true;
     } else if (!has_word(argc, argv, "--help")) {
         return usage_error("dht", "get KEY, or status; see conduit dht --help");
     }

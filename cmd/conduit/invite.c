@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/json.h"
+#include "guard/schedule.h"
 #include "node/chat_text.h"
 #include "node/text_table.h"
 
@@ -35,8 +36,9 @@ static const char help[] =
 
 /* --- asking --- */
 
-static int call(const struct common *c, const char *method, const char *path, struct bytes body,
-                struct api_response *r)
+/* `fine`: a status that is no failure yet; 0: none. */
+static int ask(const struct common *c, const char *method, const char *path, struct bytes body,
+               struct api_response *r, int fine)
 {
     struct api a;
     int rc = api_init(&a, "invite", c);
@@ -46,9 +48,15 @@ static int call(const struct common *c, const char *method, const char *path, st
     const struct api_request req = {
         .method = method, .path = path, .body = body, .total_us = 30 * US_PER_S};
     api_call(&a, &req, r);
-    rc = api_complain(&a, r);
+    rc = fine && r->err == 0 && r->status == fine ? EXIT_OK : api_complain(&a, r);
     api_fini(&a);
     return rc;
+}
+
+static int call(const struct common *c, const char *method, const char *path, struct bytes body,
+                struct api_response *r)
+{
+    return ask(c, method, path, body, r, 0);
 }
 
 static struct json_doc *document(const struct api_response *r)
@@ -107,11 +115,25 @@ static int put_number(struct json_writer *w, const char *key, const char *flag, 
     return 0;
 }
 
+static bool is_hours(const char *text)
+{
+    struct schedule s;
+    char start[8] = "", end[8] = "";
+    size_t dash = strcspn(text, "-");
+    if (!text[dash] || dash >= sizeof start || strlen(text + dash + 1) >= sizeof end)
+        return false;
+    memcpy(start, text, dash);
+    memcpy(end, text + dash + 1, strlen(text + dash + 1));
+    return schedule_init(&s, start, end) == 0 && s.is_set;
+}
+
 static int put_wish(struct json_writer *w, const struct wish *v)
 {
     uint64_t s = v->expires ? seconds_of(v->expires) : 0;
     if (v->expires && !s)
         return usage_error("invite", "--expires: '%s' is not as 90m, 12h, 7d or 4w", v->expires);
+    if (v->hours && !is_hours(v->hours))
+        return usage_error("invite", "--hours: '%s' is not as 08:00-22:00", v->hours);
     json_open_object(w);
     if (v->name)
         json_member_str(w, "name", v->name);
@@ -178,6 +200,38 @@ static void say_made(const struct json *root)
     buf_fini(&plain);
 }
 
+static bool is_own_model(const struct json *status, struct bytes name)
+{
+    for (struct json_iter it = json_iter(json_get(status, "models")); json_next(&it);)
+        if (bytes_eq(json_get_str(it.value, "name"), name))
+            return true;
+    return false;
+}
+
+/* It may come later; it may be a slip of the pen. */
+static void warn_of_models(const struct common *c, struct bytes made)
+{
+    struct json_doc *invite = NULL, *status = NULL;
+    struct api_response r;
+    (void)json_parse(made, LIMIT_CLI_DOCUMENT, &invite, NULL);
+    if (json_count(json_get(json_root(invite), "models")) &&
+        call(c, "GET", "/conduit/v1/status", (struct bytes){0}, &r) == 0) {
+        status = document(&r);
+        for (struct json_iter it = json_iter(json_get(json_root(invite), "models"));
+             json_next(&it);)
+            if (json_get(json_root(status), "models") &&
+                !is_own_model(json_root(status), json_str(it.value)))
+                api_failf(
+                    "invite",
+                    "note: this node has no model '%.*s' now; the guest can use it once it has; "
+                    "conduit status shows what there is",
+                    BYTES_FMT(json_str(it.value)));
+        json_free(status);
+        api_response_fini(&r);
+    }
+    json_wipe(invite);
+}
+
 static void print_invite(struct bytes text)
 {
     struct buf plain;
@@ -206,6 +260,8 @@ static int make(const struct common *c, const struct wish *wish)
             say_made(json_root(doc));
             json_wipe(doc);
         }
+        if (rc == 0)
+            warn_of_models(c, buf_view(&r.body));
         api_response_fini(&r);
     }
     buf_fini(&body);
@@ -257,6 +313,34 @@ static int list(const struct common *c)
     return rc;
 }
 
+/* The node says 404 for none and for several; its list says which. */
+static int complain_which(const struct common *c, const char *what)
+{
+    struct api_response r;
+    struct buf ids;
+    size_t n = 0;
+    int rc = call(c, "GET", "/conduit/v1/invites", (struct bytes){0}, &r);
+    struct json_doc *doc = rc == 0 ? document(&r) : NULL;
+    buf_init(&ids, LIMIT_CLI_CELL);
+    for (struct json_iter it = json_iter(json_get(json_root(doc), "invites")); json_next(&it);) {
+        struct bytes id = json_get_str(it.value, "id");
+        if (json_is_str(json_get(it.value, "state"), "revoked") ||
+            (!bytes_eq_str(json_get_str(it.value, "name"), what) &&
+             (strlen(what) < 8 || !bytes_starts(id, bytes_str(what)))))
+            continue;
+        (void)buf_printf(&ids, "%s%.*s", n++ ? ", " : "", BYTES_FMT(bytes_first(id, 8)));
+    }
+    if (rc == 0 && n > 1)
+        rc = api_failf("invite", "'%s' means %zu invites: say which by its ID: %.*s", what, n,
+                       BYTES_FMT(buf_view(&ids)));
+    else if (rc == 0)
+        rc = api_failf("invite", "there is no invite '%s'; conduit invite list shows them", what);
+    buf_fini(&ids);
+    json_free(doc);
+    api_response_fini(&r);
+    return rc;
+}
+
 static int revoke(const struct common *c, const char *what)
 {
     struct api_response r;
@@ -266,8 +350,10 @@ static int revoke(const struct common *c, const char *what)
     json_open_object(&w);
     json_member_str(&w, "invite", what);
     json_close_object(&w);
-    int rc = call(c, "POST", "/conduit/v1/invites/revoke", buf_view(&body), &r);
-    if (rc == 0 && c->json)
+    int rc = ask(c, "POST", "/conduit/v1/invites/revoke", buf_view(&body), &r, 404);
+    if (rc == 0 && r.status == 404)
+        rc = complain_which(c, what);
+    else if (rc == 0 && c->json)
         api_print_json(buf_view(&r.body));
     else if (rc == 0)
         printf("revoked; what its guest runs now may end, nothing more is served\n");

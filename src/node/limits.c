@@ -32,7 +32,7 @@ size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
     const struct gateway_counters *g = gateway_counters(n->gateway);
     struct resource_row *r = out + p2p_host_limits(n->host, out, NODE_LIMITS - OTHERS);
     r = add(r, "dht", "lookups", d.queries, LIMIT_DHT_QUERIES, 0);
-    r = add(r, "dht", "requests_per_s", 0, LIMIT_DHT_RATE, d.refused);
+    r = add(r, "dht", "requests_per_s", RESOURCE_NOT_COUNTED, LIMIT_DHT_RATE, d.refused);
     r = add(r, "dht", "provider_keys", d.provider_keys, LIMIT_DHT_KEYS, 0);
     r = add(r, "dht", "own_keys", d.own_keys, LIMIT_DHT_OWN_KEYS, 0);
     r = add(r, "dht", "values", d.values, LIMIT_DHT_VALUES, 0);
@@ -42,11 +42,12 @@ size_t node_limits(struct node *n, struct resource_row out[static NODE_LIMITS])
     r = add(r, "offers", "measures", map_count(&n->measures.by_peer), LIMIT_MEASURES, 0);
     r = add(r, "http", "connections", http_server_conn_count(n->local_server),
             http_server_conn_limit(n->local_server), http_server_refused(n->local_server));
-    r = add(r, "guard", "requests_per_minute", 0,
+    r = add(r, "guard", "requests_per_minute", RESOURCE_NOT_COUNTED,
             n->cfg->requests_per_minute ? n->cfg->requests_per_minute : RESOURCE_NO_LIMIT,
             g->refused);
     r = add(r, "guard", "invites", n->invites.book.count, LIMIT_INVITES, 0);
-    r = add(r, "guard", "invites_shown_per_s", 0, LIMIT_INVITE_SHOW_RATE, n->invites.shows_refused);
+    r = add(r, "guard", "invites_shown_per_s", RESOURCE_NOT_COUNTED, LIMIT_INVITE_SHOW_RATE,
+            n->invites.shows_refused);
     r = add(r, "guard", "peers_with_a_rate", map_count(&n->guard.by_peer), LIMIT_GUARD_PEERS, 0);
     r = add_relay(r, n);
     return (size_t)(r - out);
@@ -66,7 +67,11 @@ int node_limits_json(struct node *n, struct buf *out)
         if (*rows[i].name)
             json_member_str(&w, "name", rows[i].name);
         json_member_str(&w, "resource", rows[i].resource);
-        json_member_u64(&w, "used", rows[i].used);
+        json_key(&w, "used");
+        if (rows[i].used == RESOURCE_NOT_COUNTED)
+            json_put_null(&w);
+        else
+            json_put_u64(&w, rows[i].used);
         if (rows[i].limit != RESOURCE_NO_LIMIT)
             json_member_u64(&w, "limit", rows[i].limit);
         json_member_u64(&w, "refused", rows[i].refused);

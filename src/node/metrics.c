@@ -111,7 +111,8 @@ static void put_limit(struct writer *w, enum limit_table table, const struct res
 {
     char labels[2 * RESOURCE_NAME];
     bool names = is_protocol(r) && table != LIMIT_REFUSED;
-    if (table == LIMIT_IS && r->limit == RESOURCE_NO_LIMIT)
+    if ((table == LIMIT_IS && r->limit == RESOURCE_NO_LIMIT) ||
+        (table == LIMIT_USED && r->used == RESOURCE_NOT_COUNTED))
         return;
     snprintf(labels, sizeof labels, "scope=\"%s\",resource=\"%s\"%s%s%s", r->scope, r->resource,
              names ? ",protocol=\"" : "", names ? r->name : "", names ? "\"" : "");

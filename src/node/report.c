@@ -319,8 +319,14 @@ static void add_limit(struct text_table *t, const struct json *l)
     append_words(&b, is_bytes ? bytes_first(resource, resource.n - 6) : resource);
     text_table_add(t, buf_view(&b));
     buf_fini(&b);
-    add_amount(t, l, "used", is_bytes);
-    add_amount(t, l, "limit", is_bytes);
+    if (json_kind_of(json_get(l, "used")) == JSON_NULL)
+        text_table_add(t, BYTES_LIT("-")); /* a rate */
+    else
+        add_amount(t, l, "used", is_bytes);
+    if (json_get(l, "limit"))
+        add_amount(t, l, "limit", is_bytes);
+    else
+        text_table_add(t, BYTES_LIT("none"));
     add_number(t, l, "refused", true);
     text_table_add(t, json_get_str(l, "name"));
 }
@@ -335,6 +341,10 @@ int report_limits(struct bytes text, struct buf *out)
     for (struct json_iter it = json_iter(json_get(json_root(doc), "limits")); json_next(&it);)
         add_limit(&t, it.value);
     print_and_fini(&t, out);
+    (void)buf_append_str(
+        out,
+        "\nUsed is of the fullest one; of a rate (-) only refusals are counted. What this machine "
+        "itself connects\n(loopback) is not counted by address: ip is 0 there.\n");
     json_free(doc);
     return 0;
 }

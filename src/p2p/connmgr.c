@@ -159,11 +159,11 @@ int connmgr_accept_circuit(struct connmgr *m, struct bytes relay, struct bytes p
     struct group *r = group_get(m, GROUP_RELAY, relay, now_us);
     struct group *p = r ? group_get(m, GROUP_PEER, peer, now_us) : NULL;
     if (!p)
-        return refuse(&m->counts.refused_rate);
+        return refuse(&m->counts.refused_relay_rate);
     if (r->pending >= m->cfg.max_pending_per_relay)
         return refuse(&m->counts.refused_relay);
     if (r->tokens < 1 || p->tokens < 1) /* a peer that is refused takes nothing from the others */
-        return refuse(&m->counts.refused_rate);
+        return refuse(&m->counts.refused_relay_rate);
     r->tokens -= 1;
     p->tokens -= 1;
     r->pending++;

@@ -37,8 +37,8 @@ struct connmgr {
     uint32_t pending, total;
     uint64_t swept_us;
     struct {
-        uint64_t refused_pending, refused_ip, refused_relay, refused_rate, refused_total,
-            refused_peer, trimmed;
+        uint64_t refused_pending, refused_ip, refused_relay, refused_rate, refused_relay_rate,
+            refused_total, refused_peer, trimmed;
     } counts;
 };
 

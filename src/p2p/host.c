@@ -468,7 +468,8 @@ struct p2p_counts p2p_host_counts(const struct p2p_host *h)
         .dials_failed = h->dials_failed,
         .accepted = h->accepted,
         .refused_limit = m->counts.refused_pending + m->counts.refused_ip + m->counts.refused_rate +
-                         m->counts.refused_total + m->counts.refused_peer,
+                         m->counts.refused_relay_rate + m->counts.refused_total +
+                         m->counts.refused_peer,
         .upgrade_failed = h->upgrade_failed,
         .trimmed = m->counts.trimmed,
     };

@@ -141,14 +141,15 @@ size_t p2p_host_limits(struct p2p_host *h, struct resource_row *out, size_t max)
     const struct connmgr *m = &h->connmgr;
     add_system(&v);
     add_fullest(&v, RESOURCE_IP, RESOURCE_PENDING, m->counts.refused_ip);
-    add(&v, resource_scope_text(RESOURCE_IP), "accepted_per_s", 0, m->cfg.rate_per_s,
-        m->counts.refused_rate);
+    add(&v, resource_scope_text(RESOURCE_IP), "accepted_per_s", RESOURCE_NOT_COUNTED,
+        m->cfg.rate_per_s, m->counts.refused_rate);
     add_fullest(&v, RESOURCE_IP, RESOURCE_CONNS, 0);
     add_fullest(&v, RESOURCE_IP, RESOURCE_IN, 0);
     add_fullest(&v, RESOURCE_IP, RESOURCE_OUT, 0);
     add_fullest(&v, RESOURCE_IP, RESOURCE_MEMORY, 0);
     add_fullest(&v, RESOURCE_RELAY, RESOURCE_PENDING, m->counts.refused_relay);
-    add(&v, resource_scope_text(RESOURCE_RELAY), "accepted_per_s", 0, m->cfg.relay_rate_per_s, 0);
+    add(&v, resource_scope_text(RESOURCE_RELAY), "accepted_per_s", RESOURCE_NOT_COUNTED,
+        m->cfg.relay_rate_per_s, m->counts.refused_relay_rate);
     add_fullest(&v, RESOURCE_RELAY, RESOURCE_CONNS, 0);
     add_fullest(&v, RESOURCE_RELAY, RESOURCE_IN, 0);
     add_fullest(&v, RESOURCE_RELAY, RESOURCE_OUT, 0);

@@ -111,10 +111,11 @@ bool resource_is_zero(const struct resource_ledger *l);
 
 /* One line of what is shown: of a scope there may be many of, the fullest. */
 enum { RESOURCE_NAME = 96 };
+#define RESOURCE_NOT_COUNTED UINT64_MAX
 struct resource_row {
     const char *scope, *resource;
     char name[RESOURCE_NAME]; /* which one: a protocol, a peer, an address; "" of the system */
-    uint64_t used, limit;     /* RESOURCE_NO_LIMIT: none */
+    uint64_t used, limit;     /* RESOURCE_NOT_COUNTED: a rate; RESOURCE_NO_LIMIT: none */
     uint64_t refused;         /* since the start, in all scopes of the kind */
 };
 const char *resource_scope_text(enum resource_scope_kind kind);

@@ -104,6 +104,25 @@ def chat_code(n, model="e", text="hello"):
 
 
 @test
+def mistakes_in_an_invite_are_said():
+    with Node("--invite-only", "--backend", "e=echo:") as a:
+        for bad in (["--hours", "8-22"], ["--hours", "08:00"], ["--hours", "25:00-26:00"], ["--expires", "soon"]):
+            r = a.cli("invite", *bad)
+            assert r.returncode == 2 and bad[0] in r.stderr and not r.stdout, (bad, r)
+        r = a.cli("invite", "--name", "Bob", "--hours", "08:00-22:00", "--models", "e,tyop")
+        assert r.returncode == 0 and r.stdout.startswith("conduit1:") and "no model 'tyop' now" in r.stderr and "'e'" not in r.stderr, r
+        r = a.cli("invite", "revoke", "Eve")
+        assert r.returncode == 1 and "there is no invite 'Eve'; conduit invite list" in r.stderr, r
+        (bob,) = [i["id"][:8] for i in invites(a)]
+        invite(a, "--name", bob)  # a name that is the ID of another
+        r = a.cli("invite", "revoke", bob)
+        assert r.returncode == 1 and f"'{bob}' means 2 invites" in r.stderr and all(i["id"][:8] in r.stderr for i in invites(a)), r
+        assert a.cli("invite", "revoke", "Bob").returncode == 0
+        assert a.cli("invite", "revoke", bob).returncode == 0
+        assert [i["state"] for i in invites(a)] == ["revoked"] * 2
+
+
+@test
 def a_friend_needs_the_text_and_nothing_else():
     with Node("--invite-only", "--backend", "e=echo:", "--backend", "f=echo:", "--log-level", "info") as a:
         text = invite(a, "--name", "Ann", "--models", "e", "--requests-per-day", "4")
@@ -224,7 +243,7 @@ def an_invite_into_a_private_network_carries_its_key():
 def mistakes_in_an_invite_are_sentences():
     with Node("--backend", "e=echo:") as a:
         for args, code, say in ((["--expires", "soon"], 2, "7d"), (["--requests-per-day", "0"], 2, "from 1 on"),
-                                (["--hours", "8-22"], 1, "08:00-22:00"), (["--address", "a b"], 1, "multiaddr"),
+                                (["--hours", "8-22"], 2, "08:00-22:00"), (["--address", "a b"], 1, "multiaddr"),
                                 (["--name", "x" * 60], 1, "longer than"), (["--models", ",".join("abcdefghi")], 1, "at most 8"),
                                 (["revoke"], 2, "ID or NAME"), (["revoke", "nobody"], 1, "no invite"), (["nonsense"], 2, "nonsense")):
             r = a.cli("invite", *args)

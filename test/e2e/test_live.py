@@ -166,14 +166,20 @@ def limits_are_shown():
         assert rows["system", "connections", None]["used"] == 1
         assert rows["peer", "connections", None]["name"] == c.peer
         assert rows["protocol", "streams_in", "/http/1.1"]["used"] >= 1  # the feed of offers
-        assert all(r["used"] <= r.get("limit", 1 << 63) for r in doc)
+        assert all(r["used"] <= r.get("limit", 1 << 63) for r in doc if r["used"] is not None)
+        rates = {(r["scope"], r["resource"]) for r in doc if r["used"] is None}
+        assert rates == {("ip", "accepted_per_s"), ("relay", "accepted_per_s"), ("dht", "requests_per_s"),
+                         ("guard", "requests_per_minute"), ("guard", "invites_shown_per_s")}, rates
         table = n.cli("status", "--limits", check=True).stdout.splitlines()
-        assert table[0].split() == ["SCOPE", "RESOURCE", "USED", "LIMIT", "REFUSED", "WHICH"] and len(table) == len(doc) + 1
+        assert table[0].split() == ["SCOPE", "RESOURCE", "USED", "LIMIT", "REFUSED", "WHICH"] and table.index("") == len(doc) + 1
+        (row,) = [l.split() for l in table if l.startswith("guard") and "requests per minute" in l]
+        assert row[-3:] == ["-", "none", "0"], row
         c.proc.terminate()
         assert c.proc.wait(10) == 0
         wait_for("the scopes of who is gone are empty", lambda: not any(
             r["used"] for r in json.loads(n.cli("status", "--limits", "--json").stdout)["limits"]
-            if r["scope"] in ("peer", "connection", "ip", "protocol")), 5)
+            if r["scope"] in ("peer", "connection", "protocol")
+            or (r["scope"], r["resource"]) in (("system", "connections"), ("system", "streams_in"), ("system", "streams_out"))), 5)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ def peers_of(n):
 
 def dht_get(n, key):
     r = n.cli("dht", "get", key, "--json")
-    assert r.returncode == 0, r
-    return json.loads(r.stdout)
+    d = json.loads(r.stdout)
+    assert r.returncode == (0 if d["peers"] or "record" in d else 1), r
+    return d
 
 
 def at_rest(d):
@@ -39,15 +40,25 @@ def what_the_dht_shows():
         d = wait_for("the node's record", lambda: (lambda d: d if "record" in d else None)(dht_get(c, "node:" + p.peer)), 20)
         assert d["record"]["name"] == "the-provider" and "echo" in d["record"]["models"], d
         assert dht_get(c, "model:nonesuch")["peers"] == []
+        for unknown in ("model:nonesuch", "node:12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5"):
+            r = c.cli("dht", "get", unknown)
+            assert r.returncode == 1 and "not found" in r.stderr and "nobody" in r.stdout, r
         s = json.loads(c.cli("dht", "status", "--json").stdout)
         assert s["peers"] == 1 and s["server"], s
-        for bad in ("nonsense", "node:nobody", "model:"):
+        for bad in ("m", "nonsense", "node:nobody", "model:"):
             r = c.cli("dht", "get", bad)
-            assert r.returncode == 1 and "a key is" in r.stderr or "peer id" in r.stderr, r
+            assert r.returncode == 2 and ("a key is" in r.stderr or "peer id" in r.stderr), r
         assert c.cli("dht").returncode == 2 and c.cli("dht", "get").returncode == 2
         assert "all_nodes" in cli("dht", "--help").stdout
         # not over TCP: whoever may ask the API may not make the node dial about
         assert c.get("/conduit/v1/dht/get?key=all_nodes")[0] == 403
+
+
+@test
+def who_is_alone_asks_nobody():
+    with Node() as n:
+        r = n.cli("dht", "get", "all_nodes")
+        assert r.returncode == 1 and "nobody could be asked" in r.stderr and "--bootstrap" in r.stderr, r
 
 
 @test

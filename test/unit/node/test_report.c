@@ -189,12 +189,15 @@ static void limits(void **state)
         "{\"scope\":\"peer\",\"name\":\"12D3\",\"resource\":\"memory_bytes\",\"used\":1048576,"
         "\"limit\":100663296,\"refused\":2},"
         "{\"scope\":\"ip\",\"resource\":\"memory_bytes\",\"used\":2048,\"limit\":4096},"
-        "{\"scope\":\"guard\",\"resource\":\"requests\",\"used\":0,\"refused\":1}]}",
+        "{\"scope\":\"guard\",\"resource\":\"requests\",\"used\":null,\"refused\":1}]}",
         "SCOPE   RESOURCE       USED     LIMIT  REFUSED  WHICH\n"
         "system  streams in        7     65536        0\n"
         "peer    memory      1.0 MiB  96.0 MiB        2  12D3\n"
         "ip      memory      2.0 KiB   4.0 KiB\n"
-        "guard   requests          0                  1\n");
+        "guard   requests          -      none        1\n"
+        "\nUsed is of the fullest one; of a rate (-) only refusals are counted. What this machine "
+        "itself connects\n"
+        "(loopback) is not counted by address: ip is 0 there.\n");
 }
 
 static void numbers_that_lie_are_no_harm(void **state)
