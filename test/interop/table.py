@@ -2,8 +2,8 @@
 """The matrix as a table: on the terminal, and as docs/INTEROP.md.
 
 A cell is a row (what is tested) of a pair (who dials whom). It is `passed` when all of its tests that
-could run passed, `FAILED` when one failed, `lacks` when a peer does not have what is tested, `not run`
-when this machine could not. What differs from run to run (times, second tries) is left out.
+could run passed, `part lacks` when a peer does not have what some of them test and the others passed,
+`lacks` when it has nothing of it, `FAILED` when one failed, `not run` when this machine could not. What differs from run to run (times, second tries) is left out.
 """
 from collections import namedtuple
 
@@ -28,13 +28,15 @@ MEANING = {
     "bulk": "`/perf/1.0.0`, 16 MiB each way",
 }
 STATES = ("FAIL", "ok", "skip", "lacks")  # the first that a test of the cell has, is the cell's
-WORDS = {"FAIL": "FAILED", "ok": "passed", "skip": "not run", "lacks": "lacks", None: ""}
+WORDS = {"FAIL": "FAILED", "ok": "passed", "skip": "not run", "lacks": "lacks", "part": "part lacks", None: ""}
 
 Result = namedtuple("Result", "names row name kind reason")
 
 
 def cell(results, names, row):
     kinds = {r.kind for r in results if r.names == names and r.row == row}
+    if kinds >= {"ok", "lacks"} and "FAIL" not in kinds:
+        return "part"
     return next((state for state in STATES if state in kinds), None)
 
 
@@ -59,7 +61,8 @@ def page(pairs, results, versions):
         "",
         "Written by `make interop` when everything could run; `test/interop/README.md` says how the tests",
         "work. Each cell is one pair, the first dials the second. *passed*: all tests of the row passed.",
-        "*lacks*: that peer does not have it (below). *FAILED*: at least one failed (below).",
+        "*part lacks*: those passed that the peer has what they need for; what it does not have is below.",
+        "*lacks*: it has nothing of the row. *FAILED*: at least one failed (below).",
         "",
         "| peer | version |",
         "|---|---|",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Simulated networks: SIM_SEEDS seeds (12; CI's 100) of 50 whole nodes for ten virtual minutes with
-# all faults, without a violation; and one seed twice with the same log hash.
+# all faults, without a violation; one with sybils; and one seed twice with the same log hash.
 cd "$(dirname "$0")/../.." || exit 1
 make --no-print-directory build/conduit || exit 1
 seeds=${SIM_SEEDS:-12} out=$(mktemp -d) p=0 f=0
@@ -24,6 +24,13 @@ for seed in $(seq 1 "$seeds"); do
         cat "$out/$seed"
     fi
 done
+# A net of names that all belong to one machine.
+if build/conduit sim --seed 1 --nodes 20 --sybils 30 --quiet >"$out/sybils" 2>&1; then
+    p=$((p + 1))
+else
+    f=$((f + 1))
+    cat "$out/sybils"
+fi
 hash() { build/conduit sim --seed 1 --nodes 20 --quiet | grep 'log hash'; }
 a=$(hash) b=$(hash)
 if [ -n "$a" ] && [ "$a" = "$b" ]; then

@@ -3,10 +3,12 @@
  * that the world's own books do not know of. */
 #include "base/err.h"
 #include "dht/core.h"
+#include "http/server.h"
 #include "node/node_impl.h"
 #include "p2p/host_impl.h"
 #include "sim/inside.h"
 #include "sim/sim.h"
+#include "sim/user.h"
 #include "sim/world.h"
 
 #include <setjmp.h>
@@ -144,6 +146,55 @@ static void a_question_without_an_answer(void **state)
     assert_true(s->tally.ends[SIM_FAILED] > 0);
     assert_true(is_told(s, "of which there are providers in reach, failed"));
     sim_free(s);
+}
+
+/* --- ends of a question --- */
+
+static void on_scripted(void *ctx, struct http_exchange *x, const struct http_head *head,
+                        struct bytes body)
+{
+    http_exchange_reply(x, 200, "text/event-stream", NULL, 0, bytes_str(ctx));
+}
+
+static void on_accepted(void *ctx, struct stream *s)
+{
+    http_server_conn_open(ctx, s, &(struct http_conn_options){0});
+}
+
+/* A user on a machine where these events answer each question. */
+static void assert_told_of_events(const char *events, const char *told)
+{
+    static const struct http_handler handler = {.request = on_scripted};
+    struct sim *s = world(12);
+    struct net_addr ip = {.kind = NET_IP4, .ip = {104, 0, 0, 1}};
+    struct sim_box box = *provider_of(s);
+    box.loop = loop_virtual_machine(s->world, &ip);
+    struct http_server_config cfg = {
+        .sched = loop_sched(box.loop), .handler = &handler, .ctx = (void *)(uintptr_t)events};
+    struct http_server *server = http_server_new(&cfg);
+    struct loop_listen_options at = {.accepted = on_accepted, .ctx = server};
+    struct loop_listener *listener;
+    assert_int_equal(net_addr_parse_ip("127.0.0.1", 8888, &at.at), 0);
+    assert_int_equal(loop_listen(box.loop, &at, &listener), 0);
+    box.user = sim_user_new(&box);
+    assert_int_equal(s->tally.violations, 0);
+    sim_step(s, sim_now(s) + 60 * S);
+    if (!is_told(s, told))
+        fail_msg("%s: %s", told, s->tally.violation[0]);
+    sim_user_free(box.user);
+    loop_listener_close(listener);
+    http_server_free(server);
+    loop_free(box.loop);
+    sim_free(s);
+}
+
+static void a_question_with_two_ends_or_none(void **state)
+{
+    assert_told_of_events("data: {\"error\":{\"code\":\"x\"}}\n\ndata: [DONE]\n\n",
+                          "is both answered and failed");
+    assert_told_of_events("data: [DONE]\n\ndata: [DONE]\n\n", "ended 2 times");
+    assert_told_of_events("data: {}\n\n", "has no end: complete, status 200");
+    assert_told_of_events("data: [DONE]\n\n", "the answer is '', not 'n");
 }
 
 static void a_death_that_is_not_noticed(void **state)
@@ -291,6 +342,7 @@ int main(void)
         cmocka_unit_test(what_excuses_it),
         cmocka_unit_test(a_newcomer_that_is_not_seen),
         cmocka_unit_test(a_question_without_an_answer),
+        cmocka_unit_test(a_question_with_two_ends_or_none),
         cmocka_unit_test(a_death_that_is_not_noticed),
         cmocka_unit_test(who_was_apart_may_notice_late),
         cmocka_unit_test(an_offer_that_nobody_made),

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "codec/json.h"
 #include "sim/sim.h"
+#include "sim/world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -137,6 +138,62 @@ static void new_offers_come_and_are_seen(void **state)
     forget(&r);
 }
 
+/* The others are too short for a question that must be answered: a provider has to be in reach for two minutes. */
+static uint64_t not_found(bool hides_provider)
+{
+    char why[SIM_WHY];
+    struct sim_options o = small();
+    o.minutes = 4;
+    o.heal_s = 180;
+    o.faults = o.liars = o.mutes = o.offer_s = 0;
+    struct sim *s = sim_new(&o, NULL, why);
+    struct loop_virtual_link cut = {.is_cut = true};
+    assert_non_null(s);
+    sim_step(s, 150 * US_PER_S);
+    for (size_t i = 0; i < s->box_count; i++)
+        for (size_t j = 0; j < s->box_count && hides_provider; j++)
+            if (i != j && s->boxes[i].is_provider)
+                loop_virtual_set_link(s->world, s->boxes[i].loop, s->boxes[j].loop, &cut);
+    uint64_t violations = s->tally.violations, answered = s->tally.ends[SIM_ANSWERED];
+    assert_int_equal(violations, 0);
+    sim_step(s, s->end_us);
+    violations = s->tally.violations;
+    if (violations)
+        assert_non_null(
+            strstr(s->tally.violation[0], "of which there are providers in reach, failed"));
+    assert_true(s->tally.ends[SIM_ANSWERED] >
+                answered); /* the provider's own user is served at least */
+    sim_free(s);
+    return violations;
+}
+
+static void what_is_in_reach_must_be_found(void **state)
+{
+    assert_int_equal(not_found(false), 0);
+    assert_true(not_found(true) > 0);
+}
+
+/* More of them than nodes, all in one /24: nobody is hidden, and nothing that they say is believed. */
+static void sybils_hide_nobody(void **state)
+{
+    struct sim_options o = small();
+    o.faults = 0;
+    o.nodes = 12;
+    o.minutes = 4;
+    o.heal_s = 180;
+    o.providers = 40;
+    o.models = 4;
+    o.feeds = 2;
+    o.sybils = 20;
+    struct outcome r = run(&o), without;
+    o.sybils = 0;
+    without = run(&o);
+    assert_int_equal(number(&r, "failed"), 0);
+    assert_true(number(&r, "lies") > 2 * number(&without, "lies"));
+    forget(&r);
+    forget(&without);
+}
+
 static void one_seed_gives_one_run(void **state)
 {
     struct sim_options o = small(), other = small();
@@ -158,6 +215,8 @@ int main(void)
         cmocka_unit_test(what_is_not_followed_is_searched),
         cmocka_unit_test(providers_behind_nats_are_found_and_used),
         cmocka_unit_test(new_offers_come_and_are_seen),
+        cmocka_unit_test(what_is_in_reach_must_be_found),
+        cmocka_unit_test(sybils_hide_nobody),
         cmocka_unit_test(one_seed_gives_one_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
