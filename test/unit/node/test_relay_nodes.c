@@ -250,6 +250,29 @@ static void another_relay_takes_over(void **state)
     world_fini(&w);
 }
 
+/* With the relay goes the circuit, while the question is on its way: the user is told at once, and not by silence. */
+static void a_relay_that_dies_in_the_middle(void **state)
+{
+    struct world w;
+    struct client c;
+    world_up(&w, 8, "relay=unlimited");
+    run_for(&w, 5 * S);
+    assert_answered(&w);
+    client_ask_with(&c, &w.m[CONSUMER], "POST", "/v1/chat/completions", "", question);
+    run_for(&w, 50 * MS);
+    assert_int_equal(buf_len(&c.in), 0);
+    loop_virtual_crash(w.v, w.m[VPS].loop, true);
+    uint64_t from = loop_virtual_now(w.v);
+    client_wait(&w, &c, 30 * S);
+    char *r = buf_take_str(&c.in);
+    if (strncmp(r, "HTTP/1.1 50", 11) != 0 || !strstr(r, "\"error\""))
+        fail_msg("%s", r);
+    assert_true(loop_virtual_now(w.v) - from < 6 * S);
+    free(r);
+    client_fini(&c);
+    world_fini(&w);
+}
+
 static size_t places_of(const struct machine *m)
 {
     struct relay_held_view v;
@@ -388,6 +411,7 @@ int main(void)
         cmocka_unit_test(ones_own_relay_carries_it),
         cmocka_unit_test(a_node_that_relays_for_nobody),
         cmocka_unit_test(another_relay_takes_over),
+        cmocka_unit_test(a_relay_that_dies_in_the_middle),
         cmocka_unit_test(who_is_used_by_many_has_more_places),
         cmocka_unit_test(who_knows_many_relays_uses_one_more),
         cmocka_unit_test(a_punched_hole_frees_the_relay),

@@ -470,7 +470,7 @@ static void strangers_do_not_stop_circuits(void **state)
     relays_fini(&r);
 }
 
-/* A relay that answers everything and then drops, or never answers. */
+/* A relay that answers everything and then drops, or says what means nothing. */
 static void drop(void *ctx, struct stream *s, const struct peer_id *peer)
 {
     static const uint8_t ok[] = {0x04, 0x08, 0x02, 0x28, 0x64};
@@ -510,6 +510,45 @@ static void relays_that_lie_end_the_dial_soon(void **state)
 static void swallow(void *ctx, struct stream *s, const struct peer_id *peer)
 {
     *(struct stream **)ctx = s;
+}
+
+struct held_streams {
+    struct stream *v[8];
+    size_t n;
+};
+
+static void swallow_all(void *ctx, struct stream *s, const struct peer_id *peer)
+{
+    struct held_streams *held = ctx;
+    assert_true(held->n < ARRAY_LEN(held->v));
+    held->v[held->n++] = s;
+}
+
+/* Whoever wants a place there, or to be connected over it, hears nothing: both end in time, and the place is elsewhere. */
+static void a_relay_that_never_answers_ends_in_time(void **state)
+{
+    struct relays r;
+    struct asked a;
+    struct multiaddr m;
+    struct held_streams held = {.n = 0};
+    relays_init(&r, 21, true, 0);
+    struct p2p_host *mute = r.h.m[SECOND].host;
+    assert_int_equal(p2p_host_handle(mute, RELAY_HOP, swallow_all, &held), 0);
+    struct bytes addr = relayed_addr(&r, SECOND, PROVIDER, &m);
+    ask_connect(&a, &r.h.m[CONSUMER], &r.h.m[PROVIDER].key.id, &addr, 1);
+    relays_connect(&r, PROVIDER, SECOND);
+    relay_client_want(r.client[PROVIDER], 1);
+    hosts_run(&r.h, 5 * US_PER_S);
+    assert_true(held.n >= 1);
+    hosts_run(&r.h, 15 * US_PER_S);
+    assert_int_equal(a.done, 1);
+    assert_int_equal(a.err, E_TIMEOUT);
+    hosts_run(&r.h, 20 * US_PER_S);
+    assert_true(relays_holds(&r, PROVIDER, FIRST));
+    assert_false(relays_holds(&r, PROVIDER, SECOND));
+    for (size_t i = 0; i < held.n; i++)
+        stream_close(held.v[i]);
+    relays_fini(&r);
 }
 
 static void a_target_that_does_not_answer_ends_in_time(void **state)
@@ -663,6 +702,7 @@ int main(void)
         cmocka_unit_test(too_many_half_said_questions_are_refused),
         cmocka_unit_test(strangers_do_not_stop_circuits),
         cmocka_unit_test(relays_that_lie_end_the_dial_soon),
+        cmocka_unit_test(a_relay_that_never_answers_ends_in_time),
         cmocka_unit_test(a_target_that_does_not_answer_ends_in_time),
         cmocka_unit_test(no_relay_over_a_relay),
         cmocka_unit_test(hosts_may_go_in_the_middle),
