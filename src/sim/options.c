@@ -30,12 +30,9 @@ static const struct row {
     ROW("nodes", nodes, NUMBER, 50, 2, 20000, "whole nodes, bootstrap nodes included"),
     ROW("minutes", minutes, NUMBER, 10, 1, 100000, "of virtual time, in all"),
     ROW("warm", warm_s, NUMBER, 120, 1, 100000,
-        "seconds before the first fault; nodes start in its first half; in runs under six minutes "
-        "a "
-        "fifth"),
+        "seconds before the first fault; nodes start in its first half; a fifth of a short run"),
     ROW("heal", heal_s, NUMBER, 240, 0, 100000,
-        "seconds at the end without faults; all must converge; in runs under six minutes two "
-        "fifths"),
+        "seconds at the end without faults; all must converge; two fifths of a short run"),
     ROW("bootstraps", bootstraps, NUMBER, 3, 1, 100, "nodes that the others are told of"),
     ROW("providers", providers, NUMBER, 20, 0, 100, "percent of the nodes that share a model"),
     ROW("models", models, NUMBER, 0, 0, 100000, "different models; 0: one for three providers"),
