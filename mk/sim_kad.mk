@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # How long a lookup takes in a large network: the DHT's own nodes, one message a request, virtual time.
 #
-#   make sim-kad N=10000 DEAD=30 SEED=1      (LOOKUPS=300 SYBILS=0 NETS=0 KEYS=50)
+#   make sim-kad N=10000 DEAD=30 SEED=1      (LOOKUPS=300 SYBILS=0 NETS=0 KEYS=50 SETTLE=30)
 SIM_KAD_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/kad*.c))
 
 $(B)/sim-kad: $(SIM_KAD_OBJ) $(call libs,dht codec base)
@@ -9,6 +9,6 @@ $(B)/sim-kad: $(SIM_KAD_OBJ) $(call libs,dht codec base)
 
 .PHONY: sim-kad
 sim-kad: $(B)/sim-kad ## lookups among N simulated DHT nodes (DEAD=30 percent silent, SEED=, SYBILS=)
-	@N=$(N) DEAD=$(DEAD) SEED=$(SEED) LOOKUPS=$(LOOKUPS) SYBILS=$(SYBILS) NETS=$(NETS) KEYS=$(KEYS) $(B)/sim-kad
+	@N=$(N) DEAD=$(DEAD) SEED=$(SEED) LOOKUPS=$(LOOKUPS) SYBILS=$(SYBILS) NETS=$(NETS) KEYS=$(KEYS) SETTLE=$(SETTLE) $(B)/sim-kad
 
 -include $(wildcard $(B)/test/sim/*.d)

@@ -17,7 +17,8 @@
  *
  * With SYBILS=s each key has s names that were chosen nearest to it, before anything was provided: they answer
  * with each other, and keep nothing. NETS=n: they live in so many IPv4 /16 (0: each in its own). KEYS=5 makes
- * that affordable. */
+ * that affordable. SETTLE=s: they come so many seconds after the last honest node; in the first minutes
+ * tables are thin, and there are fewer of whom to ask beside them. */
 #include "sim/kad_net.h"
 
 #include "base/err.h"
@@ -50,7 +51,7 @@ struct row {
 
 struct sim {
     struct net *net;
-    int n, dead, keys, sybils, nets, lookups;
+    int n, dead, keys, sybils, nets, lookups, settle_s;
     uint64_t seed;
     uint8_t key[KEYS_MAX][DHT_KEY_TEXT];
     struct sim_node *provider[KEYS_MAX];
@@ -76,7 +77,7 @@ static void grow(struct sim *sim)
             net_meet(n, net->nodes[rng_below(&net->rng, (uint64_t)i)]);
         net_run(net, GAP_MS * US_PER_MS);
     }
-    net_run(net, 30 * US_PER_S);
+    net_run(net, (uint64_t)sim->settle_s * US_PER_S);
 }
 
 /* Who has an id nearest to the keys: found by trying, as an attacker would; the sieve is the same. */
@@ -255,11 +256,12 @@ int main(void)
     sim.nets = option("NETS", 0);
     sim.keys = option("KEYS", KEYS_MAX);
     sim.lookups = option("LOOKUPS", 300);
+    sim.settle_s = option("SETTLE", 30);
     sim.seed = (uint64_t)option("SEED", 1);
     if (sim.n < 100 || sim.dead < 0 || sim.dead > 90 || sim.sybils < 0 || sim.lookups < 1 ||
-        sim.keys < 1 || sim.keys > KEYS_MAX || sim.nets < 0 || sim.nets > 250) {
-        fprintf(stderr,
-                "N >= 100, DEAD 0..90, SYBILS >= 0, NETS 0..250, KEYS 1..50, LOOKUPS >= 1\n");
+        sim.keys < 1 || sim.keys > KEYS_MAX || sim.nets < 0 || sim.nets > 250 || sim.settle_s < 0) {
+        fprintf(stderr, "N >= 100, DEAD 0..90, SYBILS >= 0, NETS 0..250, KEYS 1..50, LOOKUPS >= 1, "
+                        "SETTLE >= 0\n");
         return 2;
     }
     trace_set_all(TRACE_OFF);
