@@ -64,6 +64,8 @@ static void look(struct netwatch_node *w)
     p2p_host_moved(n->host);
     autonat_host_forget(n->autonat);
     join_now(&n->join);
+    if (news & NETWATCH_MOVED)
+        node_record_changed(n); /* it names our addresses */
     w->rounds_left = NETWATCH_ROUNDS;
     timer_after(n->sched, &w->again, AGAIN_US);
 }

@@ -5,6 +5,7 @@
  *      consumer 10.0.0.2 ------- 20 ms -------- provider 10.0.0.1, later 10.0.0.9
  */
 #include "base/buf.h"
+#include "dht/core.h"
 #include "loop/loop.h"
 #include "node/node.h"
 #include "node/node_impl.h"
@@ -76,6 +77,17 @@ static bool knows(struct machine *at, struct machine *of, const char *addr)
     return false;
 }
 
+/* What `at` holds for whoever asks the DHT for the node `of` names this address; ip: as in a multiaddr. */
+static bool is_told(struct machine *at, struct machine *of, struct bytes ip)
+{
+    struct dht *d = at->node->kad.dht;
+    char key[LIMIT_DHT_KEY + 1];
+    int n = dht_record_key("node", &of->node->key.id, key);
+    const struct dht_value *v =
+        dht_values_get(&d->values, bytes_of(key, (size_t)n), sched_wall_ms(loop_sched(at->loop)));
+    return v && memmem(v->value, v->n, ip.p, ip.n) != NULL;
+}
+
 static void run(struct loop_virtual *v, uint64_t us)
 {
     loop_virtual_run(v, loop_virtual_now(v) + us, NULL, NULL);
@@ -133,6 +145,9 @@ static void the_dialled_side_moves_and_is_served_again(void **state)
     loop_virtual_set_ip(v, provider.loop, &to);
     uint64_t s = seconds_until_back(v, &consumer, &provider, "/ip4/10.0.0.9/tcp/8000");
     assert_true(s <= 12); /* the provider dials whom it knew */
+    run(v, 5 * S);
+    assert_true(is_told(&consumer, &provider, BYTES_LIT("\x04\x0a\0\0\x09\x06")));
+    assert_false(is_told(&consumer, &provider, BYTES_LIT("\x04\x0a\0\0\x01\x06")));
     down(&consumer);
     down(&provider);
     run(v, S);
