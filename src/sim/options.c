@@ -38,7 +38,7 @@ static const struct row {
     ROW("models", models, NUMBER, 0, 0, 100000, "different models; 0: one for three providers"),
     ROW("ask", ask_s, NUMBER, 0, 0, 1000000,
         "mean seconds between two questions of a node's user; 0: 30, and in all no more of them "
-        "than 100 nodes have"),
+        "than 50 nodes have"),
     ROW("slow", slow, NUMBER, 10, 0, 100,
         "percent of the providers that take seconds for an answer"),
     ROW("rtt-ms", rtt_ms, NUMBER, 60, 0, 10000,

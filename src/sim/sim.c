@@ -18,7 +18,7 @@
 #define SAMPLE_US (5 * US_PER_S)
 
 /* Unless it is said how often users ask. A larger network asks as much as one of so many. */
-enum { ASK_S = 30, ASKERS = 100 };
+enum { ASK_S = 30, ASKERS = 50 };
 
 /* --- the journal --- */
 
