@@ -17,12 +17,6 @@
 static const char our_muxer[] = "/yamux/1.0.0";
 enum { KEY = 32, SEALED_KEY = KEY + NOISE_TAG };
 
-static int make_key(struct rng *rng, uint8_t secret[static KEY], uint8_t public_key[static KEY])
-{
-    rng_fill(rng, secret, KEY);
-    return crypto_scalarmult_base(public_key, secret) == 0 ? 0 : E_BUG;
-}
-
 static int make_ephemeral(struct noise *n)
 {
     rng_fill(n->rng, n->e_secret, KEY);
@@ -36,7 +30,8 @@ int noise_self_init(struct noise_self *self, const struct key_pair *identity, co
 {
     struct buf payload;
     *self = (struct noise_self){.offers_muxer = muxer != NULL};
-    if (make_key(rng, self->secret, self->public_key) != 0)
+    rng_fill(rng, self->secret, KEY);
+    if (crypto_scalarmult_base(self->public_key, self->secret) != 0)
         return E_INVALID;
     buf_init(&payload, sizeof self->payload);
     int err = noise_payload_encode(identity, self->public_key, muxer, &payload);

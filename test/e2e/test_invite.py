@@ -170,6 +170,19 @@ def who_was_sent_away_is_out_also_where_everybody_is_served():
 
 
 @test
+def a_revocation_that_cannot_be_kept_is_said_to_be_so():
+    with Node("--invite-only", "--backend", "e=echo:") as a, Node("--join", invite(a, "--name", "Ann")) as b:
+        assert chat_code(b) == (200, None)
+        path = os.path.join(a.dir, "data", "invites.cbor")
+        os.remove(path)
+        os.mkdir(path)  # nothing can be put in its place
+        r = a.cli("invite", "revoke", "Ann")
+        assert r.returncode == 1 and "cannot be written" in r.stderr, r
+        assert chat_code(b) == (403, "invite_needed")  # yet it holds no longer
+        os.rmdir(path)
+
+
+@test
 def the_text_may_come_from_a_file_or_the_environment():
     with Node("--invite-only", "--backend", "e=echo:") as a, tempfile.TemporaryDirectory() as d:
         path = os.path.join(d, "invite.txt")
